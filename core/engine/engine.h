@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine table: what runs vCPUs. Two engines stand behind it, kvm and bt.
+ *
+ * An engine executes guest code and reports why it stopped as a plain struct
+ * (struct vcpu_exit); everything that a device, plugin or hypercall does
+ * happens between two calls of vcpu_run, on the vCPU's own thread, so that a
+ * test can fabricate an exit with no engine at all. An engine knows no device
+ * and no Xen.
+ *
+ * Completion of an exit: the handler fills the exit's result fields (data,
+ * value, regs, fault) and calls vcpu_run again with the same struct, which
+ * first completes the instruction: a port read lands in al/ax/eax, rip moves
+ * past the instruction. State read between the two (vcpu_get) shows rip still
+ * at the instruction for every exit but HYPERCALL, HLT and INTR, where it is
+ * past it.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "gamut/host.h"
+
+struct engine_vm;   /* engine's state of a domain */
+struct engine_vcpu; /* engine's state of a vCPU */
+struct mem;         /* core/mem.h */
+
+enum exit_reason {
+	EXIT_INTR,      /* attention was asked for; nothing to complete */
+	EXIT_PIO,       /* pio */
+	EXIT_MMIO,      /* mmio */
+	EXIT_HYPERCALL, /* hypercall: vmcall or vmmcall */
+	EXIT_RDMSR,     /* msr: one that the engine does not hold itself */
+	EXIT_WRMSR,
+	EXIT_HLT,      /* idle until an interrupt */
+	EXIT_SHUTDOWN, /* triple fault */
+	EXIT_ERROR,    /* the engine cannot go on: error.text says why */
+	EXIT_COUNT
+};
+
+struct vcpu_exit {
+	enum exit_reason reason;
+	uint64_t rip; /* of the instruction, for messages */
+	union {
+		/* One element; rep string I/O comes one element an exit unless the engine batches. */
+		struct {
+			uint16_t port;
+			uint8_t width; /* 1 2 4 */
+			bool write;
+			uint32_t data; /* in: filled by the handler */
+		} pio;
+		struct {
+			uint64_t gpa;
+			uint8_t width; /* 1 2 4 8; wider accesses are split by the engine */
+			bool write;
+			uint64_t data;
+		} mmio;
+		struct {
+			uint64_t nr; /* rax */
+			uint64_t args[6];
+			uint64_t result; /* to rax */
+			uint8_t cpl;
+			bool long_mode;
+			bool restart; /* args are written back and the instruction runs again */
+			bool undefined; /* raise #UD instead */
+		} hypercall;
+		struct {
+			uint32_t index;
+			uint64_t value;
+			bool fault; /* raise #GP(0) instead */
+		} msr;
+		struct {
+			char text[160];
+		} error;
+	};
+};
+
+struct cpuid_entry {
+	uint32_t leaf, subleaf;
+	bool has_subleaf;
+	uint32_t regs[4]; /* eax ebx ecx edx */
+};
+
+/*
+ * The attention word of a vCPU: why it should look up from guest code. Any
+ * thread ORs bits in and then calls the engine's kick; the vCPU clears what it
+ * has served. (blink's machine.c, and KVM's vcpu->requests)
+ */
+#define ATTN_IRQ (1u << 0)    /* ask the interrupt source */
+#define ATTN_NMI (1u << 1)
+#define ATTN_PAUSE (1u << 2)
+#define ATTN_STOP (1u << 3)
+#define ATTN_INVAL (1u << 4)  /* the engine's own: pages of translated code have changed */
+#define ATTN_WAKE (1u << 5)   /* leave a block */
+
+/* What the core gives to an engine for a vCPU, called on the vCPU's thread. */
+struct engine_vcpu_env {
+	void *opaque;
+	_Atomic uint32_t *attention;
+	/* The interrupt source's accept: a vector or -1. Called when IF and shadow allow. */
+	int (*irq_accept)(void *opaque);
+	/* Whether accept would give one. */
+	int (*irq_pending)(void *opaque);
+};
+
+struct engine_caps {
+	bool hap, shadow, pv_ring3, irqchip;
+	uint32_t max_vcpus;
+};
+
+/* Settings from the domain file that concern engines. */
+struct engine_config {
+	uint32_t vcpus;
+	uint64_t code_cache; /* bytes, bt */
+	const char *debug;   /* bt's switches for bisecting, "" when none */
+};
+
+struct engine_stat {
+	const char *name;
+	uint64_t value;
+};
+
+struct engine_ops {
+	const char *name;
+	const char *description;
+
+	/*
+	 * Whether this host can run it; fills caps. A few milliseconds at most. On
+	 * false, why holds a phrase.
+	 */
+	bool (*probe)(struct engine_caps *caps, char *why, unsigned why_len);
+
+	/* 0 or -errno with one line in err. mem outlives the engine. [control] */
+	int (*vm_create)(struct engine_vm **vm, struct mem *mem, const struct engine_config *config, char *err,
+	                 unsigned err_len);
+	void (*vm_destroy)(struct engine_vm *vm);
+
+	int (*vcpu_create)(struct engine_vm *vm, uint32_t index, const struct engine_vcpu_env *env,
+	                   struct engine_vcpu **vcpu, char *err, unsigned err_len); /* [control] */
+	void (*vcpu_destroy)(struct engine_vcpu *vcpu);
+
+	/* The CPUID leaves that this engine can honour, for the core to edit. Caller frees. */
+	int (*cpuid_supported)(struct engine_vm *vm, struct cpuid_entry **entries, uint32_t *n);
+	/* What the guest will see; copied. Before the first run. */
+	int (*cpuid_set)(struct engine_vcpu *vcpu, const struct cpuid_entry *entries, uint32_t n);
+
+	/* Power-on state as after INIT/reset (real mode at f000:fff0). */
+	void (*vcpu_reset)(struct engine_vcpu *vcpu);
+	/* On the vCPU's thread or while it does not run. 0 or -errno (a state that cannot be). */
+	int (*vcpu_get)(struct engine_vcpu *vcpu, struct gamut_vcpu_state *state);
+	int (*vcpu_set)(struct engine_vcpu *vcpu, const struct gamut_vcpu_state *state);
+
+	/* Completes the previous exit, then runs until the next. */
+	void (*vcpu_run)(struct engine_vcpu *vcpu, struct vcpu_exit *exit);
+	/* After attention was set, from any thread: the run returns (or serves it) soon. */
+	void (*vcpu_kick)(struct engine_vcpu *vcpu);
+
+	/* Copies through the vCPU's page tables at its current CPL; 0 or -EFAULT. */
+	int (*guest_copy)(struct engine_vcpu *vcpu, uint64_t va, void *buf, uint64_t len, bool write);
+
+	/*
+	 * Guest pages changed otherwise than by guest instructions (mem_dirty), or
+	 * their mapping to host pages changed (remapped). Any thread.
+	 */
+	void (*mem_changed)(struct engine_vm *vm, uint64_t gpa, uint64_t len, bool remapped);
+
+	/* Host TSC to guest TSC: guest = host + offset. */
+	uint64_t (*tsc_offset)(struct engine_vcpu *vcpu);
+
+	/* Fills up to n; returns how many there are. For --stats. */
+	uint32_t (*stats)(struct engine_vm *vm, struct engine_stat *stats, uint32_t n);
+};
+
+extern const struct engine_ops engine_bt;
+
+#endif

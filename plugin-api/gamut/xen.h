@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Interfaces among the plugins that make up a Xen-like domain. Each struct is
+ * fetched with host->lookup(inst, ID, REVISION, 0, &self).
+ *
+ * Who gives what in a PVH domain: intr-xen gives "event-channels";
+ * platform-pvh gives "grants" and "xenbus". disk-xen, net-xen and console-xen
+ * need all three.
+ */
+#ifndef GAMUT_XEN_H
+#define GAMUT_XEN_H
+
+#include "gamut/abi.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GAMUT_EVENT_CHANNELS "event-channels"
+#define GAMUT_GRANTS "grants"
+#define GAMUT_XENBUS "xenbus"
+#define GAMUT_XEN_REVISION 1u
+
+/* Runs on the thread that notified: [vcpu] or [io]. Must only set flags and defer. */
+typedef void (*gamut_evtchn_fn)(void *opaque);
+
+struct gamut_evtchn_ops {
+	uint32_t size;
+	/*
+	 * A new unbound port of the guest whose remote end is the back end
+	 * (domain 0), as a tool stack makes for console and xenstore, with the
+	 * back end already attached: the guest may bind or send at once. Returns
+	 * the port, or -errno. [control]
+	 */
+	int (*alloc)(void *self, gamut_evtchn_fn fn, void *opaque);
+	/*
+	 * Attaches a back end to a port that the guest allocated as unbound for
+	 * domain 0 and published. 0; -EINVAL when the port is no such port;
+	 * -EBUSY when another back end has it. [io] [vcpu]
+	 */
+	int (*bind)(void *self, uint32_t port, gamut_evtchn_fn fn, void *opaque);
+	/* The back end lets go; the guest's port is unbound again. Waits until fn runs no more. [io] [control] */
+	void (*unbind)(void *self, uint32_t port);
+	/* Marks the guest's port pending and delivers the upcall unless masked. [any] */
+	void (*notify)(void *self, uint32_t port);
+};
+
+/*
+ * Grants of guest memory to domain 0. Every reference is checked on each call:
+ * range, type, read-only, in-use marking (GTF_reading, GTF_writing) as Xen
+ * does it.
+ */
+struct gamut_grant_ops {
+	uint32_t size;
+	/*
+	 * Maps one page granted to domain 0; write nonzero when it will be
+	 * written. Returns a host pointer to 4096 bytes or NULL, with the frame's
+	 * guest physical address in *gpa when gpa is not NULL. [io]
+	 */
+	void *(*map)(void *self, uint32_t ref, int write, uint64_t *gpa);
+	/* dirty nonzero: the page was written. [io] */
+	void (*unmap)(void *self, uint32_t ref, void *page, int dirty);
+};
+
+struct gamut_xs_watch;
+
+/* path and token are valid during the call only. [io] */
+typedef void (*gamut_xs_watch_fn)(void *opaque, const char *path);
+
+/*
+ * The store as domain 0 (the back ends) sees it: full rights everywhere.
+ * Paths are absolute. All of it runs on [io] or [control]; the store is not
+ * shared between threads.
+ */
+struct gamut_xenbus_ops {
+	uint32_t size;
+	/* A copy of the value, NUL-terminated, to be freed with free(); NULL with errno set. *len may be NULL. */
+	char *(*read)(void *self, const char *path, uint32_t *len);
+	int (*write)(void *self, const char *path, const void *value, uint32_t len);
+	int (*rm)(void *self, const char *path);
+	/*
+	 * Calls fn after every change at or below path, and once at first. The
+	 * handle ends it. NULL with errno set on failure.
+	 */
+	struct gamut_xs_watch *(*watch)(void *self, const char *path, gamut_xs_watch_fn fn, void *opaque);
+	void (*unwatch)(void *self, struct gamut_xs_watch *watch);
+	/*
+	 * Makes the pair of directories of a device of class `type` ("vbd",
+	 * "vif") with their cross links, states XenbusStateInitialising and the
+	 * permissions of a tool stack. paths are written to the two buffers.
+	 */
+	int (*device_add)(void *self, const char *type, uint32_t devid, char *frontend, uint32_t frontend_len,
+	                  char *backend, uint32_t backend_len);
+	int (*device_remove)(void *self, const char *type, uint32_t devid);
+	/* HVM_PARAM_* values, which a tool stack or console sets for the guest to read. */
+	int (*hvm_param_set)(void *self, uint32_t index, uint64_t value);
+	int (*hvm_param_get)(void *self, uint32_t index, uint64_t *value);
+	/*
+	 * Guest frame number reserved for a host page that the guest reaches
+	 * through an HVM param (console ring): the platform keeps it out of the
+	 * RAM map and hands out each once. 0 when none is left.
+	 */
+	uint64_t (*special_gfn)(void *self);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif
