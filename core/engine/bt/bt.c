@@ -358,10 +358,7 @@ static void vcpu_run(struct engine_vcpu *e, struct vcpu_exit *exit)
 	v->exit = exit;
 	complete(v, exit);
 	v->exited = EXIT_INTR;
-	if (atomic_load(v->env->attention) & ~ATTN_IRQ || (v->env->irq_pending(v->env->opaque)))
-		bt_poll_set(v);
-	/* A halted vCPU is run again to see whether something woke it. */
-	if (v->halted)
+	if (atomic_load(v->env->attention))
 		bt_poll_set(v);
 	fpu_restore(v);
 	code = bt_start(v);
