@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Presets and the legality of axis combinations, both as data.
+ *
+ * A preset is a name for one choice on every axis and is resolved to choices
+ * before any plugin is loaded. Two tables then say what cannot work: rules
+ * over pairs of settings, with the reason and the remedy, for what no plugin
+ * can know by itself, and the needs and gives of the descriptors chosen.
+ */
+#ifndef PRESET_H
+#define PRESET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "diag.h"
+#include "plugin.h"
+
+/* The choice on an axis that has no device. Needs no plugin. */
+#define CHOICE_NONE "none"
+
+struct preset {
+	const char *name;
+	const char *summary;
+	const char *choice[GAMUT_AXIS_COUNT];
+};
+
+extern const struct preset presets[];
+extern const size_t n_presets;
+
+/* NULL when there is none of that name. */
+const struct preset *preset_find(const char *name);
+
+/* One axis of a domain as chosen: by the preset, or by the domain file at `line`. */
+struct axis_choice {
+	const char *choice;
+	unsigned line;                          /* of the override, or of `mode`; 0: none */
+	bool overridden;                        /* by the domain file's axes group */
+	const struct plugin *plugin;            /* NULL for "none" and before loading */
+	const struct gamut_descriptor *desc;    /* likewise */
+};
+
+struct axis_choices {
+	const struct preset *preset;
+	struct axis_choice axis[GAMUT_AXIS_COUNT];
+};
+
+/*
+ * Checks the choices against the rules (before loading: only words are looked
+ * at). Problems go to diag with `file`. 0 or -1.
+ */
+int preset_check_rules(const struct axis_choices *choices, const char *file, struct diag *diag);
+
+/* Loads a plugin for every choice but "none"; names what is missing and which presets would work. 0 or -1. */
+int preset_load(struct axis_choices *choices, struct plugin_set *plugins, const char *file, struct diag *diag);
+
+/*
+ * Every need of every descriptor must be given by another one. Needs that
+ * start with "engine:" are the engine's to meet and are left out here.
+ */
+int preset_check_needs(const struct axis_choices *choices, const char *file, struct diag *diag);
+
+/*
+ * mode = "auto": the preset whose plugins are all there and load, whose needs
+ * are met, and whose scores add up to most. has_disk and has_net say whether
+ * those axes count. NULL when none can work; why holds one line in both cases.
+ */
+const struct preset *preset_auto(struct plugin_set *plugins, bool has_kernel, bool has_disk, bool has_net, char *why,
+                                 size_t why_len);
+
+/* The names of presets whose plugins are all installed, as "pvh, pv", or "none". */
+void preset_available(const struct plugin_set *plugins, bool has_disk, bool has_net, char *buf, size_t len);
+
+#endif
