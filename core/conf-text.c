@@ -2,9 +2,10 @@
 /*
  * The text of a domain file, and what libconfig would take in silence or badly:
  * a NUL byte ends its input, @include reads other files (and ends the process
- * when one is a folder), and an integer that does not fit is wrapped, so that
- * 4294967808 MiB would become 512. A scan over the text, which knows as much of
- * the syntax as it takes to leave strings and comments alone, refuses them.
+ * when one is a folder), an integer that does not fit is wrapped, so that
+ * 4294967808 MiB would become 512, and a string or comment without an end is
+ * leaked or ignored. A scan over the text, which knows as much of the syntax as
+ * it takes to leave strings and comments alone, refuses them.
  */
 #include "conf-internal.h"
 
@@ -54,27 +55,32 @@ static void skip(struct scan *s, size_t n)
 		s->line += *s->p == '\n';
 }
 
-static void skip_string(struct scan *s)
+static int unclosed(const struct scan *s, const char *what, unsigned line)
 {
+	return diag_error(s->diag, s->path, line, "the %s that begins here is never closed", what);
+}
+
+static int scan_string(struct scan *s)
+{
+	unsigned line = s->line;
+
 	skip(s, 1);
 	while (*s->p && *s->p != '"')
 		skip(s, *s->p == '\\' ? 2 : 1);
+	if (!*s->p)
+		return unclosed(s, "string", line);
 	skip(s, 1);
+	return 0;
 }
 
-static bool skip_comment(struct scan *s)
+static int scan_block_comment(struct scan *s)
 {
-	const char *end;
+	const char *end = strstr(s->p + 2, "*/");
 
-	if (*s->p == '#' || strncmp(s->p, "//", 2) == 0) {
-		skip(s, strcspn(s->p, "\n"));
-		return true;
-	}
-	if (strncmp(s->p, "/*", 2) != 0)
-		return false;
-	end = strstr(s->p + 2, "*/");
-	skip(s, end ? (size_t)(end + 2 - s->p) : strlen(s->p));
-	return true;
+	if (!end)
+		return unclosed(s, "comment", s->line);
+	skip(s, (size_t)(end + 2 - s->p));
+	return 0;
 }
 
 /* libconfig holds a plain number in 32 bits, and one that ends in L in 64. */
@@ -104,10 +110,12 @@ static int scan_word(struct scan *s)
 
 static int scan_token(struct scan *s)
 {
-	if (skip_comment(s))
-		return 0;
-	if (*s->p == '"') {
-		skip_string(s);
+	if (*s->p == '"')
+		return scan_string(s);
+	if (strncmp(s->p, "/*", 2) == 0)
+		return scan_block_comment(s);
+	if (*s->p == '#' || strncmp(s->p, "//", 2) == 0) {
+		skip(s, strcspn(s->p, "\n"));
 		return 0;
 	}
 	if (s->line_start && strncmp(s->p, "@include", 8) == 0)

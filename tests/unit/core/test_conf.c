@@ -15,6 +15,13 @@
 
 #include "conf.h"
 
+/* libconfig 1.5 leaks a string that stands where its grammar wants none; that is not for us to fix. */
+GAMUT_EXPORT const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:strbuf_append\n";
+}
+
 #define FAKE  TEST_BUILD_DIR "/tests/abi/fake"
 #define BAD   TEST_BUILD_DIR "/tests/abi/bad"
 #define ROOMY 8192
@@ -352,6 +359,8 @@ static const struct {
 	/* libconfig's own */
 	{ "memory = 1; memory = 2;", "duplicate setting name" },
 	{ "memory = ;", "syntax error" },
+	{ "bt = { debug = \"a; };", "the string that begins here is never closed" },
+	{ "memory = 32; /* no end *", "the comment that begins here is never closed" },
 	{ " \t@include \"other.cfg\"", "@include: a domain is one file" },
 };
 /* clang-format on */
@@ -486,6 +495,7 @@ static void survive(struct fixture *f, const char *bytes, size_t n)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, bytes, n), (ssize_t)n);
 	close(fd);
+	conf_destroy(f->c);
 	conf_load(&f->c, f->cfg, &f->plugins, &f->diag);
 	assert_true((f->c == NULL) == (f->diag.n_errors != 0));
 	conf_destroy(f->c);
