@@ -53,8 +53,8 @@ struct block_req {
 	uint8_t op; /* enum block_op */
 	uint32_t n_iov;
 	/*
-	 * The memory to read into or write from; lengths add up to at least
-	 * `length`. The entries are the back end's until done: after a short
+	 * The memory to read into or write from; the lengths add up to `length`
+	 * exactly. The entries are the back end's until done: after a short
 	 * transfer it advances them in place.
 	 */
 	struct iovec *iov;
@@ -65,9 +65,10 @@ struct block_req {
 	/* The back end's own, from submit to done. Need not be initialized. */
 	struct block_req *next;
 	uint64_t moved; /* bytes transferred so far */
-	uint32_t first; /* iov entries used up */
-	int fd;         /* which descriptor serves it */
+	uint32_t first;   /* iov entries used up */
+	uint32_t retries; /* since the last progress */
 	int result;
+	bool direct; /* goes past the page cache */
 };
 
 /* What a disk is; constant from open to close. */
