@@ -167,7 +167,7 @@ static bool map_entry(int fd, uint64_t max, struct image_bytes *bytes)
 		munmap(data, total);
 		return false;
 	}
-	*bytes = (struct image_bytes){ data, total - sizeof(struct trailer), total };
+	*bytes = (struct image_bytes){ data, total - sizeof(struct trailer), total, true };
 	return true;
 }
 

@@ -58,8 +58,14 @@ int image_map_file(struct image_bytes *bytes, const char *what, struct stat *st,
 	if (data == MAP_FAILED)
 		return image_fail(err, errno, "the %s cannot be mapped: %s", what, strerror(errno));
 	(void)madvise(data, (size_t)st->st_size, MADV_WILLNEED);
-	*bytes = (struct image_bytes){ data, (size_t)st->st_size, (size_t)st->st_size };
+	*bytes = (struct image_bytes){ data, (size_t)st->st_size, (size_t)st->st_size, true };
 	return 0;
+}
+
+void image_drop_pages(const struct image_bytes *bytes)
+{
+	if (bytes->file)
+		(void)madvise((void *)(uintptr_t)bytes->data, bytes->mapped, MADV_DONTNEED);
 }
 
 void image_unmap(struct image_bytes *bytes)

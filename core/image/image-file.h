@@ -6,6 +6,7 @@
 #ifndef IMAGE_IMAGE_FILE_H
 #define IMAGE_IMAGE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
@@ -27,6 +28,7 @@ struct image_bytes {
 	const uint8_t *data;
 	size_t size;   /* bytes of content */
 	size_t mapped; /* bytes to unmap */
+	bool file;     /* backed by a file, so that its pages can be dropped and come back */
 };
 
 /*
@@ -36,6 +38,9 @@ struct image_bytes {
  * an executable. 0 or -errno with a sentence. [control]
  */
 int image_map_file(struct image_bytes *bytes, const char *what, struct stat *st, const struct image_error *err);
+
+/* Drops the resident pages of a mapped file; the bytes stay readable. */
+void image_drop_pages(const struct image_bytes *bytes);
 
 /* Unmaps; bytes may be empty. */
 void image_unmap(struct image_bytes *bytes);

@@ -21,7 +21,7 @@ static uint64_t rotate(uint64_t x, unsigned int n)
 
 static uint64_t absorb(uint64_t lane, uint64_t word)
 {
-	return rotate((lane ^ word) * K1, 29) * K3;
+	return rotate((lane ^ word) * K1, 29) + K3;
 }
 
 /* Every bit of the input reaches every bit of the result. */

@@ -314,6 +314,6 @@ int image_unpack(struct image_bytes *out, const uint8_t *data, size_t size, uint
 		munmap(sink.data, sink.capacity);
 		return explain(error, method, max, err);
 	}
-	*out = (struct image_bytes){ sink.data, sink.size, sink.capacity };
+	*out = (struct image_bytes){ sink.data, sink.size, sink.capacity, false };
 	return 0;
 }

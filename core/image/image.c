@@ -220,6 +220,12 @@ void image_destroy(struct image *image)
 	free(image);
 }
 
+void image_trim(const struct image *image)
+{
+	image_drop_pages(&image->parts->kernel);
+	image_drop_pages(&image->parts->ramdisk);
+}
+
 /* ---- modes --------------------------------------------------------------------------- */
 
 static const struct mode {

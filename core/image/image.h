@@ -66,6 +66,14 @@ struct image *image_load(const struct image_options *options, char *err, size_t 
 /* Unmaps and frees; image may be NULL. No pointer from image->boot may be used after it. */
 void image_destroy(struct image *image);
 
+/*
+ * Gives the resident pages of the kernel and ramdisk back to the host once they have been
+ * copied into the guest. image->boot stays valid: whoever reads it again, for
+ * a reset, gets the pages back from the page cache. A kernel that was unpacked
+ * without the cache has no other copy and stays. [control]
+ */
+void image_trim(const struct image *image);
+
 /* The IMAGE_MODE_* that this image can boot in. */
 uint32_t image_modes(const struct image *image);
 
