@@ -51,8 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		abort();
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	image = image_load(&(struct image_options){ .kernel = path, .no_cache = true, .max_unpacked = 4 << 20 }, err,
-	                   sizeof(err));
+	image = image_load(&(struct image_options){.kernel = path, .no_cache = true, .max_unpacked = 4 << 20},
+	                   err, sizeof(err));
 	if (image)
 		read_all(image);
 	image_destroy(image);

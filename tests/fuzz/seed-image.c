@@ -26,7 +26,8 @@ int main(int argc, char **argv)
 
 	if (argc != 2)
 		return 2;
-	bad = save(argv[1], "elf64", &elf) | save(argv[1], "elf32", &elf32) | save(argv[1], "section-notes", &sections);
+	bad = save(argv[1], "elf64", &elf) | save(argv[1], "elf32", &elf32) |
+	      save(argv[1], "section-notes", &sections);
 	for (size_t i = 0; i < N_PACKERS; i++) {
 		struct blob packed = packers[i].pack(&elf), bz = build_bzimage(&packed, (uint32_t)elf.size);
 		char name[64];
