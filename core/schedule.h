@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much of the host a domain gets, in Xen's words. The host's scheduler
+ * How much of the host a domain gets, in Xen's words. (The file cannot be
+ * called sched.h: that is the C library's.) The host's scheduler
  * does the scheduling; this maps to what it offers to any user:
  *
  *   weight    the nice value of the vCPU threads. A step of nice is a factor of
@@ -11,8 +12,8 @@
  *             enters the guest.
  *   affinity  sched_setaffinity of the vCPU threads.
  */
-#ifndef SCHED_PARAMS_H
-#define SCHED_PARAMS_H
+#ifndef SCHEDULE_H
+#define SCHEDULE_H
 
 #include <stdint.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "sched.h"
+#include "schedule.h"
 
 #include <errno.h>
 #include <sched.h>
