@@ -20,7 +20,7 @@ void log_init(struct log *log, int fd, int level, const char *prefix)
 	log->fd = fd;
 	log->level = level;
 	log->prefix = prefix;
-	atomic_init(&log->raw, false);
+	log->raw = NULL;
 }
 
 static size_t clamp(int n, size_t room)
@@ -52,7 +52,7 @@ void log_vline(struct log *log, int level, const char *who, const char *fmt, va_
 	          room);
 	n += clamp(vsnprintf(line + n, room - n, fmt, ap), room - n);
 	tame(line, n);
-	if (atomic_load_explicit(&log->raw, memory_order_relaxed))
+	if (log->raw && atomic_load_explicit(log->raw, memory_order_relaxed))
 		line[n++] = '\r';
 	line[n++] = '\n';
 	/* Whoever closed or filled standard error does not want to know. */

@@ -19,11 +19,11 @@
 struct log {
 	int fd;             /* where lines go */
 	int level;          /* enum gamut_log_level: the least important that is shown */
-	atomic_bool raw;    /* the terminal is raw: end lines with CR LF */
 	const char *prefix; /* the domain's name or NULL */
+	const atomic_bool *raw; /* not NULL: while true the terminal is raw, and lines end in CR LF */
 };
 
-/* prefix is not copied. */
+/* prefix is not copied; raw is NULL and may be set afterwards. */
 void log_init(struct log *log, int fd, int level, const char *prefix);
 /* One line, no newline at the end; who may be NULL. [any] */
 void log_line(struct log *log, int level, const char *who, const char *fmt, ...) GAMUT_PRINTF(4, 5);
