@@ -15,7 +15,7 @@ unsigned suggest_distance(const char *a, const char *b, unsigned limit);
 
 /*
  * The word of the n given that is nearest to `word`, or NULL when none is near
- * enough to be meant: a third of its letters may differ, at least one.
+ * enough to be meant: a third of its letters may differ, and always one.
  */
 const char *suggest_nearest(const char *word, const char *const *words, size_t n);
 
