@@ -601,7 +601,7 @@ static void report(const struct state *start, const struct state *g, uint64_t se
 	fprintf(stderr, "bt-diff: difference, seed %#" PRIx64 "\n", seed);
 	print_code();
 	fprintf(stderr, "  ended: native vector %d at %#" PRIx64 ", guest vector %d at %#" PRIx64 "\n", n->vector,
-		n->rip - CODE_VA, g->vector, g->rip - CODE_VA);
+		(uint64_t)(n->rip - CODE_VA), g->vector, (uint64_t)(g->rip - CODE_VA));
 	for (unsigned i = 0; i < 16; i++) {
 		if (n->gpr[i] != g->gpr[i])
 			fprintf(stderr, "  %-3s start %016" PRIx64 " native %016" PRIx64 " guest %016" PRIx64 "\n", name[i],

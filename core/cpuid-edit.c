@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cpuid.h"
+#include "cpuid-edit.h"
 
 #include <errno.h>
 #include <stdlib.h>
