@@ -242,6 +242,7 @@ struct bt_vcpu {
 	uint64_t host_gs, host_fs; /* of the thread before entry */
 	uint8_t *fpu_area;     /* XSAVE area, 64-byte aligned (fpu.h) */
 	bool fpu_live;         /* guest vector state is in the processor */
+	uint64_t fpu_comps;    /* XSAVE components of the area; 0: the host has only FXSAVE */
 
 	/* TLB dirty lists: indices filled since the last flush, non-global and global */
 	uint16_t *tlb_list[2][2];
