@@ -180,6 +180,10 @@ struct bt_replay {
 	bool fault;   /* the last one ended in #GP (MSR) */
 };
 
+/* Offsets in struct bt_vcpu that assembly needs. */
+#define BT_OFF_JC 0x1000
+#define BT_OFF_TLB (BT_OFF_JC + 2 * 16 * JC_SIZE)
+
 struct block;
 struct bt_vm;
 struct engine_vm;
@@ -192,17 +196,22 @@ struct bt_vcpu {
 	uint32_t flags_slot;   /* 0x90: al = OF, ah = SF ZF - AF - PF - CF */
 	uint8_t if_flag;       /* 0x94: RFLAGS.IF, by itself so that cli and sti are one store */
 	uint8_t pad0[3];
-	uint32_t poll;         /* 0x98: nonzero: leave translated code at the next poll */
-	uint32_t pad1;
+	uint32_t poll;         /* 0x98: nonzero: leave translated code at the next poll; set by any thread */
+	uint32_t poll_irq;     /* 0x9c: the same for an interrupt that waited for IF; polls test both as one 64-bit word */
 	uint64_t va;           /* 0xa0: address of a TLB miss */
 	uint64_t resume;       /* 0xa8: host address in the block that left */
 	uint64_t exit_arg;     /* 0xb0 */
-	uint64_t poll_ptr;     /* 0xb8: readable address, or 0 when poll is set */
+	uint32_t irq_wait;     /* 0xb8: an interrupt waits for IF; sti copies it to poll_irq */
+	uint32_t pad1;
 	uint64_t seg_base[8];  /* 0xc0: by enum gamut_seg; always equal to seg[].base */
 	uint64_t scratch[4];   /* 0x100 */
 	const void *thunk[24]; /* 0x120 */
-	uint64_t rflags;       /* all but IF and, while code runs, but the arithmetic flags */
-	uint64_t self;
+	uint64_t rflags;       /* 0x1e0: all but IF and, while code runs, but the arithmetic flags */
+	uint64_t self;         /* 0x1e8 */
+
+	/* ---- reached with an index register ---- */
+	struct jc_entry jc[2][JC_SIZE] __attribute__((aligned(4096)));   /* BT_OFF_JC */
+	struct tlb_entry tlb[2][TLB_SIZE] __attribute__((aligned(4096))); /* BT_OFF_TLB */
 
 	/* ---- architectural state, C only ---- */
 	struct gamut_segment seg[GAMUT_SEG_COUNT];
@@ -226,6 +235,8 @@ struct bt_vcpu {
 	struct vcpu_exit *exit; /* the core's, while vcpu_run is on */
 	struct bt_replay replay;
 	bool replay_on;        /* an exit is being completed */
+	bool exc_pending;      /* v->exc is to be delivered before anything runs */
+	enum exit_reason exited; /* what the last run returned */
 
 	/* ---- plumbing ---- */
 	struct bt_vm *vm;
@@ -249,16 +260,17 @@ struct bt_vcpu {
 	uint32_t tlb_listed[2][2];
 	/* hulls of virtual ranges mapped by large pages since the last full flush: 2M and 4M, 1G, any that was executed */
 	uint64_t large_lo[3], large_hi[3];
-	uint16_t *jc_list[2];  /* jump-cache indices filled for non-global pages, by CPL class */
+	/* jump cache (cache.c), by CPL class */
+	uint16_t *jc_list[2];  /* indices filled for non-global pages */
 	uint32_t jc_listed[2];
+	uint64_t jc_pages[2][64]; /* filter: hashed page numbers that have entries */
+	uint8_t jc_key[2];     /* KEY_* that the entries were filled for */
+	struct bt_itlb { uint64_t va, gpa, gen; } itlb[2][256]; /* code pages; valid while gen is itlb_gen[global] */
+	uint64_t itlb_gen[2];
 
 	/* counters, for --stats */
 	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc;
 	uint64_t n_dropped; /* accesses to MMIO that cannot be replayed: read as ones, writes lost */
-
-	/* large arrays last */
-	struct jc_entry jc[2][JC_SIZE];
-	struct tlb_entry tlb[2][TLB_SIZE];
 } __attribute__((aligned(4096)));
 
 /* Copies without vector registers. */
@@ -312,7 +324,6 @@ void bt_update_key(struct bt_vcpu *v);
 static inline void bt_poll_set(struct bt_vcpu *v)
 {
 	__atomic_store_n(&v->poll, 1u, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&v->poll_ptr, 0ull, __ATOMIC_SEQ_CST);
 }
 
 /* Fault helpers: fill v->exc and return STEP_FAULT. */

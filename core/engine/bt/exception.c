@@ -394,17 +394,14 @@ bool exc_deliver(struct bt_vcpu *v)
 {
 	struct bt_exc exc = v->exc;
 
-	v->n_exc++;
 	return deliver(v, &exc, false);
 }
 
 bool exc_interrupt(struct bt_vcpu *v, uint8_t vector)
 {
 	struct bt_exc exc = { .vector = vector };
-	bool ok;
+	bool ok = deliver(v, &exc, true);
 
-	v->n_irq++;
-	ok = deliver(v, &exc, true);
 	if (ok && vector == EXC_NMI)
 		v->nmi_blocked = true;
 	return ok;

@@ -106,7 +106,6 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 	bool fixed;
 
 	*entry = NULL;
-	v->n_miss++;
 	if (!bt_long_mode(v))
 		va = (uint32_t)va;
 	step = mmu_walk(v, va, access, page);
