@@ -26,7 +26,7 @@ struct msr {
 	uint32_t index;
 	uint32_t count;      /* consecutive registers */
 	struct msr_feature feature;
-	uint16_t offset;     /* in struct bt_vcpu, when there are no functions */
+	uint32_t offset;     /* in struct bt_vcpu, when there are no functions */
 	uint8_t check;
 	uint64_t mask;       /* CHECK_MASK: bits that may be set */
 	enum bt_step (*read)(struct bt_vcpu *v, uint32_t index, uint64_t *value);
