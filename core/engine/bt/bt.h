@@ -218,6 +218,8 @@ struct bt_vcpu {
 	struct vcpu_exit *exit; /* the core's, while vcpu_run is on */
 	struct bt_replay replay;
 	bool replay_on;        /* an exit is being completed */
+	bool exc_pending;      /* v->exc is to be delivered before anything runs */
+	enum exit_reason exited; /* what the last run returned */
 
 	/* ---- plumbing ---- */
 	struct bt_vm *vm;

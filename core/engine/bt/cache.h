@@ -62,6 +62,12 @@ enum thunk_index {
 	THUNK_COUNT
 };
 
+/* Argument of THUNK_STEP: enough for C to skip fetch and decode of hot instructions. */
+#define STEP_OP(arg) ((arg) & 0xffffu)
+#define STEP_LEN(arg) ((arg) >> 16 & 0xffu)
+#define STEP_SIZE(arg) ((arg) >> 24 & 0xfu)
+#define STEP_REP 0x80000000u /* rep movs or rep stos, upwards, no segment override, full address size */
+
 struct code_cache {
 	uint8_t *code;        /* executable */
 	uint32_t size, used;
@@ -78,6 +84,8 @@ struct code_cache {
 };
 #define CACHE_HASH_BITS 16
 
+struct trans;
+
 struct bt_inval {
 	uint64_t gpa, len;
 	bool remapped;
@@ -88,6 +96,7 @@ struct bt_vm {
 	struct engine_config config;
 	struct code_cache cache;
 	struct bt_vcpu *vcpu;
+	struct trans *trans;  /* work space of the translator */
 	bool bmi2;
 	bool no_links, all_live;  /* switches for bisecting: bt = { debug = "nolink,alllive,interp"; } */
 	bool interp_only;
