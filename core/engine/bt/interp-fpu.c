@@ -31,9 +31,10 @@ enum bt_step interp_fpu_check(struct bt_vcpu *v, const struct insn *in)
 static enum bt_step native_wait(struct bt_vcpu *v)
 {
 	static const uint8_t fwait[1] = {0x9b};
-	struct native n = {.flags = 0};
+	struct native n;
 	struct interp x;
 
+	bt_zero(&n, sizeof(n));
 	insn_decode(&x.in, fwait, 1, MODE_64);
 	x.in.attr |= ATTR_FPU;
 	x.in.regs_read = x.in.regs_written = 0;

@@ -372,9 +372,11 @@ enum bt_step native_run(struct bt_vcpu *v, const struct interp *x, struct native
 
 void native_bytes(struct bt_vcpu *v, const uint8_t *bytes, unsigned len, void *mem)
 {
-	struct native n = {.mem = mem};
+	struct native n;
 	struct interp x;
 
+	bt_zero(&n, sizeof(n));
+	n.mem = mem;
 	insn_decode(&x.in, bytes, len, MODE_64);
 	interp_key(&x, bytes);
 	native_run(v, &x, &n);
