@@ -24,12 +24,12 @@ static bool condition(uint64_t f, unsigned cond)
 	return value[cond >> 1] != (cond & 1);
 }
 
-enum bt_step flow_jcc(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_jcc(struct bt_vcpu *v, struct interp *x)
 {
-	return condition(v->rflags, x->in.cond) ? flow_jmp(v, x) : STEP_OK;
+	return condition(v->rflags, x->in.cond) ? exec_jmp(v, x) : STEP_OK;
 }
 
-enum bt_step flow_jmp(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_jmp(struct bt_vcpu *v, struct interp *x)
 {
 	return branch(v, x, x->next + (uint64_t)x->in.imm);
 }
@@ -47,12 +47,12 @@ static enum bt_step call(struct bt_vcpu *v, struct interp *x, uint64_t target)
 	return step;
 }
 
-enum bt_step flow_call(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_call(struct bt_vcpu *v, struct interp *x)
 {
 	return call(v, x, x->next + (uint64_t)x->in.imm);
 }
 
-enum bt_step flow_jmp_ind(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_jmp_ind(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t target;
 	enum bt_step step = interp_read_rm(v, x, x->in.opsize, &target);
@@ -60,7 +60,7 @@ enum bt_step flow_jmp_ind(struct bt_vcpu *v, struct interp *x)
 	return step == STEP_OK ? branch(v, x, target) : step;
 }
 
-enum bt_step flow_call_ind(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_call_ind(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t target;
 	enum bt_step step = interp_read_rm(v, x, x->in.opsize, &target);
@@ -68,7 +68,7 @@ enum bt_step flow_call_ind(struct bt_vcpu *v, struct interp *x)
 	return step == STEP_OK ? call(v, x, target) : step;
 }
 
-enum bt_step flow_ret(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_ret(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t rsp = v->gpr[RSP], mask = interp_stack_mask(v), target;
 	enum bt_step step = interp_pop(v, &rsp, &target, x->in.opsize);
@@ -81,7 +81,7 @@ enum bt_step flow_ret(struct bt_vcpu *v, struct interp *x)
 }
 
 /* loop, loope, loopne, jcxz: rcx by address size. */
-enum bt_step flow_loop(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_loop(struct bt_vcpu *v, struct interp *x)
 {
 	unsigned size = x->in.addrsize;
 	uint64_t count = get_gpr(v, RCX, size);
@@ -89,10 +89,10 @@ enum bt_step flow_loop(struct bt_vcpu *v, struct interp *x)
 	enum bt_step step;
 
 	if (x->in.op == OP_JCXZ)
-		return count ? STEP_OK : flow_jmp(v, x);
+		return count ? STEP_OK : exec_jmp(v, x);
 	count = (count - 1) & size_mask(size);
 	taken = count && (x->in.op == OP_LOOP || zf == (x->in.op == OP_LOOPE));
-	step = taken ? flow_jmp(v, x) : STEP_OK;
+	step = taken ? exec_jmp(v, x) : STEP_OK;
 	if (step == STEP_OK)
 		set_gpr(v, RCX, count, size);
 	return step;
@@ -110,7 +110,7 @@ static enum bt_step push_value(struct bt_vcpu *v, uint64_t value, unsigned size)
 	return step;
 }
 
-enum bt_step flow_push(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_push(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t value = (uint64_t)x->in.imm;
 	enum bt_step step = STEP_OK;
@@ -135,7 +135,7 @@ static enum bt_step pop_memory(struct bt_vcpu *v, struct interp *x, uint64_t rsp
 	return step;
 }
 
-enum bt_step flow_pop(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_pop(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t rsp = v->gpr[RSP], value;
 	enum bt_step step = interp_pop(v, &rsp, &value, x->in.opsize);
@@ -149,7 +149,7 @@ enum bt_step flow_pop(struct bt_vcpu *v, struct interp *x)
 	return STEP_OK;
 }
 
-enum bt_step flow_leave(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_leave(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t mask = interp_stack_mask(v), rsp = (v->gpr[RSP] & ~mask) | (v->gpr[RBP] & mask), value;
 	enum bt_step step = interp_pop(v, &rsp, &value, x->in.opsize);
@@ -178,7 +178,7 @@ static enum bt_step enter_levels(struct bt_vcpu *v, uint64_t *rsp, unsigned leve
 	return step == STEP_OK ? interp_push(v, rsp, frame, size) : step;
 }
 
-enum bt_step flow_enter(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_enter(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t rsp = v->gpr[RSP], mask = interp_stack_mask(v), frame;
 	unsigned levels = x->in.imm2 & 31, size = x->in.opsize;
@@ -194,7 +194,7 @@ enum bt_step flow_enter(struct bt_vcpu *v, struct interp *x)
 	return STEP_OK;
 }
 
-enum bt_step flow_pusha(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_pusha(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t rsp = v->gpr[RSP];
 	enum bt_step step = STEP_OK;
@@ -206,7 +206,7 @@ enum bt_step flow_pusha(struct bt_vcpu *v, struct interp *x)
 	return step;
 }
 
-enum bt_step flow_popa(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_popa(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t rsp = v->gpr[RSP], value[8];
 	enum bt_step step = STEP_OK;
@@ -227,14 +227,14 @@ static bool v86_without_iopl(const struct bt_vcpu *v)
 	return (v->rflags & FL_VM) && (v->rflags & FL_IOPL) != FL_IOPL;
 }
 
-enum bt_step flow_pushf(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_pushf(struct bt_vcpu *v, struct interp *x)
 {
 	if (v86_without_iopl(v))
 		return fault_gp(v);
 	return push_value(v, bt_rflags(v) & ~(FL_VM | FL_RF), x->in.opsize);
 }
 
-enum bt_step flow_popf(struct bt_vcpu *v, struct interp *x)
+enum bt_step exec_popf(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t rsp = v->gpr[RSP], value;
 	enum bt_step step;

@@ -129,21 +129,21 @@ enum bt_step interp_masked(struct bt_vcpu *v, struct interp *x); /* interp-vecto
 enum bt_step interp_fpu_check(struct bt_vcpu *v, const struct insn *in); /* interp-fpu.c: #NM, #UD */
 
 /* interp-flow.c */
-enum bt_step flow_jcc(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_jmp(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_call(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_jmp_ind(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_call_ind(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_ret(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_loop(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_push(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_pop(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_leave(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_enter(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_pusha(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_popa(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_pushf(struct bt_vcpu *v, struct interp *x);
-enum bt_step flow_popf(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_jcc(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_jmp(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_call(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_jmp_ind(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_call_ind(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_ret(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_loop(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_push(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_pop(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_leave(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_enter(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_pusha(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_popa(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_pushf(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_popf(struct bt_vcpu *v, struct interp *x);
 
 /* By operation, for CLASS_SYS and CLASS_FLAGS; interp-sys.c. */
 extern const interp_fn interp_sys_table[OP_COUNT];
