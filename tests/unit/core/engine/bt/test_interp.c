@@ -22,6 +22,7 @@
 
 #include <cmocka.h>
 
+#include "engine/bt/fpu.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/sys.h"
@@ -112,13 +113,14 @@ static void on_signal(int sig, siginfo_t *info, void *context)
 	}
 }
 
+/* In each test: cmocka installs handlers of its own around it. */
 static void catch_signals(void)
 {
 	static const int signals[] = {SIGFPE, SIGSEGV, SIGILL, SIGBUS};
+	static uint8_t memory[65536];
 	struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-	stack_t stack = {.ss_size = 65536, .ss_sp = malloc(65536)};
+	stack_t stack = {.ss_size = sizeof(memory), .ss_sp = memory};
 
-	assert_non_null(stack.ss_sp);
 	assert_int_equal(sigaltstack(&stack, NULL), 0);
 	for (unsigned i = 0; i < 4; i++)
 		sigaction(signals[i], &sa, NULL);
@@ -180,6 +182,7 @@ static int setup(void **state)
 		w->v->jc_list[i] = malloc(JC_SIZE * 2);
 	}
 	assert_int_equal(interp_init(w->v), 0);
+	assert_int_equal(fpu_init(w->v), 0);
 	tlb_init(w->v);
 	page_tables(w);
 	long_mode(w->v);
@@ -188,7 +191,6 @@ static int setup(void **state)
 	assert_true(map_at(CODE_VA, 4096, PROT_READ | PROT_WRITE | PROT_EXEC) == code);
 	cb->epilogue = (uint64_t)(uintptr_t)test_native_end;
 	signal_vcpu = w->v;
-	catch_signals();
 	return 0;
 }
 
@@ -198,6 +200,7 @@ static int teardown(void **state)
 
 	signal_vcpu = NULL;
 	interp_finish(w->v);
+	fpu_finish(w->v);
 	for (unsigned i = 0; i < 2; i++) {
 		free(w->v->tlb_list[i][0]);
 		free(w->v->tlb_list[i][1]);
@@ -246,6 +249,9 @@ static bool acceptable(const struct insn *in)
 	if (in->op == OP_COPY_ONLY && in->map == MAP_0F && in->opcode == 0xae)
 		return false;
 	if (in->op == OP_COPY_ONLY && in->map == MAP_1 && in->opcode == 0xd9 && in->mod != 3 && (in->reg & 7) == 5)
+		return false;
+	/* A nop on Intel's processors, undefined on AMD's. */
+	if (in->map == MAP_0F && in->opcode == 0x0d && in->mod == 3)
 		return false;
 	return in->class_ == CLASS_COPY || in->class_ == CLASS_STRING || in->class_ == CLASS_PUSH ||
 	       in->class_ == CLASS_POP || in->class_ == CLASS_LEAVE;
@@ -487,6 +493,7 @@ static void test_against_processor(void **state)
 	static struct outcome native, interp;
 	unsigned wrong = 0, done = 0;
 
+	catch_signals();
 	w->seed = first_seed();
 	while (done < trial_count(20000)) {
 		if (!random_trial(w, &t))
@@ -576,6 +583,7 @@ static void test_declarations(void **state)
 	static struct trial t;
 	unsigned wrong = 0, done = 0;
 
+	catch_signals();
 	w->seed = first_seed() ^ 0x1234567;
 	while (done < trial_count(10000)) {
 		if (!random_trial(w, &t) || t.in.class_ != CLASS_COPY || (t.in.attr & ATTR_BITOFF))
