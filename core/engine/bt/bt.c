@@ -181,8 +181,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 	}
 	fpu_finish(v);
 	free(v->cpuid);
-	if (v->native)
-		munmap(v->native, PAGE_SIZE);
+	interp_finish(v);
 	bt_signal_thread_finish(v);
 	v->vm->vcpu = NULL;
 	munmap(e, sizeof(*e));
@@ -200,10 +199,7 @@ static bool vcpu_tables(struct bt_vcpu *v)
 		v->jc_list[i] = malloc(JC_SIZE * sizeof(uint16_t));
 		ok &= v->jc_list[i] != NULL;
 	}
-	v->native = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (v->native == MAP_FAILED)
-		v->native = NULL;
-	return ok && v->native && !fpu_init(v);
+	return ok && !interp_init(v) && !fpu_init(v);
 }
 
 static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine_vcpu_env *env,
@@ -258,6 +254,7 @@ static int cpuid_set(struct engine_vcpu *e, const struct cpuid_entry *entries, u
 	free(e->v.cpuid);
 	e->v.cpuid = copy;
 	e->v.n_cpuid = n;
+	sys_features(&e->v);
 	return 0;
 }
 

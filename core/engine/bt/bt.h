@@ -117,9 +117,9 @@ struct bt_exc {
 };
 
 /*
- * One soft-TLB entry. A tag is the page's virtual address, or all ones when
- * the access is not allowed without a visit to C (so it never equals a page
- * address). host is the host address of the page.
+ * One soft-TLB entry. A tag is the page's virtual address, or tlb_invalid()
+ * when the access is not allowed without a visit to C. host is the host
+ * address of the page.
  *
  * tag_w is valid only for pages that are writable, dirty, and hold no
  * translated code. The check in translated code:
@@ -137,6 +137,19 @@ struct tlb_entry {
 #define TLB_BITS 14
 #define TLB_SIZE (1u << TLB_BITS)
 #define TLB_INVALID (~0ull)
+#define TLB_LISTED_GLOBAL 4u /* index is in the dirty list of global entries */
+#define TLB_EXEC 8u   /* the table's privilege may execute the page */
+
+/*
+ * The tag of an entry that matches nothing. All ones differs from every page
+ * address, but the check's xor of it with an address in the last page of the
+ * address space is small: that page's own slot (the last) needs another one,
+ * the address of a page that belongs to another slot.
+ */
+static inline uint64_t tlb_invalid(uint32_t index)
+{
+	return index == TLB_SIZE - 1 ? 0 : TLB_INVALID;
+}
 
 enum { TLB_KERNEL = 0, TLB_USER = 1 };
 
@@ -208,6 +221,10 @@ struct bt_vcpu {
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base, sysenter_cs, sysenter_esp, sysenter_eip, tsc_aux, pat;
 	uint64_t misc_enable, tsc_adjust, apic_base, spec_ctrl, mtrr_def_type, mtrr[16], mtrr_fixed[11];
 	uint64_t tsc_offset;   /* guest = host + offset */
+	uint64_t pdpte[4];     /* PAE paging: as loaded with CR3 */
+	/* What the CPUID that the guest sees allows; recomputed by sys_features. */
+	uint64_t cr4_valid, efer_valid, xcr0_valid;
+	uint64_t pa_reserved;  /* bits of 51:12 at and above MAXPHYADDR */
 	uint8_t cpl;
 	uint8_t key;           /* KEY_*; bt_update_key after any change of what it depends on */
 	uint8_t shadow;        /* 1: interrupts are held off for one instruction (sti, mov ss) */
@@ -236,11 +253,13 @@ struct bt_vcpu {
 	uint64_t host_gs, host_fs; /* of the thread before entry */
 	uint8_t *fpu_area;     /* XSAVE area, 64-byte aligned (fpu.h) */
 	bool fpu_live;         /* guest vector state is in the processor */
+	uint64_t fpu_comps;    /* XSAVE components of the area; 0: the host has only FXSAVE */
 
 	/* TLB dirty lists: indices filled since the last flush, non-global and global */
 	uint16_t *tlb_list[2][2];
 	uint32_t tlb_listed[2][2];
-	uint64_t large_lo[2], large_hi[2]; /* hull of virtual ranges mapped by large pages since the last flush */
+	/* hulls of virtual ranges mapped by large pages since the last full flush: 2M and 4M, 1G, any that was executed */
+	uint64_t large_lo[3], large_hi[3];
 	/* jump cache (cache.c), by CPL class */
 	uint16_t *jc_list[2];  /* indices filled for non-global pages */
 	uint32_t jc_listed[2];
@@ -251,6 +270,7 @@ struct bt_vcpu {
 
 	/* counters, for --stats */
 	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc;
+	uint64_t n_dropped; /* accesses to MMIO that cannot be replayed: read as ones, writes lost */
 } __attribute__((aligned(4096)));
 
 /* Copies without vector registers. */
@@ -297,7 +317,7 @@ static inline bool bt_code64(const struct bt_vcpu *v)
 	return bt_long_mode(v) && (v->seg[GAMUT_CS].attr & SEG_L);
 }
 
-/* Recomputes v->key; in sys.c. After changes of CS, SS, DS, ES, CR0, CR4, XCR0, EFER, RFLAGS (DF, TF, VM), CPL, DR7. */
+/* Recomputes v->key; in sys-state.c. After changes of CS, SS, DS, ES, CR0, CR4, XCR0, EFER, RFLAGS (DF, TF, VM), CPL, DR7. */
 void bt_update_key(struct bt_vcpu *v);
 
 /* Makes the vCPU leave translated code at the next poll. Any thread. */

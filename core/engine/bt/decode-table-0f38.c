@@ -16,7 +16,7 @@ const struct row decode_0f38[4][256] = {
 	[PP_NONE] = {
 		[0x00 ... 0x0b] = MMX(M_8),
 		[0x1c ... 0x1e] = MMX(M_8),
-		[0xc8 ... 0xcd] = SSE(M_16, AL), /* sha */
+		[0xc8 ... 0xcd] = SSE(M_16, 0), /* sha: AMD checks no alignment */
 		[0xf0] = MOVBE_(T_RM_R | T_REG_W),
 		[0xf1] = MOVBE_(T_RM_W | T_REG_R),
 	},
@@ -64,7 +64,7 @@ const struct row decode_0f38[4][256] = {
 const struct row decode_0f3a[4][256] = {
 	[PP_NONE] = {
 		[0x0f] = MMX(M_8, UB),
-		[0xcc] = SSE(M_16, AL, UB), /* sha1rnds4 */
+		[0xcc] = SSE(M_16, 0, UB), /* sha1rnds4 */
 	},
 	[PP_66] = {
 		[0x08] = SSE2(M_VL, AL | ATR, UB),

@@ -28,6 +28,14 @@
  */
 enum bt_step interp_step(struct bt_vcpu *v);
 
+/*
+ * The executable area of a vCPU (v->native, INTERP_NATIVE_SIZE bytes), in
+ * which the signal contract of bt.h holds. interp_init: 0 or -errno.
+ */
+#define INTERP_NATIVE_SIZE 36864u
+int interp_init(struct bt_vcpu *v);
+void interp_finish(struct bt_vcpu *v);
+
 /* The next entry of the replay record: true and *value when it was recorded. Used by every access to the core. */
 static inline bool replay_take(struct bt_vcpu *v, uint64_t *value)
 {

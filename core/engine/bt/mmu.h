@@ -17,7 +17,8 @@ enum mmu_access {
 	ACC_WRITE = 1,
 	ACC_EXEC = 2,
 	ACC_USER = 4,   /* as CPL 3; else supervisor */
-	ACC_NOFAULT = 8 /* do not touch v->exc, nor A and D bits */
+	ACC_NOFAULT = 8, /* do not touch v->exc, nor A and D bits */
+	ACC_NOMMIO = 16  /* mmu_read, mmu_write: what is not memory reads as ones and ignores writes (never STEP_EXIT) */
 };
 
 struct mmu_page {

@@ -22,6 +22,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "engine/bt/interp.h"
 #include "engine/bt/run.h"
 
 #ifndef SS_AUTODISARM
@@ -77,7 +78,7 @@ static bool exception_of(int sig, const greg_t *g, struct bt_exc *exc)
 
 static bool in_native(const struct bt_vcpu *v, uint64_t pc)
 {
-	return v->native_resume && v->native && pc - (uint64_t)v->native < PAGE_SIZE;
+	return v->native_resume && v->native && pc - (uint64_t)v->native < INTERP_NATIVE_SIZE;
 }
 
 static bool guest_fault(struct bt_vcpu *v, int sig, greg_t *g)

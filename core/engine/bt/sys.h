@@ -62,6 +62,14 @@ enum bt_step sys_linear(struct bt_vcpu *v, enum gamut_seg seg, uint64_t offset, 
 /* Checks an address that rip is about to become (canonical form or CS limit). */
 enum bt_step sys_check_rip(struct bt_vcpu *v, uint64_t rip);
 
+/*
+ * Takes over what v->cpuid says: valid bits of CR4, EFER, XCR0, the physical
+ * width. After every change of v->cpuid; sys_reset and sys_set_state do it too.
+ */
+void sys_features(struct bt_vcpu *v);
+/* The entry for leaf and subleaf, NULL when there is none. */
+const struct cpuid_entry *cpuid_find(const struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf);
+
 /* Power-on state, and the whole state at once (validated: -EINVAL for what cannot be). */
 void sys_reset(struct bt_vcpu *v);
 int sys_set_state(struct bt_vcpu *v, const struct gamut_vcpu_state *state);

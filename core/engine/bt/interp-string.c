@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * String instructions. One element after the other, each committed to rcx, rsi
+ * and rdi before the next, so that a fault or an exit in the middle is exact
+ * and restartable. A step does a bounded number of elements and leaves rip at
+ * the instruction when there are more, which keeps interrupts prompt.
+ *
+ * Long movs and stos in 64-bit code go by host pages when the TLB has both.
+ */
+#include "engine/bt/interp-internal.h"
+
+#define BATCH 512u
+
+struct string {
+	struct bt_vcpu *v;
+	struct interp *x;
+	unsigned size;   /* of an element */
+	uint64_t delta;  /* added to the index registers, by DF */
+	bool src, dst;   /* which of rsi and rdi move */
+};
+
+/* ---- one element ----------------------------------------------------------------------- */
+
+static enum bt_step source(struct string *s, uint64_t *value)
+{
+	struct bt_vcpu *v = s->v;
+	uint64_t va;
+	enum bt_step step = sys_linear(v, (enum gamut_seg)s->x->in.seg, get_gpr(v, RSI, s->x->in.addrsize), s->size,
+				       false, &va);
+
+	*value = 0;
+	return step == STEP_OK ? interp_read(v, va, value, s->size) : step;
+}
+
+static enum bt_step dest_address(struct string *s, bool write, uint64_t *va)
+{
+	return sys_linear(s->v, GAMUT_ES, get_gpr(s->v, RDI, s->x->in.addrsize), s->size, write, va);
+}
+
+static enum bt_step dest_read(struct string *s, uint64_t *value)
+{
+	uint64_t va;
+	enum bt_step step = dest_address(s, false, &va);
+
+	*value = 0;
+	return step == STEP_OK ? interp_read(s->v, va, value, s->size) : step;
+}
+
+static enum bt_step dest_write(struct string *s, uint64_t value)
+{
+	uint64_t va;
+	enum bt_step step = dest_address(s, true, &va);
+
+	return step == STEP_OK ? interp_write(s->v, va, &value, s->size) : step;
+}
+
+/* Flags of a - b at the element's size. */
+static void compare(struct string *s, uint64_t a, uint64_t b)
+{
+	unsigned shift = 64 - 8 * s->size;
+	uint64_t flags, af = (a ^ b ^ (a - b)) & FL_AF;
+	uint8_t low = (uint8_t)(a - b);
+
+	/* At the top of a 64-bit word CF, OF, SF and ZF are those of the element. */
+	__asm__("sub %2, %1\n\tpushf\n\tpop %0" : "=&r"(flags), "+r"((uint64_t){a << shift}) : "r"(b << shift) : "cc");
+	flags &= FL_CF | FL_OF | FL_SF | FL_ZF;
+	set_arith(s->v, flags | af | (__builtin_parity(low) ? 0 : FL_PF), FL_ARITH);
+}
+
+static enum bt_step movs(struct string *s)
+{
+	uint64_t value;
+	enum bt_step step = source(s, &value);
+
+	return step == STEP_OK ? dest_write(s, value) : step;
+}
+
+static enum bt_step stos(struct string *s)
+{
+	return dest_write(s, s->v->gpr[RAX]);
+}
+
+static enum bt_step lods(struct string *s)
+{
+	uint64_t value;
+	enum bt_step step = source(s, &value);
+
+	if (step == STEP_OK)
+		set_gpr(s->v, RAX, value, s->size);
+	return step;
+}
+
+static enum bt_step scas(struct string *s)
+{
+	uint64_t value;
+	enum bt_step step = dest_read(s, &value);
+
+	if (step == STEP_OK)
+		compare(s, get_gpr(s->v, RAX, s->size), value);
+	return step;
+}
+
+static enum bt_step cmps(struct string *s)
+{
+	uint64_t a, b;
+	enum bt_step step = source(s, &a);
+
+	if (step == STEP_OK)
+		step = dest_read(s, &b);
+	if (step == STEP_OK)
+		compare(s, a, b);
+	return step;
+}
+
+/* The destination is probed first: a value once read from a port cannot be put back. */
+static enum bt_step ins(struct string *s)
+{
+	struct bt_vcpu *v = s->v;
+	uint64_t value, va;
+	void *host;
+	enum bt_step step = sys_io_check(v, (uint16_t)v->gpr[RDX], s->size);
+
+	if (step == STEP_OK)
+		step = dest_address(s, true, &va);
+	if (step == STEP_OK)
+		step = mmu_rmw(v, va, s->size, access_of(v), &host);
+	if (step == STEP_OK)
+		step = io_port(v, (uint16_t)v->gpr[RDX], s->size, false, &value);
+	return step == STEP_OK ? interp_write(v, va, &value, s->size) : step;
+}
+
+static enum bt_step outs(struct string *s)
+{
+	struct bt_vcpu *v = s->v;
+	uint64_t value;
+	enum bt_step step = sys_io_check(v, (uint16_t)v->gpr[RDX], s->size);
+
+	if (step == STEP_OK)
+		step = source(s, &value);
+	return step == STEP_OK ? io_port(v, (uint16_t)v->gpr[RDX], s->size, true, &value) : step;
+}
+
+struct string_op {
+	enum bt_step (*element)(struct string *s);
+	bool src, dst, compares;
+};
+
+static const struct string_op string_ops[] = {
+	[OP_MOVS - OP_MOVS] = {movs, true, true, false},
+	[OP_STOS - OP_MOVS] = {stos, false, true, false},
+	[OP_LODS - OP_MOVS] = {lods, true, false, false},
+	[OP_SCAS - OP_MOVS] = {scas, false, true, true},
+	[OP_CMPS - OP_MOVS] = {cmps, true, true, true},
+	[OP_INS - OP_MOVS] = {ins, false, true, false},
+	[OP_OUTS - OP_MOVS] = {outs, true, false, false},
+};
+
+/* ---- many elements ----------------------------------------------------------------------- */
+
+/* rsi, rdi and rcx after n elements. */
+static void advance(struct string *s, uint64_t n)
+{
+	struct bt_vcpu *v = s->v;
+	unsigned size = s->x->in.addrsize;
+
+	if (s->src)
+		set_gpr(v, RSI, v->gpr[RSI] + n * s->delta, size);
+	if (s->dst)
+		set_gpr(v, RDI, v->gpr[RDI] + n * s->delta, size);
+	if (s->x->in.rep)
+		set_gpr(v, RCX, v->gpr[RCX] - n, size);
+}
+
+/* Host address of va when the TLB admits the access, and the bytes left in the page. */
+static uint8_t *page_of(struct bt_vcpu *v, uint64_t va, bool write, uint64_t *room)
+{
+	const struct tlb_entry *e = &v->tlb[v->cpl == 3][va >> PAGE_SHIFT & (TLB_SIZE - 1)];
+
+	*room = PAGE_SIZE - (va & (PAGE_SIZE - 1));
+	if ((write ? e->tag_w : e->tag_r) != (va & PAGE_MASK))
+		return NULL;
+	return (uint8_t *)(uintptr_t)e->host + (va & (PAGE_SIZE - 1));
+}
+
+static void fill(uint8_t *dst, uint64_t value, uint64_t n, unsigned size)
+{
+	switch (size) {
+	case 1:
+		__asm__ volatile("rep stosb" : "+D"(dst), "+c"(n) : "a"(value) : "memory");
+		break;
+	case 2:
+		__asm__ volatile("rep stosw" : "+D"(dst), "+c"(n) : "a"(value) : "memory");
+		break;
+	case 4:
+		__asm__ volatile("rep stosl" : "+D"(dst), "+c"(n) : "a"(value) : "memory");
+		break;
+	default:
+		__asm__ volatile("rep stosq" : "+D"(dst), "+c"(n) : "a"(value) : "memory");
+		break;
+	}
+}
+
+static bool bulk_legal(const struct string *s)
+{
+	const struct bt_vcpu *v = s->v;
+
+	return s->x->in.rep && s->x->in.mode == MODE_64 && s->x->in.addrsize == 8 && s->delta == s->size &&
+	       !(v->dr[7] & 0xff) && !(v->rflags & (FL_AC | FL_TF));
+}
+
+/* Elements of a movs or stos that lie in pages at hand; 0: none, do one by itself. */
+static uint64_t bulk(struct string *s)
+{
+	struct bt_vcpu *v = s->v;
+	uint64_t base = s->x->in.seg >= GAMUT_FS ? v->seg[s->x->in.seg].base : 0, room, left, n = v->gpr[RCX];
+	uint8_t *dst = page_of(v, v->gpr[RDI], true, &room), *src = dst;
+
+	if (!dst)
+		return 0;
+	n = n < room / s->size ? n : room / s->size;
+	if (s->src) {
+		src = page_of(v, base + v->gpr[RSI], false, &left);
+		n = n < left / s->size ? n : left / s->size;
+		if (!src || (src < dst && src + n * s->size > dst)) /* a pattern that feeds itself */
+			return 0;
+		bt_copy(dst, src, n * s->size);
+	} else {
+		fill(dst, v->gpr[RAX], n, s->size);
+	}
+	return n;
+}
+
+/* False when the comparison has ended the repetition. */
+static bool goes_on(const struct string *s, bool compares)
+{
+	bool zf = s->v->rflags & FL_ZF;
+
+	if (!get_gpr(s->v, RCX, s->x->in.addrsize))
+		return false;
+	return !compares || zf == (s->x->in.rep == 0xf3);
+}
+
+static enum bt_step repeat(struct string *s, const struct string_op *op)
+{
+	bool bulky = bulk_legal(s) && (op->element == movs || op->element == stos);
+
+	for (unsigned i = 0; i < BATCH; i++) {
+		uint64_t n = bulky ? bulk(s) : 0;
+		enum bt_step step = n ? STEP_OK : op->element(s);
+
+		if (step != STEP_OK)
+			return step;
+		advance(s, n ? n : 1);
+		if (!goes_on(s, op->compares))
+			return STEP_OK;
+		if (s->v->replay.next || s->v->pending_db || (s->v->rflags & FL_TF) ||
+		    __atomic_load_n(&s->v->poll, __ATOMIC_RELAXED))
+			break;
+	}
+	s->x->next = s->v->rip; /* again */
+	return STEP_OK;
+}
+
+enum bt_step interp_string(struct bt_vcpu *v, struct interp *x)
+{
+	const struct string_op *op = &string_ops[x->in.op - OP_MOVS];
+	struct string s = {.v = v, .x = x, .size = x->in.opsize, .src = op->src, .dst = op->dst};
+	enum bt_step step;
+
+	if (op->element == ins || op->element == outs)
+		s.size = s.size == 8 ? 4 : s.size;
+	s.delta = v->rflags & FL_DF ? -(uint64_t)s.size : s.size;
+	if (x->in.rep)
+		return get_gpr(v, RCX, x->in.addrsize) ? repeat(&s, op) : STEP_OK;
+	step = op->element(&s);
+	if (step == STEP_OK)
+		advance(&s, 1);
+	return step;
+}

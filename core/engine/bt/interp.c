@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One step: fetch, decode, dispatch by class, then what follows every
+ * instruction (rip, shadow, RF, single-step and breakpoint traps).
+ *
+ * A trap (#DB) is returned as STEP_FAULT with rip past the instruction, which
+ * is how exc_deliver wants it; after a load of ss it waits for the next one.
+ */
+#include "engine/bt/interp-internal.h"
+
+#define DR6_BS 0x4000ull
+
+static enum insn_mode mode_of(const struct bt_vcpu *v)
+{
+	if (bt_code64(v))
+		return MODE_64;
+	return protected_mode(v) && (v->seg[GAMUT_CS].attr & SEG_DB) ? MODE_32 : MODE_16;
+}
+
+/* ---- fetch ------------------------------------------------------------------------------ */
+
+static uint64_t linear_rip(const struct bt_vcpu *v, enum insn_mode mode)
+{
+	return mode == MODE_64 ? v->rip : (uint32_t)(v->seg[GAMUT_CS].base + v->rip);
+}
+
+/* The rest of an instruction that crosses into the next page. */
+static enum bt_step fetch_more(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned *got)
+{
+	unsigned more;
+	enum bt_step step = mmu_fetch(v, va + *got, buf + *got, INSN_MAX - *got, &more);
+
+	if (step == STEP_OK)
+		*got += more;
+	return step;
+}
+
+/* Outside 64-bit mode the last byte, too, must be within the limit. */
+static enum bt_step check_limit(struct bt_vcpu *v, const struct insn *in)
+{
+	if (in->mode != MODE_64 && v->rip + in->len - 1 > v->seg[GAMUT_CS].limit)
+		return fault_gp(v);
+	return STEP_OK;
+}
+
+static enum bt_step fetch(struct bt_vcpu *v, struct interp *x)
+{
+	enum insn_mode mode = mode_of(v);
+	uint64_t va = linear_rip(v, mode);
+	uint8_t buf[16];
+	unsigned got;
+	enum bt_step step = mmu_fetch(v, va, buf, INSN_MAX, &got);
+
+	if (step != STEP_OK)
+		return step;
+	if (!insn_decode(&x->in, buf, got, mode)) {
+		step = fetch_more(v, va, buf, &got);
+		if (step != STEP_OK)
+			return step;
+		insn_decode(&x->in, buf, got, mode);
+	}
+	interp_key(x, buf);
+	x->next = v->rip + x->in.len;
+	if (mode != MODE_64)
+		x->next = (uint32_t)x->next;
+	return check_limit(v, &x->in);
+}
+
+/* ---- dispatch --------------------------------------------------------------------------- */
+
+/* Undefined in real and virtual-8086 mode. */
+static bool needs_protection(unsigned op)
+{
+	switch (op) {
+	case OP_ARPL:
+	case OP_LLDT:
+	case OP_LTR:
+	case OP_SLDT:
+	case OP_STR:
+	case OP_VERR:
+	case OP_VERW:
+	case OP_LAR:
+	case OP_LSL:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static enum bt_step system_op(struct bt_vcpu *v, struct interp *x)
+{
+	interp_fn fn = interp_sys_table[x->in.op];
+
+	if (!fn || (needs_protection(x->in.op) && !protected_mode(v)))
+		return bt_fault(v, EXC_UD);
+	if ((x->in.attr & ATTR_PRIV) && v->cpl != 0)
+		return fault_gp(v);
+	return fn(v, x);
+}
+
+static enum bt_step undefined_op(struct bt_vcpu *v, struct interp *x)
+{
+	(void)x;
+	return bt_fault(v, EXC_UD);
+}
+
+static const interp_fn class_table[] = {
+	[CLASS_COPY] = interp_copy,
+	[CLASS_JCC] = exec_jcc,
+	[CLASS_JMP] = exec_jmp,
+	[CLASS_CALL] = exec_call,
+	[CLASS_JMP_IND] = exec_jmp_ind,
+	[CLASS_CALL_IND] = exec_call_ind,
+	[CLASS_RET] = exec_ret,
+	[CLASS_PUSH] = exec_push,
+	[CLASS_POP] = exec_pop,
+	[CLASS_LEAVE] = exec_leave,
+	[CLASS_STRING] = interp_string,
+	[CLASS_LOOP] = exec_loop,
+	[CLASS_FLAGS] = system_op,
+	[CLASS_SYS] = system_op,
+	[CLASS_UD] = undefined_op,
+};
+
+/* ---- before and after ---------------------------------------------------------------------- */
+
+static bool break_on_fetch(struct bt_vcpu *v)
+{
+	uint64_t bits;
+
+	if (!(v->dr[7] & 0xff) || (v->rflags & FL_RF))
+		return false;
+	bits = interp_breakpoint(v, linear_rip(v, mode_of(v)), 1, BREAK_EXEC);
+	if (bits) {
+		bt_fault(v, EXC_DB);
+		v->exc.dr6 = bits;
+	}
+	return bits != 0;
+}
+
+/* Whether TF asks for a trap after this instruction: TF as it was before, and for fast calls as it is now, too. */
+static bool single_step(const struct bt_vcpu *v, const struct insn *in, bool tf)
+{
+	if (in->op == OP_SYSCALL || in->op == OP_SYSENTER)
+		return tf && (v->rflags & FL_TF);
+	return tf;
+}
+
+/* What is left to do when an instruction is complete. */
+static enum bt_step finish(struct bt_vcpu *v, const struct interp *x, bool tf)
+{
+	v->rip = x->next;
+	replay_clear(v);
+	if (x->in.op != OP_IRET)
+		v->rflags &= ~FL_RF;
+	if (single_step(v, &x->in, tf)) {
+		v->pending_db = true;
+		v->exc.dr6 |= DR6_BS;
+	}
+	if (!v->pending_db || (v->shadow && x->in.op != OP_STI))
+		return STEP_OK;
+	v->pending_db = false;
+	v->exc = (struct bt_exc){.vector = EXC_DB, .dr6 = v->exc.dr6};
+	return STEP_FAULT;
+}
+
+/* Nothing is complete: what the instruction noted is forgotten. */
+static enum bt_step abandon(struct bt_vcpu *v, enum bt_step step, uint8_t shadow)
+{
+	v->pending_db = false;
+	if (step == STEP_EXIT && v->exit->reason == EXIT_HYPERCALL)
+		return step;
+	v->shadow = shadow;
+	if (step == STEP_FAULT)
+		replay_clear(v);
+	return step;
+}
+
+enum bt_step interp_step(struct bt_vcpu *v)
+{
+	uint8_t shadow = v->shadow;
+	bool tf = v->rflags & FL_TF;
+	struct interp x;
+	enum bt_step step;
+
+	if (!v->pending_db)
+		v->exc.dr6 = 0;
+	v->replay.next = 0;
+	if (break_on_fetch(v))
+		return STEP_FAULT;
+	step = fetch(v, &x);
+	if (step == STEP_OK) {
+		v->shadow = 0;
+		step = class_table[x.in.class_](v, &x);
+	}
+	return step == STEP_OK ? finish(v, &x, tf) : abandon(v, step, shadow);
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest memory as C code reads and writes it.
+ *
+ * An access is one page in the TLB nearly always. Otherwise it is cut into at
+ * most two spans, both translated before anything happens. Spans that are not
+ * memory go first: they may have to return to the core (STEP_EXIT), and when
+ * the instruction runs again, nothing in RAM may have changed yet.
+ */
+#include "engine/bt/interp.h"
+#include "engine/bt/mmu.h"
+
+/* One page's part of an access. */
+struct span {
+	uint64_t gpa;
+	uint8_t *buf;
+	unsigned len;
+	enum mem_kind kind;
+};
+
+static inline uint64_t linear(const struct bt_vcpu *v, uint64_t va)
+{
+	return bt_long_mode(v) ? va : (uint32_t)va;
+}
+
+static inline struct tlb_entry *slot_of(struct bt_vcpu *v, uint64_t va, unsigned access)
+{
+	int table = access & ACC_USER ? TLB_USER : TLB_KERNEL;
+
+	return &v->tlb[table][va >> PAGE_SHIFT & (TLB_SIZE - 1)];
+}
+
+/* Host address when [va, va+len) lies in one page that the tag admits. */
+static inline void *hit(const struct tlb_entry *e, uint64_t tag, uint64_t va, unsigned len)
+{
+	unsigned off = va & (PAGE_SIZE - 1);
+
+	if (tag != (va & PAGE_MASK) || off + len > PAGE_SIZE)
+		return NULL;
+	return (void *)(uintptr_t)(e->host + off);
+}
+
+typedef uint16_t __attribute__((aligned(1), may_alias)) u16_any;
+typedef uint32_t __attribute__((aligned(1), may_alias)) u32_any;
+typedef uint64_t __attribute__((aligned(1), may_alias)) u64_any;
+
+/* Each ordinary size is one access, as the guest's other vCPUs expect. */
+static inline void copy(void *dst, const void *src, unsigned len)
+{
+	switch (len) {
+	case 1:
+		*(volatile uint8_t *)dst = *(const volatile uint8_t *)src;
+		break;
+	case 2:
+		*(volatile u16_any *)dst = *(const volatile u16_any *)src;
+		break;
+	case 4:
+		*(volatile u32_any *)dst = *(const volatile u32_any *)src;
+		break;
+	case 8:
+		*(volatile u64_any *)dst = *(const volatile u64_any *)src;
+		break;
+	default:
+		bt_copy(dst, src, len);
+	}
+}
+
+static enum bt_step span_at(struct bt_vcpu *v, uint64_t va, unsigned access, uint8_t *buf, unsigned len,
+                            struct span *s)
+{
+	struct tlb_entry *e;
+	struct mmu_page page;
+	enum bt_step step = tlb_fill(v, va, access & (ACC_WRITE | ACC_USER), &e, &page);
+
+	if (step != STEP_OK)
+		return step;
+	*s = (struct span){ .gpa = page.gpa, .buf = buf, .len = len, .kind = mem_kind(v->mem, page.gpa) };
+	return STEP_OK;
+}
+
+/* Cuts an access into spans; *n of them. */
+static enum bt_step spans_of(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, unsigned access,
+                             struct span s[2], unsigned *n)
+{
+	unsigned room = (unsigned)(PAGE_SIZE - (va & (PAGE_SIZE - 1)));
+	unsigned first = len < room ? len : room;
+	enum bt_step step = span_at(v, va, access, buf, first, &s[0]);
+
+	*n = 1;
+	if (step != STEP_OK || first == len)
+		return step;
+	*n = 2;
+	return span_at(v, linear(v, va + first), access, (uint8_t *)buf + first, len - first, &s[1]);
+}
+
+/* Widest naturally aligned piece at gpa, at most len. */
+static unsigned piece_at(uint64_t gpa, unsigned len)
+{
+	unsigned width = 8;
+
+	while (width > len || (gpa & (width - 1)))
+		width /= 2;
+	return width;
+}
+
+static unsigned pieces_of(const struct span *s)
+{
+	unsigned n = 0;
+
+	if (s->kind != MEM_NONE)
+		return 0;
+	for (unsigned off = 0; off < s->len; n++)
+		off += piece_at(s->gpa + off, s->len - off);
+	return n;
+}
+
+static enum bt_step mmio_exit(struct bt_vcpu *v, uint64_t gpa, unsigned width, bool write, uint64_t data)
+{
+	struct vcpu_exit *x = v->exit;
+
+	x->reason = EXIT_MMIO;
+	x->rip = v->rip;
+	x->mmio.gpa = gpa;
+	x->mmio.width = (uint8_t)width;
+	x->mmio.write = write;
+	x->mmio.data = data;
+	return STEP_EXIT;
+}
+
+static enum bt_step mmio_span(struct bt_vcpu *v, struct span *s, bool write)
+{
+	unsigned width;
+
+	for (unsigned off = 0; off < s->len; off += width) {
+		uint64_t out = 0, in;
+
+		width = piece_at(s->gpa + off, s->len - off);
+		if (write)
+			copy(&out, s->buf + off, width);
+		if (!replay_take(v, &in))
+			return mmio_exit(v, s->gpa + off, width, write, out);
+		if (!write)
+			copy(s->buf + off, &in, width);
+	}
+	return STEP_OK;
+}
+
+static void fill_ones(uint8_t *buf, unsigned len)
+{
+	for (unsigned i = 0; i < len; i++)
+		((volatile uint8_t *)buf)[i] = 0xff;
+}
+
+/*
+ * All parts that are not memory. What the record cannot hold (an xsave to a
+ * device) is dropped as a whole; no device asks for that.
+ */
+static enum bt_step mmio_spans(struct bt_vcpu *v, struct span *s, unsigned n, unsigned access)
+{
+	unsigned pieces = pieces_of(&s[0]) + (n > 1 ? pieces_of(&s[1]) : 0);
+	bool drop = (access & ACC_NOMMIO) || v->replay.next + pieces > REPLAY_MAX, write = access & ACC_WRITE;
+
+	if (pieces == 0)
+		return STEP_OK;
+	v->n_dropped += drop;
+	for (unsigned i = 0; i < n; i++) {
+		enum bt_step step = STEP_OK;
+
+		if (s[i].kind != MEM_NONE)
+			continue;
+		if (!drop)
+			step = mmio_span(v, &s[i], write);
+		else if (!write)
+			fill_ones(s[i].buf, s[i].len);
+		if (step != STEP_OK)
+			return step;
+	}
+	return STEP_OK;
+}
+
+/* Code that was made from these bytes goes. After the write, so that nobody translates the old ones. */
+static void written(struct bt_vcpu *v, uint64_t gpa, unsigned len)
+{
+	if (atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed) &&
+	    bt_code_covers(v, gpa, len))
+		bt_code_invalidate(v, gpa, len);
+}
+
+static enum bt_step read_slow(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, unsigned access)
+{
+	struct span s[2];
+	unsigned n;
+	enum bt_step step = spans_of(v, va, buf, len, access, s, &n);
+
+	if (step == STEP_OK)
+		step = mmio_spans(v, s, n, access);
+	if (step != STEP_OK)
+		return step;
+	for (unsigned i = 0; i < n; i++)
+		if (s[i].kind != MEM_NONE)
+			copy(s[i].buf, v->mem->base + s[i].gpa, s[i].len);
+	return STEP_OK;
+}
+
+enum bt_step mmu_read(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, unsigned access)
+{
+	const struct tlb_entry *e;
+	const void *host;
+
+	va = linear(v, va);
+	e = slot_of(v, va, access);
+	host = hit(e, e->tag_r, va, len);
+	if (!host)
+		return read_slow(v, va, buf, len, access & ~(unsigned)ACC_WRITE);
+	copy(buf, host, len);
+	return STEP_OK;
+}
+
+static enum bt_step write_slow(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned len, unsigned access)
+{
+	struct span s[2];
+	unsigned n;
+	enum bt_step step = spans_of(v, va, (void *)(uintptr_t)buf, len, access, s, &n);
+
+	if (step == STEP_OK)
+		step = mmio_spans(v, s, n, access);
+	if (step != STEP_OK)
+		return step;
+	for (unsigned i = 0; i < n; i++) {
+		if (s[i].kind != MEM_RAM && s[i].kind != MEM_HOST)
+			continue;
+		copy(v->mem->base + s[i].gpa, s[i].buf, s[i].len);
+		written(v, s[i].gpa, s[i].len);
+	}
+	return STEP_OK;
+}
+
+enum bt_step mmu_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned len, unsigned access)
+{
+	const struct tlb_entry *e;
+	void *host;
+
+	va = linear(v, va);
+	e = slot_of(v, va, access);
+	host = hit(e, e->tag_w, va, len);
+	if (!host)
+		return write_slow(v, va, buf, len, access | ACC_WRITE);
+	copy(host, buf, len);
+	return STEP_OK;
+}
+
+enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned access, void **host)
+{
+	const struct tlb_entry *e;
+	struct span s;
+	enum bt_step step;
+
+	va = linear(v, va);
+	e = slot_of(v, va, access);
+	*host = hit(e, e->tag_w, va, len);
+	if (*host || (va & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
+		return STEP_OK;
+	step = span_at(v, va, access | ACC_WRITE, NULL, len, &s);
+	if (step != STEP_OK || (s.kind != MEM_RAM && s.kind != MEM_HOST))
+		return step;
+	written(v, s.gpa, len);
+	*host = v->mem->base + s.gpa;
+	return STEP_OK;
+}
+
+enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned len, unsigned *got)
+{
+	unsigned user = v->cpl == 3 ? ACC_USER : 0, room;
+	const struct tlb_entry *e;
+	struct mmu_page page;
+	enum bt_step step;
+
+	va = linear(v, va);
+	room = (unsigned)(PAGE_SIZE - (va & (PAGE_SIZE - 1)));
+	*got = len < room ? len : room;
+	e = slot_of(v, va, user);
+	if (e->tag_r == (va & PAGE_MASK) && (e->flags & TLB_EXEC)) {
+		bt_copy(buf, hit(e, e->tag_r, va, *got), *got);
+		return STEP_OK;
+	}
+	step = mmu_walk(v, va, ACC_EXEC | user, &page);
+	if (step != STEP_OK)
+		return step;
+	if (mem_kind(v->mem, page.gpa) == MEM_NONE)
+		fill_ones(buf, *got);
+	else
+		bt_copy(buf, v->mem->base + page.gpa, *got);
+	return STEP_OK;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page walk.
+ *
+ * Three formats share one shape: entries are read from the root down, rights
+ * are gathered on the way (W and U by and, NX by or), and only when the access
+ * is allowed are the accessed and dirty bits set, each by a compare-and-swap
+ * against the value that was judged. When one of those fails the guest (or
+ * another vCPU) changed the table meanwhile, and the walk starts over.
+ *
+ * An entry that lies in no memory is read as all ones, which is what an
+ * unclaimed read of a PC's bus returns. In the 64-bit formats that is a
+ * reserved-bit fault; 32-bit paging can live with it, and so do we.
+ */
+#include "engine/bt/mmu.h"
+
+#define PTE_P 0x1ull
+#define PTE_W 0x2ull
+#define PTE_U 0x4ull
+#define PTE_A 0x20ull
+#define PTE_D 0x40ull
+#define PTE_PS 0x80ull
+#define PTE_G 0x100ull
+#define PTE_NX (1ull << 63)
+#define PTE_ADDR 0x000ffffffffff000ull
+#define PTE_HIGH 0x7ff0000000000000ull /* 62:52: ignored in 4-level paging, reserved in PAE */
+#define PDE4M_RESERVED 0x200000ull     /* 32-bit paging with PSE-36: bit 21 of a 4M entry */
+
+/* #PF error code. */
+#define PF_P 1u
+#define PF_W 2u
+#define PF_U 4u
+#define PF_RSVD 8u
+#define PF_I 16u
+
+enum walk_end { WALK_LEAF, WALK_ABSENT, WALK_RESERVED };
+
+struct walk_step {
+	void *slot; /* host address of the entry, NULL when it is not in writable memory */
+	uint64_t value;
+};
+
+struct walk {
+	struct walk_step step[4];
+	unsigned n;
+	unsigned shift;  /* log2 of the mapping's size */
+	uint64_t rights; /* PTE_W, PTE_U of all levels */
+	uint64_t nx;     /* PTE_NX of any level */
+	uint64_t frame;  /* guest physical address of the mapping */
+};
+
+/* What else is reserved when PS is set at a level; nothing maps 512G. */
+static const uint64_t large_reserved[4] = { 0, 0x1fe000, 0x3fffe000, PTE_PS };
+
+static inline void *entry_at(const struct bt_vcpu *v, uint64_t gpa, bool *writable)
+{
+	enum mem_kind kind = mem_kind(v->mem, gpa);
+
+	*writable = kind == MEM_RAM || kind == MEM_HOST;
+	return kind == MEM_NONE ? NULL : v->mem->base + gpa;
+}
+
+static inline uint64_t entry64(const struct bt_vcpu *v, uint64_t gpa, struct walk *w)
+{
+	struct walk_step *s = &w->step[w->n++];
+	bool writable;
+	uint64_t *slot = entry_at(v, gpa, &writable);
+
+	s->value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : ~0ull;
+	s->slot = writable ? slot : NULL;
+	return s->value;
+}
+
+static uint64_t entry32(const struct bt_vcpu *v, uint64_t gpa, struct walk *w)
+{
+	struct walk_step *s = &w->step[w->n++];
+	bool writable;
+	uint32_t *slot = entry_at(v, gpa, &writable);
+
+	s->value = slot ? __atomic_load_n(slot, __ATOMIC_RELAXED) : ~0u;
+	s->slot = writable ? slot : NULL;
+	return s->value;
+}
+
+/* From the table at `table`, whose entries are of `level` (3: PML4 ... 0: page table), down to a leaf. */
+static inline enum walk_end walk64(const struct bt_vcpu *v, uint64_t va, uint64_t table, unsigned level,
+                                   uint64_t reserved, struct walk *w)
+{
+	uint64_t rights = PTE_W | PTE_U, nx = 0;
+
+	for (;; level--) {
+		unsigned shift = 12 + 9 * level;
+		uint64_t e = entry64(v, table + (va >> shift & 511) * 8, w);
+		bool leaf = level == 0 || (e & PTE_PS);
+
+		if (!(e & PTE_P))
+			return WALK_ABSENT;
+		if (leaf)
+			reserved |= large_reserved[level];
+		if (e & reserved)
+			return WALK_RESERVED;
+		rights &= e;
+		nx |= e & PTE_NX;
+		if (leaf) {
+			w->rights = rights;
+			w->nx = nx;
+			w->shift = shift;
+			w->frame = e & PTE_ADDR & ~((1ull << shift) - 1);
+			return WALK_LEAF;
+		}
+		table = e & PTE_ADDR;
+	}
+}
+
+static enum walk_end walk_pae(const struct bt_vcpu *v, uint64_t va, uint64_t reserved, struct walk *w)
+{
+	uint64_t pdpte = v->pdpte[va >> 30 & 3];
+
+	if (!(pdpte & PTE_P))
+		return WALK_ABSENT;
+	return walk64(v, va, pdpte & PTE_ADDR, 1, reserved | PTE_HIGH, w);
+}
+
+static enum walk_end walk32(const struct bt_vcpu *v, uint64_t va, struct walk *w)
+{
+	uint64_t pde = entry32(v, (v->cr3 & 0xfffff000u) + (va >> 22 & 1023) * 4, w), pte;
+
+	w->nx = 0;
+	if (!(pde & PTE_P))
+		return WALK_ABSENT;
+	if ((pde & PTE_PS) && (v->cr4 & CR4_PSE)) {
+		w->frame = (pde & 0xffc00000u) | (pde >> 13 & 0xff) << 32;
+		if ((pde & PDE4M_RESERVED) || (w->frame & v->pa_reserved))
+			return WALK_RESERVED;
+		w->shift = 22;
+		w->rights = pde;
+		return WALK_LEAF;
+	}
+	pte = entry32(v, (pde & 0xfffff000u) + (va >> 12 & 1023) * 4, w);
+	if (!(pte & PTE_P))
+		return WALK_ABSENT;
+	w->shift = 12;
+	w->rights = pde & pte;
+	w->frame = pte & 0xfffff000u;
+	return WALK_LEAF;
+}
+
+/* Whether the gathered rights allow the access. */
+static inline bool walk_allows(const struct bt_vcpu *v, const struct walk *w, unsigned access)
+{
+	if ((access & ACC_USER) && !(w->rights & PTE_U))
+		return false;
+	if ((access & ACC_WRITE) && !(w->rights & PTE_W) && ((access & ACC_USER) || (v->cr0 & CR0_WP)))
+		return false;
+	if (!(access & ACC_EXEC))
+		return true;
+	return !w->nx && ((access & ACC_USER) || !(w->rights & PTE_U) || !(v->cr4 & CR4_SMEP));
+}
+
+/* Adds bits to an entry, unless it is no longer what was judged. */
+static bool entry_add(struct bt_vcpu *v, struct walk_step *s, uint64_t bits, bool wide)
+{
+	uint64_t old = s->value, gpa = (uint64_t)((uint8_t *)s->slot - v->mem->base);
+	uint32_t old32 = (uint32_t)old;
+	bool ok;
+
+	if (wide)
+		ok = __atomic_compare_exchange_n((uint64_t *)s->slot, &old, old | bits, false, __ATOMIC_SEQ_CST,
+		                                 __ATOMIC_RELAXED);
+	else
+		ok = __atomic_compare_exchange_n((uint32_t *)s->slot, &old32, old32 | (uint32_t)bits, false,
+		                                 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+	s->value |= bits;
+	/* A page that is a page table and code at once: the bits are visible to its code. */
+	if (ok && atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed) &&
+	    bt_code_covers(v, gpa, wide ? 8 : 4))
+		bt_code_invalidate(v, gpa, wide ? 8 : 4);
+	return ok;
+}
+
+/* Accessed in every level, dirty in the leaf for a write. False: start over. */
+static inline bool walk_mark(struct bt_vcpu *v, struct walk *w, bool write, bool wide)
+{
+	for (unsigned i = 0; i < w->n; i++) {
+		struct walk_step *s = &w->step[i];
+		uint64_t need = PTE_A | (write && i == w->n - 1 ? PTE_D : 0);
+
+		if ((s->value & need) == need || !s->slot)
+			continue;
+		if (!entry_add(v, s, need, wide))
+			return false;
+	}
+	return true;
+}
+
+static enum bt_step page_fault(struct bt_vcpu *v, uint64_t va, unsigned access, unsigned cause)
+{
+	uint32_t error = cause;
+	bool fetch_known = (v->cr4 & CR4_SMEP) || ((v->cr4 & CR4_PAE) && (v->efer & EFER_NXE));
+
+	if (access & ACC_NOFAULT)
+		return STEP_FAULT;
+	error |= (access & ACC_WRITE) ? PF_W : 0;
+	error |= (access & ACC_USER) ? PF_U : 0;
+	error |= (access & ACC_EXEC) && fetch_known ? PF_I : 0;
+	v->exc = (struct bt_exc){ .vector = EXC_PF, .has_error = true, .error = error, .cr2 = va };
+	return STEP_FAULT;
+}
+
+static enum bt_step walk_unpaged(uint64_t va, struct mmu_page *page)
+{
+	*page = (struct mmu_page){
+		.gpa = va, .size = ~0ull, .writable = true, .user = true, .global = false, .exec = true
+	};
+	return STEP_OK;
+}
+
+/* Remembers where large pages were executed: invlpg must forget jumps into all of such a page. */
+static void note_large_code(struct bt_vcpu *v, uint64_t va, uint64_t size)
+{
+	uint64_t lo = va & ~(size - 1);
+
+	if (lo < v->large_lo[2])
+		v->large_lo[2] = lo;
+	if (lo + (size - 1) > v->large_hi[2])
+		v->large_hi[2] = lo + (size - 1);
+}
+
+static inline void walk_result(struct bt_vcpu *v, uint64_t va, unsigned access, const struct walk *w,
+                               struct mmu_page *page)
+{
+	uint64_t size = 1ull << w->shift, leaf = w->step[w->n - 1].value;
+
+	page->gpa = w->frame | (va & (size - 1));
+	page->size = size;
+	page->writable = (leaf & PTE_D) && walk_allows(v, w, (access & ACC_USER) | ACC_WRITE);
+	page->user = (w->rights & PTE_U) != 0;
+	page->global = (leaf & PTE_G) && (v->cr4 & CR4_PGE);
+	page->exec = walk_allows(v, w, (access & ACC_USER) | ACC_EXEC);
+	if ((access & ACC_EXEC) && size > PAGE_SIZE)
+		note_large_code(v, va, size);
+}
+
+enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mmu_page *page)
+{
+	bool lma = bt_long_mode(v), wide = (v->cr4 & CR4_PAE) != 0;
+	uint64_t reserved = v->pa_reserved | (v->efer & EFER_NXE ? 0 : PTE_NX);
+	enum walk_end end;
+	struct walk w;
+
+	if (!lma)
+		va = (uint32_t)va;
+	else if ((uint64_t)((int64_t)(va << 16) >> 16) != va)
+		return access & ACC_NOFAULT ? STEP_FAULT : bt_fault_error(v, EXC_GP, 0);
+	if (!(v->cr0 & CR0_PG))
+		return walk_unpaged(va, page);
+	v->n_walk++;
+	do {
+		w.n = 0;
+		if (lma)
+			end = walk64(v, va, v->cr3 & PTE_ADDR, 3, reserved, &w);
+		else if (wide)
+			end = walk_pae(v, va, reserved, &w);
+		else
+			end = walk32(v, va, &w);
+		if (end != WALK_LEAF)
+			return page_fault(v, va, access, end == WALK_RESERVED ? PF_P | PF_RSVD : 0);
+		if (!walk_allows(v, &w, access))
+			return page_fault(v, va, access, PF_P);
+	} while (!(access & ACC_NOFAULT) && !walk_mark(v, &w, access & ACC_WRITE, wide));
+	walk_result(v, va, access, &w, page);
+	return STEP_OK;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The soft TLB: filling it and emptying it.
+ *
+ * Every filled index is in a dirty list, one for global and one for other
+ * mappings, so that a CR3 write costs what was filled since the last one. An
+ * entry's two LISTED bits say in which lists its index is, and follow the lists
+ * alone: invlpg takes the tags away and leaves the bits, a refill with the
+ * other kind of mapping adds the index to the other list, and a flush of one
+ * list clears just its bit. So an index is never twice in a list (which bounds
+ * a list by TLB_SIZE), and a valid entry is always in the list of its kind.
+ *
+ * A large page enters as one 4K entry for each part that was touched. invlpg
+ * on one of them must drop them all; the hulls say whether an address can be
+ * mapped by a large page at all. Within the table the parts of a 2M page are
+ * 512 neighbours.
+ */
+#include "engine/bt/mmu.h"
+
+enum { HULL_2M = 0, HULL_1G = 1, HULL_CODE = 2 };
+
+static inline uint32_t tlb_index(uint64_t va)
+{
+	return (uint32_t)(va >> PAGE_SHIFT) & (TLB_SIZE - 1);
+}
+
+static inline void entry_drop(struct tlb_entry *e, uint32_t index)
+{
+	e->tag_r = e->tag_w = tlb_invalid(index);
+}
+
+static void hulls_clear(struct bt_vcpu *v)
+{
+	for (int i = 0; i < 3; i++) {
+		v->large_lo[i] = ~0ull;
+		v->large_hi[i] = 0;
+	}
+}
+
+void tlb_init(struct bt_vcpu *v)
+{
+	for (int t = 0; t < 2; t++) {
+		for (uint32_t i = 0; i < TLB_SIZE; i++) {
+			struct tlb_entry *e = &v->tlb[t][i];
+
+			entry_drop(e, i);
+			e->host = 0;
+			e->gpa_page = 0;
+			e->flags = 0;
+		}
+		v->tlb_listed[t][0] = v->tlb_listed[t][1] = 0;
+	}
+	hulls_clear(v);
+}
+
+static void hull_add(struct bt_vcpu *v, uint64_t va, uint64_t size)
+{
+	int hull = size > 0x400000 ? HULL_1G : HULL_2M;
+	uint64_t lo = va & ~(size - 1), hi = lo + (size - 1);
+
+	if (lo < v->large_lo[hull])
+		v->large_lo[hull] = lo;
+	if (hi > v->large_hi[hull])
+		v->large_hi[hull] = hi;
+}
+
+static inline bool in_hull(const struct bt_vcpu *v, int hull, uint64_t va)
+{
+	return va >= v->large_lo[hull] && va <= v->large_hi[hull];
+}
+
+/* Puts the index in the list for its kind of mapping, once. Returns the entry's LISTED bits. */
+static inline uint32_t list_add(struct bt_vcpu *v, int table, uint32_t index, uint32_t flags, bool global)
+{
+	uint32_t bit = global ? TLB_LISTED_GLOBAL : TLB_LISTED;
+
+	flags &= TLB_LISTED | TLB_LISTED_GLOBAL;
+	if (!(flags & bit))
+		v->tlb_list[table][global][v->tlb_listed[table][global]++] = (uint16_t)index;
+	return flags | bit;
+}
+
+static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int table, const struct mmu_page *page,
+                                           bool writable)
+{
+	uint32_t index = tlb_index(va);
+	struct tlb_entry *e = &v->tlb[table][index];
+	uint64_t tag = va & PAGE_MASK;
+
+	e->flags = list_add(v, table, index, e->flags, page->global) | (page->global ? TLB_GLOBAL : 0) |
+	           (page->exec ? TLB_EXEC : 0);
+	e->host = (uint64_t)(uintptr_t)v->mem->base + (page->gpa & PAGE_MASK);
+	e->gpa_page = (uint32_t)(page->gpa >> PAGE_SHIFT);
+	e->tag_r = tag;
+	e->tag_w = writable ? tag : tlb_invalid(index);
+	if (page->size > PAGE_SIZE && page->size != ~0ull)
+		hull_add(v, va, page->size);
+	return e;
+}
+
+enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tlb_entry **entry, struct mmu_page *page)
+{
+	int table = access & ACC_USER ? TLB_USER : TLB_KERNEL;
+	enum mem_kind kind;
+	enum bt_step step;
+	bool fixed;
+
+	*entry = NULL;
+	if (!bt_long_mode(v))
+		va = (uint32_t)va;
+	step = mmu_walk(v, va, access, page);
+	if (step != STEP_OK)
+		return step;
+	kind = mem_kind(v->mem, page->gpa);
+	if (kind == MEM_NONE)
+		return STEP_OK;
+	fixed = kind == MEM_ROM ||
+	        atomic_load_explicit(&v->mem->code[page->gpa >> PAGE_SHIFT], memory_order_relaxed);
+	if ((access & ACC_WRITE) && fixed)
+		return STEP_OK;
+	if (access & ACC_NOFAULT)
+		return STEP_OK; /* the accessed bit was not set: such a mapping may not be kept */
+	*entry = entry_fill(v, va, table, page, page->writable && !fixed);
+	return STEP_OK;
+}
+
+static void flush_list(struct bt_vcpu *v, int table, bool global, bool all)
+{
+	uint32_t bit = global ? TLB_LISTED_GLOBAL : TLB_LISTED;
+	uint16_t *list = v->tlb_list[table][global];
+	uint32_t n = v->tlb_listed[table][global];
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct tlb_entry *e = &v->tlb[table][list[i]];
+
+		e->flags &= ~bit;
+		if (all || !(e->flags & TLB_GLOBAL))
+			entry_drop(e, list[i]);
+	}
+	v->tlb_listed[table][global] = 0;
+}
+
+void tlb_flush(struct bt_vcpu *v, bool global)
+{
+	v->n_flush++;
+	for (int t = 0; t < 2; t++) {
+		flush_list(v, t, false, global);
+		if (global)
+			flush_list(v, t, true, true);
+	}
+	if (global)
+		hulls_clear(v);
+	jc_flush(v, global);
+}
+
+/* Drops whatever a large page of 2M, or of 4M in 32-bit paging, may have left behind. */
+static void flush_large(struct bt_vcpu *v, uint64_t va)
+{
+	uint64_t size = v->cr4 & CR4_PAE ? 0x200000 : 0x400000, base = va & ~(size - 1);
+	uint32_t first = tlb_index(base), n = (uint32_t)(size >> PAGE_SHIFT);
+
+	for (int t = 0; t < 2; t++)
+		for (uint32_t i = first; i < first + n; i++)
+			if ((v->tlb[t][i].tag_r ^ base) < size)
+				entry_drop(&v->tlb[t][i], i);
+}
+
+void tlb_flush_page(struct bt_vcpu *v, uint64_t va)
+{
+	uint64_t page = (bt_long_mode(v) ? va : (uint32_t)va) & PAGE_MASK;
+	uint32_t index = tlb_index(page);
+
+	if (in_hull(v, HULL_1G, page)) {
+		tlb_flush(v, true);
+		return;
+	}
+	for (int t = 0; t < 2; t++)
+		if (v->tlb[t][index].tag_r == page)
+			entry_drop(&v->tlb[t][index], index);
+	if (in_hull(v, HULL_2M, page))
+		flush_large(v, page);
+	if (in_hull(v, HULL_CODE, page))
+		jc_flush(v, true);
+	else
+		jc_flush_page(v, page);
+}
+
+static void protect_list(struct bt_vcpu *v, int table, int kind, uint32_t gfn, bool all)
+{
+	const uint16_t *list = v->tlb_list[table][kind];
+
+	for (uint32_t i = 0; i < v->tlb_listed[table][kind]; i++) {
+		struct tlb_entry *e = &v->tlb[table][list[i]];
+
+		if (e->gpa_page != gfn)
+			continue;
+		e->tag_w = tlb_invalid(list[i]);
+		if (all)
+			e->tag_r = tlb_invalid(list[i]);
+	}
+}
+
+void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all)
+{
+	for (int t = 0; t < 2; t++)
+		for (int kind = 0; kind < 2; kind++)
+			protect_list(v, t, kind, (uint32_t)(gpa >> PAGE_SHIFT), all);
+}
