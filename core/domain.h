@@ -23,7 +23,7 @@
 #include "bus.h"
 #include "clock.h"
 #include "conf.h"
-#include "cpuid.h"
+#include "cpuid-edits.h"
 #include "diag.h"
 #include "engine/engine.h"
 #include "image/image.h"

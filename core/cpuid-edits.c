@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cpuid.h"
+#include "cpuid-edits.h"
 
 #include <errno.h>
 #include <stdlib.h>
