@@ -10,16 +10,15 @@
 #include "plugin.h"
 #include "suggest.h"
 
-static const char help[] =
-        "Usage: gamut plugin list [--json]\n"
-        "       gamut plugin info [--json] NAME|FILE.so\n"
-        "       gamut plugin check FILE.so...\n\n"
-        "  list    the plugins of the search path, one line for each choice they offer\n"
-        "  info    one plugin: what it needs and gives, and its options\n"
-        "  check   everything that is wrong with a plugin, for its author\n\n"
-        "Search path: the folders in GAMUT_PLUGIN_PATH, \"plugins\" next to the command,\n"
-        "the installed folder.\n\n"
-        "Exit status: 0 done, 1 a problem was found, 2 bad usage.\n";
+static const char help[] = "Usage: gamut plugin list [--json]\n"
+                           "       gamut plugin info [--json] NAME|FILE.so\n"
+                           "       gamut plugin check FILE.so...\n\n"
+                           "  list    the plugins of the search path, one line for each choice they offer\n"
+                           "  info    one plugin: what it needs and gives, and its options\n"
+                           "  check   everything that is wrong with a plugin, for its author\n\n"
+                           "Search path: the folders in GAMUT_PLUGIN_PATH, \"plugins\" next to the command,\n"
+                           "the installed folder.\n\n"
+                           "Exit status: 0 done, 1 a problem was found, 2 bad usage.\n";
 
 /* ---- JSON --------------------------------------------------------------------- */
 
@@ -34,7 +33,7 @@ static json_t *json_words(const char *const *words)
 
 static json_t *json_option(const struct gamut_option *o)
 {
-	static const char *const types[] = { "bool", "int", "string", "choice" };
+	static const char *const types[] = {"bool", "int", "string", "choice"};
 	json_t *j = json_object();
 
 	json_object_set_new(j, "name", json_text(o->name));
@@ -87,15 +86,15 @@ static json_t *json_plugin(const struct plugin *p)
 
 /* ---- list ----------------------------------------------------------------------- */
 
-#define ROW "%-16s %-10s %-10s %-6s %-8s %s\n"
+#define ROW "%-20s %-10s %-12s %-6s %-8s %s\n"
 
 static void print_rows(const struct plugin *p)
 {
 	for (size_t i = 0; i < p->n_descriptors; i++) {
 		const struct gamut_descriptor *d = &p->descriptors[i].d;
 
-		printf(ROW, p->info.name, axis_name(d->axis), d->choice, colour_name(d->colour), p->info.version,
-		       d->description);
+		printf(ROW, p->info.name, axis_name(d->axis), d->choice, colour_name(d->colour),
+		       p->info.version, d->description);
 	}
 }
 
@@ -174,7 +173,8 @@ static void print_option(const struct gamut_option *o)
 
 static void print_descriptor(const struct gamut_descriptor *d)
 {
-	printf("\n%s = \"%s\" (%s): %s\n", axis_name(d->axis), d->choice, colour_name(d->colour), d->description);
+	printf("\n%s = \"%s\" (%s): %s\n", axis_name(d->axis), d->choice, colour_name(d->colour),
+	       d->description);
 	print_words("needs", d->needs);
 	print_words("gives", d->gives);
 	printf("  %-8s %" PRId32 "\n", "score", d->score);
@@ -298,9 +298,9 @@ static const struct {
 	const char *name;
 	int (*fn)(struct plugin_set *set, int argc, char **argv, bool json);
 } subs[] = {
-	{ "list", plugin_list },
-	{ "info", plugin_info },
-	{ "check", plugin_check_files },
+        {"list", plugin_list},
+        {"info", plugin_info},
+        {"check", plugin_check_files},
 };
 
 /* Takes the options out of argv; returns the number of arguments left, or -1 at an unknown one. */

@@ -9,9 +9,9 @@
 #include "suggest.h"
 
 const struct cmd cmds[] = {
-	{ "run", "run domains in the foreground", cmd_run },
-	{ "check", "validate domain files without running them", cmd_check },
-	{ "plugin", "list, describe and check plugins", cmd_plugin },
+        {"run", "run domains in the foreground", cmd_run},
+        {"check", "validate domain files without running them", cmd_check},
+        {"plugin", "list, describe and check plugins", cmd_plugin},
 };
 const size_t n_cmds = sizeof(cmds) / sizeof(cmds[0]);
 
@@ -34,7 +34,7 @@ int cmd_usage(const char *what, const char *fmt, ...)
 	va_start(args, fmt);
 	vfprintf(stderr, fmt, args);
 	va_end(args);
-	fprintf(stderr, "; see `gamut%s%s --help`\n", space, what);
+	fprintf(stderr, " (see `gamut%s%s --help`)\n", space, what);
 	return CMD_USAGE;
 }
 

@@ -2,7 +2,7 @@
 #include "conf-internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <fcntl.h> /* AT_EACCESS */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -12,91 +12,6 @@
 #include <unistd.h>
 
 #define MIB (1024ull * 1024)
-#define TEXT_MAX (1u << 20) /* a domain file is a page or two */
-
-/* ---- the text --------------------------------------------------------------- */
-
-static ssize_t read_all(int fd, char *buf, size_t len)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = read(fd, buf + done, len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		if (n == 0)
-			break;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
-/*
- * What libconfig would take in silence or badly: a NUL byte ends its input,
- * and @include reads other files (ending the process when one is a folder).
- */
-static int check_text(const char *path, const char *text, size_t len, struct diag *diag)
-{
-	unsigned line = 1;
-
-	for (const char *p = text; p < text + len; p++) {
-		if (*p == 0)
-			return diag_error(diag, path, line, "holds a NUL byte; a domain file is text");
-		if (p == text || p[-1] == '\n') {
-			const char *word = p + strspn(p, " \t");
-
-			if (strncmp(word, "@include", 8) == 0)
-				return diag_error(diag, path, line,
-				                  "@include: a domain is one file; write its settings here");
-		}
-		line += *p == '\n';
-	}
-	return 0;
-}
-
-static char *read_open_file(const char *path, int fd, struct diag *diag)
-{
-	char *text = malloc(TEXT_MAX + 1);
-	ssize_t n;
-
-	if (!text) {
-		diag_error(diag, path, 0, "out of memory");
-		return NULL;
-	}
-	n = read_all(fd, text, TEXT_MAX + 1);
-	if (n < 0)
-		diag_error(diag, path, 0, "cannot be read: %s", strerror(errno));
-	else if (n > (ssize_t)TEXT_MAX)
-		diag_error(diag, path, 0, "is longer than %u bytes; is it a domain file?", TEXT_MAX);
-	else {
-		text[n] = 0;
-		if (check_text(path, text, (size_t)n, diag) == 0)
-			return text;
-	}
-	free(text);
-	return NULL;
-}
-
-char *conf_read_text(const char *path, struct diag *diag)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	char *text = NULL;
-	struct stat st;
-
-	if (fd < 0) {
-		diag_error(diag, path, 0, "cannot be opened: %s", strerror(errno));
-		return NULL;
-	}
-	if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
-		diag_error(diag, path, 0, "is a directory; name a domain file in it");
-	else
-		text = read_open_file(path, fd, diag);
-	close(fd);
-	return text;
-}
 
 char *conf_resolve(const char *dir, const char *path)
 {
@@ -123,13 +38,14 @@ static bool bad(char *why, size_t why_len, const char *fmt, ...)
 static bool file_there(const char *path, struct stat *st, char *why, size_t why_len)
 {
 	if (stat(path, st))
-		return errno == ENOENT ? bad(why, why_len, "%s: no such file; paths are relative to the domain file",
-		                             path)
+		return errno == ENOENT ? bad(why, why_len,
+		                             "%s: no such file; paths are relative to the domain file", path)
 		                       : bad(why, why_len, "%s: %s", path, strerror(errno));
 	if (S_ISDIR(st->st_mode))
 		return bad(why, why_len, "%s is a directory; name a file", path);
 	if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS))
-		return bad(why, why_len, "%s cannot be read: %s; change its permissions", path, strerror(errno));
+		return bad(why, why_len, "%s cannot be read: %s; change its permissions", path,
+		           strerror(errno));
 	return true;
 }
 
@@ -168,10 +84,11 @@ bool conf_disk_usable(const char *path, bool readonly, char *why, size_t why_len
 	if (!file_there(path, &st, why, why_len))
 		return false;
 	if (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))
-		return bad(why, why_len, "%s is neither a regular file nor a block device; name an image", path);
+		return bad(why, why_len, "%s is neither a regular file nor a block device; name an image",
+		           path);
 	if (S_ISREG(st.st_mode) && st.st_size < 512)
-		return bad(why, why_len, "%s holds %lld bytes, less than one sector; make an image first", path,
-		           (long long)st.st_size);
+		return bad(why, why_len, "%s holds %lld bytes, less than one sector; make an image first",
+		           path, (long long)st.st_size);
 	return readonly || disk_writable(path, &st, why, why_len);
 }
 
@@ -202,7 +119,8 @@ static void check_affinity(struct conf_loader *l)
 	for (uint32_t i = 0; n > 0 && i < l->c->n_affinity; i++)
 		if (l->c->affinity[i] >= (unsigned long)n)
 			conf_error(l, conf_line(l->c, "sched.affinity"),
-			           "sched.affinity: there is no processor %" PRIu32 "; this host has 0 to %ld",
+			           "sched.affinity: there is no processor %" PRIu32
+			           "; this host has 0 to %ld",
 			           l->c->affinity[i], n - 1);
 }
 

@@ -38,11 +38,12 @@ const struct option_value *conf_option(const struct instance_config *instance, c
 }
 
 /* str is copied, and resolved when the option is a path. There is room for every option once. */
-static int add_value(struct reading *r, const struct gamut_option *o, int64_t num, const char *str, unsigned line)
+static int add_value(struct reading *r, const struct gamut_option *o, int64_t num, const char *str,
+                     unsigned line)
 {
 	struct option_value *v = &r->inst->values[r->inst->n_values];
 
-	*v = (struct option_value){ .name = o->name, .type = o->type, .num = num, .line = line };
+	*v = (struct option_value){.name = o->name, .type = o->type, .num = num, .line = line};
 	if (str) {
 		v->str = option_is_path(o) ? conf_resolve(r->l->c->dir, str) : strdup(str);
 		if (!v->str)
@@ -52,7 +53,8 @@ static int add_value(struct reading *r, const struct gamut_option *o, int64_t nu
 	return 0;
 }
 
-static int wrong_value(struct reading *r, const struct gamut_option *o, const config_setting_t *s, const char *is)
+static int wrong_value(struct reading *r, const struct gamut_option *o, const config_setting_t *s,
+                       const char *is)
 {
 	char wants[512];
 
@@ -71,7 +73,8 @@ static int read_int(struct reading *r, const struct gamut_option *o, const confi
 	return add_value(r, o, value, NULL, conf_setting_line(s));
 }
 
-static int wrong_choice(struct reading *r, const struct gamut_option *o, const config_setting_t *s, const char *text)
+static int wrong_choice(struct reading *r, const struct gamut_option *o, const config_setting_t *s,
+                        const char *text)
 {
 	char wants[512];
 	const char *near;
@@ -80,9 +83,9 @@ static int wrong_choice(struct reading *r, const struct gamut_option *o, const c
 	while (o->choices[n])
 		n++;
 	near = suggest_nearest(text, o->choices, n);
-	return conf_error(r->l, conf_setting_line(s), "%s.%s: there is no \"%s\"%s%s%s; give %s", r->where, o->name, text,
-	                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "",
-	                  option_wants(o, wants, sizeof(wants)));
+	return conf_error(r->l, conf_setting_line(s), "%s.%s: there is no \"%s\"%s%s%s%s", r->where, o->name,
+	                  text, near ? "; did you mean \"" : "", near ? near : "",
+	                  near ? "\"? It is " : "; give ", option_wants(o, wants, sizeof(wants)));
 }
 
 static int read_text(struct reading *r, const struct gamut_option *o, const config_setting_t *s)
@@ -94,7 +97,8 @@ static int read_text(struct reading *r, const struct gamut_option *o, const conf
 	if (o->type == GAMUT_OPTION_CHOICE && !option_choice_ok(o, text))
 		return wrong_choice(r, o, s, text);
 	if (option_is_path(o) && !*text)
-		return conf_error(r->l, conf_setting_line(s), "%s.%s: is empty; name a file", r->where, o->name);
+		return conf_error(r->l, conf_setting_line(s), "%s.%s: is empty; name a file", r->where,
+		                  o->name);
 	return add_value(r, o, 0, text, conf_setting_line(s));
 }
 
@@ -135,7 +139,7 @@ static const char *nearest_option(const struct gamut_descriptor *d, const char *
 	const char *near = NULL;
 
 	for (uint32_t i = 0; i < d->n_options; i++) {
-		const char *pair[2] = { d->options[i].name, near };
+		const char *pair[2] = {d->options[i].name, near};
 		const char *found = suggest_nearest(name, pair, near ? 2 : 1);
 
 		near = found ? found : near;
@@ -150,10 +154,11 @@ static int unknown_option(struct reading *r, const config_setting_t *s)
 	const char *near = nearest_option(inst->desc, name);
 
 	if (near)
-		return conf_error(r->l, conf_setting_line(s), "%s.%s: unknown key; did you mean \"%s\"?", r->where, name,
-		                  near);
-	return conf_error(r->l, conf_setting_line(s), "%s.%s: unknown key; `gamut plugin info %s` lists those of %s = \"%s\"",
-	                  r->where, name, inst->plugin->info.name, axis_name(inst->axis), inst->choice);
+		return conf_error(r->l, conf_setting_line(s), "%s.%s: unknown key; did you mean \"%s\"?",
+		                  r->where, name, near);
+	return conf_error(r->l, conf_setting_line(s),
+	                  "%s.%s: unknown key; `gamut plugin info %s` lists those of %s = \"%s\"", r->where,
+	                  name, inst->plugin->info.name, axis_name(inst->axis), inst->choice);
 }
 
 static void read_group(struct reading *r, const config_setting_t *group)
@@ -188,8 +193,8 @@ static void add_defaults(struct reading *r, const config_setting_t *group)
 		if (o->default_value && option_default(o, &num, &str))
 			add_value(r, o, num, str, 0);
 		else if (o->required)
-			conf_error(r->l, r->inst->line, "%s.%s: is missing; add %s = ... (%s)", r->where, o->name,
-			           o->name, o->help);
+			conf_error(r->l, r->inst->line, "%s.%s: is missing; add %s = ... (%s)", r->where,
+			           o->name, o->name, o->help);
 	}
 }
 
@@ -210,15 +215,17 @@ static void check_path(struct reading *r)
 
 	if (!v || v->type != GAMUT_OPTION_STRING)
 		return;
-	ok = r->inst->axis == GAMUT_AXIS_DISK ? conf_disk_usable(v->str, is_readonly(r->inst), why, sizeof(why))
-	                                      : conf_file_readable(v->str, why, sizeof(why));
+	ok = r->inst->axis == GAMUT_AXIS_DISK
+	             ? conf_disk_usable(v->str, is_readonly(r->inst), why, sizeof(why))
+	             : conf_file_readable(v->str, why, sizeof(why));
 	if (!ok)
 		conf_error(r->l, v->line ? v->line : r->inst->line, "%s.%s: %s", r->where, v->name, why);
 }
 
 static int read_instance(struct reading *r, const config_setting_t *group)
 {
-	r->inst->values = calloc(r->inst->desc->n_options ? r->inst->desc->n_options : 1, sizeof(*r->inst->values));
+	r->inst->values =
+	        calloc(r->inst->desc->n_options ? r->inst->desc->n_options : 1, sizeof(*r->inst->values));
 	if (!r->inst->values)
 		return conf_no_memory(r->l);
 	if (group)
@@ -235,18 +242,22 @@ static const struct {
 	enum gamut_axis axis;
 	const char *list, *option;
 } unique[] = {
-	{ GAMUT_AXIS_DISK, "disks", "dev" },
-	{ GAMUT_AXIS_NET, "nics", "mac" },
+        {GAMUT_AXIS_DISK, "disks", "dev"},
+        {GAMUT_AXIS_NET, "nics", "mac"},
 };
 
-static void check_unique(struct conf_loader *l, const struct instance_config *a, const struct instance_config *b)
+static void check_unique(struct conf_loader *l, const struct instance_config *a,
+                         const struct instance_config *b)
 {
 	for (size_t i = 0; i < sizeof(unique) / sizeof(unique[0]); i++) {
-		const struct option_value *va = find_value(a, unique[i].option), *vb = find_value(b, unique[i].option);
+		const struct option_value *va = find_value(a, unique[i].option),
+		                          *vb = find_value(b, unique[i].option);
 
-		if (a->axis != unique[i].axis || !va || !vb || !va->str || !vb->str || strcasecmp(va->str, vb->str) != 0)
+		if (a->axis != unique[i].axis || !va || !vb || !va->str || !vb->str ||
+		    strcasecmp(va->str, vb->str) != 0)
 			continue;
-		conf_error(l, vb->line ? vb->line : b->line, "%s[%" PRIu32 "].%s: \"%s\" is %s[%" PRIu32 "]'s already; give another",
+		conf_error(l, vb->line ? vb->line : b->line,
+		           "%s[%" PRIu32 "].%s: \"%s\" is %s[%" PRIu32 "]'s already; give another",
 		           unique[i].list, b->unit, vb->name, vb->str, unique[i].list, a->unit);
 	}
 }
@@ -259,11 +270,13 @@ static bool same_file(const char *a, const char *b)
 }
 
 /* Two disks on one file lose data, unless neither writes. */
-static void check_shared_file(struct conf_loader *l, const struct instance_config *a, const struct instance_config *b)
+static void check_shared_file(struct conf_loader *l, const struct instance_config *a,
+                              const struct instance_config *b)
 {
 	const struct option_value *va = find_value(a, OPTION_PATH), *vb = find_value(b, OPTION_PATH);
 
-	if (a->axis != GAMUT_AXIS_DISK || !va || !vb || !va->str || !vb->str || (is_readonly(a) && is_readonly(b)))
+	if (a->axis != GAMUT_AXIS_DISK || !va || !vb || !va->str || !vb->str ||
+	    (is_readonly(a) && is_readonly(b)))
 		return;
 	if (same_file(va->str, vb->str))
 		conf_error(l, vb->line ? vb->line : b->line,
@@ -296,15 +309,15 @@ static int add_instance(struct conf_loader *l, enum gamut_axis axis, uint32_t un
 {
 	const struct axis_choice *a = &l->c->axes.axis[axis];
 	struct instance_config *inst = &l->c->instances[l->c->n_instances];
-	struct reading r = { l, inst, where };
+	struct reading r = {l, inst, where};
 
 	*inst = (struct instance_config){
-		.axis = axis,
-		.choice = a->desc->choice,
-		.unit = unit,
-		.plugin = a->plugin,
-		.desc = a->desc,
-		.line = group ? conf_setting_line(group) : a->line,
+	        .axis = axis,
+	        .choice = a->desc->choice,
+	        .unit = unit,
+	        .plugin = a->plugin,
+	        .desc = a->desc,
+	        .line = group ? conf_setting_line(group) : a->line,
 	};
 	l->c->n_instances++;
 	return read_instance(&r, group);
@@ -340,7 +353,8 @@ static void check_without_plugin(struct conf_loader *l, enum gamut_axis axis)
 	const config_setting_t *s = is_list_axis(axis) ? l->lists[axis] : l->options[axis];
 
 	if (s && config_setting_length(s) > 0 && strcmp(l->c->axes.axis[axis].choice, CHOICE_NONE) == 0)
-		conf_error(l, conf_setting_line(s), "%s: axes.%s is \"%s\"; choose one that has a device, or leave these out",
+		conf_error(l, conf_setting_line(s),
+		           "%s: axes.%s is \"%s\"; choose one that has a device, or leave these out",
 		           config_setting_name(s), axis_name(axis), CHOICE_NONE);
 }
 
@@ -356,9 +370,9 @@ static size_t count_instances(const struct conf_loader *l)
 
 void conf_instances_read(struct conf_loader *l)
 {
-	static const enum gamut_axis order[GAMUT_AXIS_COUNT] = { GAMUT_AXIS_PLATFORM, GAMUT_AXIS_MMU,
-		                                                 GAMUT_AXIS_INTERRUPTS, GAMUT_AXIS_CONSOLE,
-		                                                 GAMUT_AXIS_DISK, GAMUT_AXIS_NET };
+	static const enum gamut_axis order[GAMUT_AXIS_COUNT] = {GAMUT_AXIS_PLATFORM,   GAMUT_AXIS_MMU,
+	                                                        GAMUT_AXIS_INTERRUPTS, GAMUT_AXIS_CONSOLE,
+	                                                        GAMUT_AXIS_DISK,       GAMUT_AXIS_NET};
 
 	l->c->instances = calloc(count_instances(l), sizeof(*l->c->instances));
 	if (!l->c->instances) {

@@ -41,10 +41,13 @@ size_t conf_key_count(void);
 /* Frees every value that the table describes. */
 void conf_keys_finish(struct domain_config *c);
 
-/* ---- conf-files.c: the host's side ---- */
+/* ---- conf-text.c ---- */
 
 /* The text of a domain file, NUL-terminated, to be freed; NULL with the problem in diag. */
 char *conf_read_text(const char *path, struct diag *diag);
+
+/* ---- conf-files.c: the host's side ---- */
+
 /* path as seen from the folder dir; to be freed. NULL: no memory. */
 char *conf_resolve(const char *dir, const char *path);
 

@@ -46,9 +46,9 @@ struct key {
 	const char *help;
 };
 
-static const char *const engine_words[] = { "auto", "bt", "kvm", NULL };  /* enum conf_engine */
-static const char *const console_words[] = { "stdio", "none", NULL };     /* enum conf_console */
-static const char *const end_words[] = { "restart", "destroy", NULL };    /* enum conf_end */
+static const char *const engine_words[] = {"auto", "bt", "kvm", NULL}; /* enum conf_engine */
+static const char *const console_words[] = {"stdio", "none", NULL};    /* enum conf_console */
+static const char *const end_words[] = {"restart", "destroy", NULL};   /* enum conf_end */
 
 #define FIELD(member) .offset = offsetof(struct domain_config, member)
 
@@ -134,7 +134,8 @@ static void *field(struct domain_config *c, const struct key *key)
 
 /* ---- one reader for each type ------------------------------------------------ */
 
-static int wrong_type(struct conf_loader *l, const struct key *key, const config_setting_t *s, const char *wanted)
+static int wrong_type(struct conf_loader *l, const struct key *key, const config_setting_t *s,
+                      const char *wanted)
 {
 	const char *leaf = strrchr(key->path, '.');
 
@@ -164,8 +165,8 @@ static int read_string(struct conf_loader *l, const struct key *key, const confi
 	len = strlen(text);
 	if (len < (size_t)key->min || len > (size_t)key->max)
 		return conf_error(l, conf_setting_line(s),
-		                  "%s: has %zu characters; give %" PRId64 " to %" PRId64 ", as in %s", key->path, len,
-		                  key->min, key->max, key->example);
+		                  "%s: has %zu characters; give %" PRId64 " to %" PRId64 ", as in %s",
+		                  key->path, len, key->min, key->max, key->example);
 	return set_string(l, key, text);
 }
 
@@ -179,10 +180,11 @@ static int read_name(struct conf_loader *l, const struct key *key, const config_
 	name = l->c->name;
 	for (size_t i = 0; name[i]; i++)
 		if (!isalnum((unsigned char)name[i]) && (i == 0 || !strchr("-_.+", name[i])))
-			return conf_error(l, conf_setting_line(s),
-			                  "%s: \"%s\" has a character that no name may have at its place %zu; use "
-			                  "letters, digits and, after the first, -_.+",
-			                  key->path, name, i + 1);
+			return conf_error(
+			        l, conf_setting_line(s),
+			        "%s: \"%s\" has a character that no name may have at its place %zu; use "
+			        "letters, digits and, after the first, -_.+",
+			        key->path, name, i + 1);
 	return 0;
 }
 
@@ -207,7 +209,9 @@ static int read_path(struct conf_loader *l, const struct key *key, const config_
 
 static int hex(char c)
 {
-	return isdigit((unsigned char)c) ? c - '0' : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10 : -1;
+	return isdigit((unsigned char)c)    ? c - '0'
+	       : isxdigit((unsigned char)c) ? tolower((unsigned char)c) - 'a' + 10
+	                                    : -1;
 }
 
 /* 8-4-4-4-12 hexadecimal digits. */
@@ -238,8 +242,8 @@ static int read_uuid(struct conf_loader *l, const struct key *key, const config_
 	if (config_setting_type(s) != CONFIG_TYPE_STRING || !text)
 		return wrong_type(l, key, s, "a string");
 	if (!parse_uuid(text, l->c->uuid))
-		return conf_error(l, conf_setting_line(s), "%s: \"%s\" is no UUID; write one like %s", key->path, text,
-		                  key->example);
+		return conf_error(l, conf_setting_line(s), "%s: \"%s\" is no UUID; write one like %s",
+		                  key->path, text, key->example);
 	return set_string(l, key, text);
 }
 
@@ -257,11 +261,13 @@ static int read_int(struct conf_loader *l, const struct key *key, const config_s
 		return wrong_type(l, key, s, "an integer");
 	value = config_setting_get_int64(s);
 	if (value < key->min)
-		return conf_error(l, conf_setting_line(s), "%s: %" PRId64 "%s%s is too little; give at least %" PRId64,
-		                  key->path, value, space, unit, key->min);
+		return conf_error(l, conf_setting_line(s),
+		                  "%s: %" PRId64 "%s%s is too little; give at least %" PRId64, key->path,
+		                  value, space, unit, key->min);
 	if (value > key->max)
-		return conf_error(l, conf_setting_line(s), "%s: %" PRId64 "%s%s is too much; give at most %" PRId64,
-		                  key->path, value, space, unit, key->max);
+		return conf_error(l, conf_setting_line(s),
+		                  "%s: %" PRId64 "%s%s is too much; give at most %" PRId64, key->path, value,
+		                  space, unit, key->max);
 	*(int64_t *)field(l->c, key) = value;
 	return 0;
 }
@@ -286,7 +292,7 @@ static int word_index(const char *const *words, const char *word)
 /* "one of "a", "b"" */
 static const char *words_text(const char *const *words, char *buf, size_t len)
 {
-	const struct gamut_option o = { .type = GAMUT_OPTION_CHOICE, .choices = words };
+	const struct gamut_option o = {.type = GAMUT_OPTION_CHOICE, .choices = words};
 
 	return option_wants(&o, buf, len);
 }
@@ -306,8 +312,9 @@ static int read_enum(struct conf_loader *l, const struct key *key, const config_
 		return 0;
 	}
 	near = suggest_nearest(text, key->words, count_words(key->words));
-	return conf_error(l, conf_setting_line(s), "%s: there is no \"%s\"%s%s%s; give %s", key->path, text,
-	                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "", wants);
+	return conf_error(l, conf_setting_line(s), "%s: there is no \"%s\"%s%s%s%s", key->path, text,
+	                  near ? "; did you mean \"" : "", near ? near : "", near ? "\"? It is " : "; give ",
+	                  wants);
 }
 
 static bool has_cpu(const struct domain_config *c, uint32_t cpu)
@@ -322,7 +329,8 @@ static int read_cpus(struct conf_loader *l, const struct key *key, const config_
 {
 	int n = config_setting_length(s);
 
-	if ((config_setting_type(s) != CONFIG_TYPE_ARRAY && config_setting_type(s) != CONFIG_TYPE_LIST) || n == 0)
+	if ((config_setting_type(s) != CONFIG_TYPE_ARRAY && config_setting_type(s) != CONFIG_TYPE_LIST) ||
+	    n == 0)
 		return wrong_type(l, key, s, "an array of processor numbers");
 	l->c->affinity = calloc((size_t)n, sizeof(*l->c->affinity));
 	if (!l->c->affinity)
@@ -332,11 +340,12 @@ static int read_cpus(struct conf_loader *l, const struct key *key, const config_
 		long long cpu = is_int(e) ? config_setting_get_int64(e) : -1;
 
 		if (cpu < 0 || cpu > INT32_MAX)
-			return conf_error(l, conf_setting_line(e), "%s: entry %d is no processor number; write %s",
-			                  key->path, i, key->example);
+			return conf_error(l, conf_setting_line(e),
+			                  "%s: entry %d is no processor number; write %s", key->path, i,
+			                  key->example);
 		if (has_cpu(l->c, (uint32_t)cpu))
-			return conf_error(l, conf_setting_line(e), "%s: processor %lld is there twice; leave one out",
-			                  key->path, cpu);
+			return conf_error(l, conf_setting_line(e),
+			                  "%s: processor %lld is there twice; leave one out", key->path, cpu);
 		l->c->affinity[l->c->n_affinity++] = (uint32_t)cpu;
 	}
 	return 0;
@@ -349,8 +358,8 @@ static int read_axis(struct conf_loader *l, const struct key *key, const config_
 	if (config_setting_type(s) != CONFIG_TYPE_STRING || !text)
 		return wrong_type(l, key, s, "a string");
 	if (!option_word_ok(text))
-		return conf_error(l, conf_setting_line(s), "%s: \"%s\" is no word; write one like %s", key->path, text,
-		                  key->example);
+		return conf_error(l, conf_setting_line(s), "%s: \"%s\" is no word; write one like %s",
+		                  key->path, text, key->example);
 	l->wish.override[key->axis] = text;
 	l->wish.line[key->axis] = conf_setting_line(s);
 	return 0;
@@ -365,8 +374,9 @@ static int read_instances(struct conf_loader *l, const struct key *key, const co
 		const config_setting_t *e = config_setting_get_elem(s, (unsigned)i);
 
 		if (config_setting_type(e) != CONFIG_TYPE_GROUP)
-			return conf_error(l, conf_setting_line(e), "%s[%d]: wants a group, not %s; write %s = %s",
-			                  key->path, i, conf_type_name(e), key->path, key->example);
+			return conf_error(l, conf_setting_line(e),
+			                  "%s[%d]: wants a group, not %s; write %s = %s", key->path, i,
+			                  conf_type_name(e), key->path, key->example);
 	}
 	return 0;
 }
@@ -384,10 +394,10 @@ static int read_group(struct conf_loader *l, const struct key *key, const config
 typedef int (*key_reader)(struct conf_loader *l, const struct key *key, const config_setting_t *s);
 
 static const key_reader readers[KEY_TYPE_COUNT] = {
-	[KEY_STRING] = read_string,       [KEY_NAME] = read_name,       [KEY_PATH] = read_path,
-	[KEY_UUID] = read_uuid,           [KEY_INT] = read_int,         [KEY_ENUM] = read_enum,
-	[KEY_CPUS] = read_cpus,           [KEY_GROUP] = read_group,     [KEY_AXIS] = read_axis,
-	[KEY_INSTANCES] = read_instances, [KEY_OPTIONS] = read_options,
+        [KEY_STRING] = read_string,       [KEY_NAME] = read_name,       [KEY_PATH] = read_path,
+        [KEY_UUID] = read_uuid,           [KEY_INT] = read_int,         [KEY_ENUM] = read_enum,
+        [KEY_CPUS] = read_cpus,           [KEY_GROUP] = read_group,     [KEY_AXIS] = read_axis,
+        [KEY_INSTANCES] = read_instances, [KEY_OPTIONS] = read_options,
 };
 
 /* ---- groups, and the file as the outermost ------------------------------------- */
@@ -436,13 +446,14 @@ static void unknown_key(struct conf_loader *l, const char *group, const config_s
 	const char *near = nearest_key(group, name), *other = near ? NULL : elsewhere(name);
 
 	if (near)
-		conf_error(l, conf_setting_line(s), "%s%s%s: unknown key; did you mean \"%s\"?", group, dot, name, near);
+		conf_error(l, conf_setting_line(s), "%s%s%s: unknown key; did you mean \"%s\"?", group, dot,
+		           name, near);
 	else if (other)
-		conf_error(l, conf_setting_line(s), "%s%s%s: unknown key here; did you mean \"%s\"?", group, dot, name,
-		           other);
+		conf_error(l, conf_setting_line(s), "%s%s%s: unknown key here; did you mean \"%s\"?", group,
+		           dot, name, other);
 	else
-		conf_error(l, conf_setting_line(s), "%s%s%s: unknown key; `gamut check --help` lists them", group, dot,
-		           name);
+		conf_error(l, conf_setting_line(s), "%s%s%s: unknown key; `gamut check --help` lists them",
+		           group, dot, name);
 }
 
 static const struct key *key_in(const char *group, const char *name)
@@ -484,7 +495,8 @@ void conf_keys_read(struct conf_loader *l)
 	read_members(l, "", config_root_setting(&l->cfg));
 	for (size_t i = 0; i < N_KEYS; i++)
 		if (keys[i].required && !l->c->lines[i])
-			conf_error(l, 0, "%s: is missing; add %s = %s;", keys[i].path, keys[i].path, keys[i].example);
+			conf_error(l, 0, "%s: is missing; add %s = %s;", keys[i].path, keys[i].path,
+			           keys[i].example);
 }
 
 /* ---- defaults, end, help ----------------------------------------------------------- */
@@ -529,7 +541,8 @@ static void print_key(FILE *out, const struct key *key)
 		snprintf(wants, sizeof(wants), "; at least %" PRId64, key->min);
 	else if (key->type == KEY_ENUM)
 		words_text(key->words, wants + snprintf(wants, sizeof(wants), "; "), sizeof(wants) - 2);
-	fprintf(out, "  %-20s %s%s%s", key->path, key->help, wants, key->type == KEY_INT && key->unit ? " " : "");
+	fprintf(out, "  %-20s %s%s%s", key->path, key->help, wants,
+	        key->type == KEY_INT && key->unit ? " " : "");
 	if (key->type == KEY_INT && key->unit)
 		fprintf(out, "%s", key->unit);
 	if (key->def && *key->def)

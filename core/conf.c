@@ -32,11 +32,11 @@ int conf_no_memory(struct conf_loader *l)
 const char *conf_type_name(const config_setting_t *s)
 {
 	static const char *const names[] = {
-		[CONFIG_TYPE_NONE] = "nothing",     [CONFIG_TYPE_GROUP] = "a group { }",
-		[CONFIG_TYPE_INT] = "an integer",   [CONFIG_TYPE_INT64] = "an integer",
-		[CONFIG_TYPE_FLOAT] = "a fraction", [CONFIG_TYPE_STRING] = "a string",
-		[CONFIG_TYPE_BOOL] = "true or false", [CONFIG_TYPE_ARRAY] = "an array [ ]",
-		[CONFIG_TYPE_LIST] = "a list ( )",
+	        [CONFIG_TYPE_NONE] = "nothing",       [CONFIG_TYPE_GROUP] = "a group { }",
+	        [CONFIG_TYPE_INT] = "an integer",     [CONFIG_TYPE_INT64] = "an integer",
+	        [CONFIG_TYPE_FLOAT] = "a fraction",   [CONFIG_TYPE_STRING] = "a string",
+	        [CONFIG_TYPE_BOOL] = "true or false", [CONFIG_TYPE_ARRAY] = "an array [ ]",
+	        [CONFIG_TYPE_LIST] = "a list ( )",
 	};
 	int type = config_setting_type(s);
 
@@ -49,7 +49,7 @@ const char *conf_type_name(const config_setting_t *s)
 
 static const struct preset *unknown_mode(struct conf_loader *l)
 {
-	const char *names[MAX_MODES] = { "auto" }, *near;
+	const char *names[MAX_MODES] = {"auto"}, *near;
 	size_t n = 1;
 	char available[128];
 
@@ -57,8 +57,9 @@ static const struct preset *unknown_mode(struct conf_loader *l)
 		names[n++] = presets[i].name;
 	near = suggest_nearest(l->c->mode, names, n);
 	preset_available(l->plugins, &l->wish, available, sizeof(available));
-	conf_error(l, l->wish.mode_line, "mode: there is no \"%s\"%s%s%s; modes whose plugins are installed: %s",
-	           l->c->mode, near ? "; did you mean \"" : "", near ? near : "", near ? "\"?" : "", available);
+	conf_error(l, l->wish.mode_line, "mode: there is no \"%s\"%s%s%s whose plugins are installed: %s",
+	           l->c->mode, near ? "; did you mean \"" : "", near ? near : "",
+	           near ? "\"? Modes" : "; modes", available);
 	return NULL;
 }
 
@@ -106,8 +107,10 @@ static int resolve_axes(struct conf_loader *l)
 		return -1;
 	preset_apply(preset, &l->wish, axes);
 	if (preset_needs_kernel(axes) && !l->c->kernel)
-		conf_error(l, conf_line(l->c, "boot"), "boot.kernel: is missing, and platform \"%s\" boots a kernel directly; "
-		           "add boot = { kernel = \"vmlinuz\"; };", axes->axis[GAMUT_AXIS_PLATFORM].choice);
+		conf_error(l, conf_line(l->c, "boot"),
+		           "boot.kernel: is missing, and platform \"%s\" boots a kernel directly; "
+		           "add boot = { kernel = \"vmlinuz\"; };",
+		           axes->axis[GAMUT_AXIS_PLATFORM].choice);
 	if (preset_check_rules(axes, l->c->file, l->diag) ||
 	    preset_load(axes, &l->wish, l->plugins, l->c->file, l->diag))
 		return -1;
@@ -122,7 +125,7 @@ static int resolve_axes(struct conf_loader *l)
  */
 static void uuid_from_name(const char *name, uint8_t uuid[16])
 {
-	static const uint64_t seeds[2] = { 0xcbf29ce484222325ull, 0x9ae16a3b2f90404full };
+	static const uint64_t seeds[2] = {0xcbf29ce484222325ull, 0x9ae16a3b2f90404full};
 
 	for (int half = 0; half < 2; half++) {
 		uint64_t h = seeds[half];
@@ -147,7 +150,8 @@ static int parse(struct conf_loader *l)
 	ok = config_read_string(&l->cfg, text);
 	free(text);
 	if (!ok)
-		return conf_error(l, (unsigned)config_error_line(&l->cfg), "%s; every setting is: key = value;",
+		return conf_error(l, (unsigned)config_error_line(&l->cfg),
+		                  "%s; every setting is: key = value;",
 		                  config_error_text(&l->cfg) ? config_error_text(&l->cfg) : "syntax error");
 	if (config_setting_length(config_root_setting(&l->cfg)) == 0)
 		return conf_error(l, 0, "is empty; see `gamut check --help` for the keys");
@@ -193,7 +197,7 @@ static void read_all(struct conf_loader *l)
 
 int conf_load(struct domain_config **config, const char *path, struct plugin_set *plugins, struct diag *diag)
 {
-	struct conf_loader l = { .plugins = plugins, .diag = diag };
+	struct conf_loader l = {.plugins = plugins, .diag = diag};
 	size_t before = diag->n_errors;
 
 	*config = NULL;
@@ -238,10 +242,10 @@ static bool engine_gives(const struct engine_caps *caps, const char *need)
 		const char *need;
 		bool given;
 	} table[] = {
-		{ "engine:hap", caps->hap },
-		{ "engine:shadow", caps->shadow },
-		{ "engine:pv-ring3", caps->pv_ring3 },
-		{ "engine:irqchip", caps->irqchip },
+	        {"engine:hap", caps->hap},
+	        {"engine:shadow", caps->shadow},
+	        {"engine:pv-ring3", caps->pv_ring3},
+	        {"engine:irqchip", caps->irqchip},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -250,15 +254,17 @@ static bool engine_gives(const struct engine_caps *caps, const char *need)
 	return false;
 }
 
-static int check_engine_axis(const struct domain_config *config, const struct axis_choice *a, enum gamut_axis axis,
-                             const char *engine, const struct engine_caps *caps, struct diag *diag)
+static int check_engine_axis(const struct domain_config *config, const struct axis_choice *a,
+                             enum gamut_axis axis, const char *engine, const struct engine_caps *caps,
+                             struct diag *diag)
 {
 	int rc = 0;
 
 	for (const char *const *need = a->desc ? a->desc->needs : NULL; need && *need; need++)
 		if (strncmp(*need, "engine:", 7) == 0 && !engine_gives(caps, *need))
 			rc = diag_error(diag, config->file, a->line,
-			                "axes: %s = \"%s\" needs \"%s\", which the engine %s does not have on this host; "
+			                "axes: %s = \"%s\" needs \"%s\", which the engine %s does not have "
+			                "on this host; "
 			                "choose another engine or %s",
 			                axis_name(axis), a->choice, *need, engine, axis_name(axis));
 	return rc;
@@ -274,7 +280,8 @@ int conf_check_engine(const struct domain_config *config, const char *engine, co
 			rc = -1;
 	if (config->vcpus > (int64_t)caps->max_vcpus)
 		rc = diag_error(diag, config->file, conf_line(config, "vcpus"),
-		                "vcpus: %" PRId64 " are too many for the engine %s, which runs %" PRIu32 "; give at most that",
+		                "vcpus: %" PRId64 " are too many for the engine %s, which runs %" PRIu32
+		                "; give at most that",
 		                config->vcpus, engine, caps->max_vcpus);
 	return rc;
 }

@@ -25,7 +25,7 @@
 #include "preset.h"
 
 #define CONF_MEMORY_MIN 16 /* MiB; a smaller guest cannot hold a kernel */
-#define CONF_NAME_MAX 63   /* bytes; the name is also the name of the control socket */
+#define CONF_NAME_MAX   63 /* bytes; the name is also the name of the control socket */
 
 enum conf_engine { CONF_ENGINE_AUTO, CONF_ENGINE_BT, CONF_ENGINE_KVM };
 enum conf_console { CONF_CONSOLE_STDIO, CONF_CONSOLE_NONE }; /* where the guest's console goes on the host */
@@ -57,14 +57,14 @@ struct domain_config {
 	char *dir;  /* its folder, for relative paths */
 
 	char *name;
-	char *mode; /* as written: a preset or "auto" */
+	char *mode;     /* as written: a preset or "auto" */
 	int64_t memory; /* MiB */
 	int64_t vcpus;
-	int engine;     /* enum conf_engine */
-	int console;    /* enum conf_console */
-	int on_reboot;  /* enum conf_end */
-	int on_crash;   /* enum conf_end */
-	char *uuid_text; /* as written, or NULL */
+	int engine;       /* enum conf_engine */
+	int console;      /* enum conf_console */
+	int on_reboot;    /* enum conf_end */
+	int on_crash;     /* enum conf_end */
+	char *uuid_text;  /* as written, or NULL */
 	uint8_t uuid[16]; /* given, or made from the name */
 
 	char *kernel;  /* resolved, or NULL */

@@ -7,7 +7,7 @@
 
 void diag_init(struct diag *diag)
 {
-	*diag = (struct diag){ 0 };
+	*diag = (struct diag){0};
 }
 
 static void entry_finish(struct diag_entry *e)
@@ -45,7 +45,7 @@ static bool entry_add(struct diag *diag, const struct diag_entry *e)
 
 static void add(struct diag *diag, bool note, const char *file, unsigned line, const char *fmt, va_list args)
 {
-	struct diag_entry e = { .line = line, .note = note };
+	struct diag_entry e = {.line = line, .note = note};
 
 	if (!note)
 		diag->n_errors++;

@@ -23,7 +23,7 @@
 #include "bus.h"
 #include "clock.h"
 #include "conf.h"
-#include "cpuid-edits.h"
+#include "cpuid-edit.h"
 #include "diag.h"
 #include "engine/engine.h"
 #include "image/image.h"

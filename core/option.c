@@ -71,7 +71,8 @@ static const char *wants_choice(const struct gamut_option *option, char *buf, si
 	size_t used = (size_t)snprintf(buf, len, "one of");
 
 	for (const char *const *c = option->choices; *c && used < len; c++)
-		used += (size_t)snprintf(buf + used, len - used, "%s \"%s\"", c == option->choices ? "" : ",", *c);
+		used += (size_t)snprintf(buf + used, len - used, "%s \"%s\"", c == option->choices ? "" : ",",
+		                         *c);
 	return buf;
 }
 

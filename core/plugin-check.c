@@ -26,14 +26,14 @@ struct object {
 	GElf_Shdr dynsym_hdr, dynamic_hdr;
 	void *needed[MAX_NEEDED]; /* libraries it names, opened */
 	size_t n_needed;
-	size_t before;            /* errors in diag when it began */
-	uint64_t symbol_size;     /* of gamut_plugin; 0: not exported */
+	size_t before;        /* errors in diag when it began */
+	uint64_t symbol_size; /* of gamut_plugin; 0: not exported */
 };
 
 /* Made by every linker; nobody exports them on purpose. */
 static bool is_linkers_own(const char *name)
 {
-	static const char *const names[] = { "_init", "_fini", "_edata", "_end", "__bss_start" };
+	static const char *const names[] = {"_init", "_fini", "_edata", "_end", "__bss_start"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)
@@ -67,7 +67,8 @@ static int check_kind(struct object *o)
 	if (elf_kind(o->elf) != ELF_K_ELF || !gelf_getehdr(o->elf, &hdr))
 		return diag_error(o->diag, o->path, 0, "is no ELF file; a plugin is a shared object");
 	if (hdr.e_type != ET_DYN || hdr.e_machine != EM_X86_64 || hdr.e_ident[EI_CLASS] != ELFCLASS64)
-		return diag_error(o->diag, o->path, 0, "is no shared object for 64-bit x86; link it with -shared");
+		return diag_error(o->diag, o->path, 0,
+		                  "is no shared object for 64-bit x86; link it with -shared");
 	if (find_sections(o))
 		return diag_error(o->diag, o->path, 0, "has no dynamic symbols; link it with -shared");
 	return 0;
@@ -113,16 +114,18 @@ static void check_symbol(struct object *o, const GElf_Sym *sym, const char *name
 	if (sym->st_shndx == SHN_UNDEF) {
 		if (bind != STB_WEAK && !satisfied(o, name))
 			diag_error(o->diag, o->path, 0,
-			           "undefined symbol %s: a plugin links nothing of the core; use the host table, "
+			           "undefined symbol %s: a plugin links nothing of the core; use the host "
+			           "table, "
 			           "or link the library that has it",
 			           name);
 	} else if (strcmp(name, GAMUT_PLUGIN_SYMBOL) == 0) {
 		o->symbol_size = sym->st_size;
 	} else if (visibility != STV_HIDDEN && visibility != STV_INTERNAL && sym->st_shndx != SHN_ABS &&
 	           !is_linkers_own(name)) {
-		diag_error(o->diag, o->path, 0,
-		           "exports %s; only %s may be seen: build with -fvisibility=hidden and an export map", name,
-		           GAMUT_PLUGIN_SYMBOL);
+		diag_error(
+		        o->diag, o->path, 0,
+		        "exports %s; only %s may be seen: build with -fvisibility=hidden and an export map",
+		        name, GAMUT_PLUGIN_SYMBOL);
 	}
 }
 
@@ -138,7 +141,8 @@ static void check_symbols(struct object *o)
 			check_symbol(o, &sym, name);
 	}
 	if (o->symbol_size == 0)
-		diag_error(o->diag, o->path, 0, "exports no symbol %s; mark it GAMUT_EXPORT", GAMUT_PLUGIN_SYMBOL);
+		diag_error(o->diag, o->path, 0, "exports no symbol %s; mark it GAMUT_EXPORT",
+		           GAMUT_PLUGIN_SYMBOL);
 }
 
 static int check_elf(const char *path, int fd, struct object *o)
@@ -169,8 +173,8 @@ static void check_name(const struct gamut_plugin *symbol, const char *path, stru
 	size_t len = strlen(symbol->name);
 
 	if (slash && (strncmp(slash + 1, symbol->name, len) != 0 || strcmp(slash + 1 + len, ".so") != 0))
-		diag_error(diag, path, 0, "its name is \"%s\", so the file should be called %s.so", symbol->name,
-		           symbol->name);
+		diag_error(diag, path, 0, "its name is \"%s\", so the file should be called %s.so",
+		           symbol->name, symbol->name);
 	free(real);
 }
 
@@ -194,8 +198,8 @@ static void check_loaded(const struct object *o)
 	}
 	symbol = dlsym(handle, GAMUT_PLUGIN_SYMBOL);
 	if (symbol && o->symbol_size >= 4 * sizeof(uint32_t) && symbol->size > o->symbol_size)
-		diag_error(o->diag, o->path, 0, "%s is %llu bytes long, and says it has %u", GAMUT_PLUGIN_SYMBOL,
-		           (unsigned long long)o->symbol_size, symbol->size);
+		diag_error(o->diag, o->path, 0, "%s is %llu bytes long, and says it has %u",
+		           GAMUT_PLUGIN_SYMBOL, (unsigned long long)o->symbol_size, symbol->size);
 	else if (symbol && plugin_validate(symbol, o->path, false, o->diag) == 0)
 		check_name(symbol, o->path, o->diag);
 	dlclose(handle);
@@ -203,7 +207,7 @@ static void check_loaded(const struct object *o)
 
 int plugin_check(const char *path, struct diag *diag)
 {
-	struct object o = { .path = path, .diag = diag, .before = diag->n_errors };
+	struct object o = {.path = path, .diag = diag, .before = diag->n_errors};
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 

@@ -17,14 +17,14 @@
 #define END_OF(type, member) (offsetof(type, member) + sizeof(((type *)0)->member))
 
 /* What 1.0 promised of each struct; a smaller one is truncated. Frozen. */
-#define PLUGIN_SIZE_1_0 END_OF(struct gamut_plugin, descriptors)
+#define PLUGIN_SIZE_1_0     END_OF(struct gamut_plugin, descriptors)
 #define DESCRIPTOR_SIZE_1_0 END_OF(struct gamut_descriptor, ops)
-#define OPS_SIZE_1_0 END_OF(struct gamut_ops, interface)
-#define OPTION_SIZE_1_0 END_OF(struct gamut_option, required)
+#define OPS_SIZE_1_0        END_OF(struct gamut_ops, interface)
+#define OPTION_SIZE_1_0     END_OF(struct gamut_option, required)
 
 /* More than any sane table; a count beyond them is a wild one. */
 #define MAX_DESCRIPTORS 64u
-#define MAX_OPTIONS 256u
+#define MAX_OPTIONS     256u
 
 struct check {
 	const struct gamut_plugin *plugin;
@@ -39,10 +39,10 @@ static bool enough(const struct check *c)
 	return c->first_only && c->diag->n_errors > c->before;
 }
 
-#define PROBLEM(c, ...)                                                                                                \
-	do {                                                                                                           \
-		if (!enough(c))                                                                                        \
-			diag_error((c)->diag, (c)->path, 0, __VA_ARGS__);                                              \
+#define PROBLEM(c, ...)                                                                                      \
+	do {                                                                                                 \
+		if (!enough(c))                                                                              \
+			diag_error((c)->diag, (c)->path, 0, __VA_ARGS__);                                    \
 	} while (0)
 
 static bool blank(const char *s)
@@ -60,10 +60,14 @@ static bool check_header(const struct check *c)
 		PROBLEM(c, "is no Gamut plugin: the symbol %s starts with %#" PRIx32 " instead of %#x",
 		        GAMUT_PLUGIN_SYMBOL, p->magic, GAMUT_PLUGIN_MAGIC);
 	else if (p->abi_major != GAMUT_ABI_MAJOR)
-		PROBLEM(c, "was built for plugin ABI %u.%u, and this is ABI %u.%u; build it against these headers",
+		PROBLEM(c,
+		        "was built for plugin ABI %u.%u, and this is ABI %u.%u; build it against these "
+		        "headers",
 		        p->abi_major, p->abi_minor, GAMUT_ABI_MAJOR, GAMUT_ABI_MINOR);
 	else if (p->signature != GAMUT_BUILD_SIGNATURE)
-		PROBLEM(c, "has build signature %#" PRIx32 ", and this is %#x: another kind of machine or compiler",
+		PROBLEM(c,
+		        "has build signature %#" PRIx32
+		        ", and this is %#x: another kind of machine or compiler",
 		        p->signature, (unsigned)GAMUT_BUILD_SIGNATURE);
 	else if (p->size < PLUGIN_SIZE_1_0)
 		PROBLEM(c, "its struct gamut_plugin says %" PRIu32 " bytes, and ABI 1.0 has %zu", p->size,
@@ -84,16 +88,16 @@ static void check_option_values(const struct check *c, const char *choice, const
 	char wants[256];
 
 	if (o->type > GAMUT_OPTION_CHOICE)
-		PROBLEM(c, "%s: option \"%s\" has type %" PRIu32 ", which ABI %u.%u does not know", choice, o->name,
-		        o->type, GAMUT_ABI_MAJOR, GAMUT_ABI_MINOR);
+		PROBLEM(c, "%s: option \"%s\" has type %" PRIu32 ", which ABI %u.%u does not know", choice,
+		        o->name, o->type, GAMUT_ABI_MAJOR, GAMUT_ABI_MINOR);
 	else if (o->type == GAMUT_OPTION_INT && o->min > o->max)
-		PROBLEM(c, "%s: option \"%s\" has an empty range, %" PRId64 " to %" PRId64, choice, o->name, o->min,
-		        o->max);
+		PROBLEM(c, "%s: option \"%s\" has an empty range, %" PRId64 " to %" PRId64, choice, o->name,
+		        o->min, o->max);
 	else if (o->type == GAMUT_OPTION_CHOICE && (!o->choices || !o->choices[0]))
 		PROBLEM(c, "%s: option \"%s\" has no choices", choice, o->name);
 	else if (o->default_value && !default_ok(o))
-		PROBLEM(c, "%s: option \"%s\": its default \"%s\" is not %s", choice, o->name, o->default_value,
-		        option_wants(o, wants, sizeof(wants)));
+		PROBLEM(c, "%s: option \"%s\": its default \"%s\" is not %s", choice, o->name,
+		        o->default_value, option_wants(o, wants, sizeof(wants)));
 }
 
 /* Plugins of a later minor have longer entries: each says its own length. */
@@ -115,13 +119,14 @@ static void check_options(const struct check *c, const char *choice, const struc
 	const struct gamut_option *o = d->options;
 
 	if (d->n_options > MAX_OPTIONS || (d->n_options && !o)) {
-		PROBLEM(c, "%s: %" PRIu32 " options%s", choice, d->n_options, o ? " are too many" : ", but no table");
+		PROBLEM(c, "%s: %" PRIu32 " options%s", choice, d->n_options,
+		        o ? " are too many" : ", but no table");
 		return;
 	}
 	for (uint32_t i = 0; i < d->n_options; i++, o = next_option(o)) {
 		if (o->size < OPTION_SIZE_1_0 || o->size % sizeof(void *)) {
-			PROBLEM(c, "%s: option %" PRIu32 " says %" PRIu32 " bytes, and ABI 1.0 has %zu", choice, i,
-			        o->size, OPTION_SIZE_1_0);
+			PROBLEM(c, "%s: option %" PRIu32 " says %" PRIu32 " bytes, and ABI 1.0 has %zu",
+			        choice, i, o->size, OPTION_SIZE_1_0);
 			return;
 		}
 		if (blank(o->name) || !option_word_ok(o->name)) {
@@ -141,8 +146,8 @@ static void check_ops(const struct check *c, const char *choice, const struct ga
 	if (!ops)
 		PROBLEM(c, "%s: has no ops", choice);
 	else if (ops->size < OPS_SIZE_1_0)
-		PROBLEM(c, "%s: its struct gamut_ops says %" PRIu32 " bytes, and ABI 1.0 has %zu", choice, ops->size,
-		        OPS_SIZE_1_0);
+		PROBLEM(c, "%s: its struct gamut_ops says %" PRIu32 " bytes, and ABI 1.0 has %zu", choice,
+		        ops->size, OPS_SIZE_1_0);
 	else if (!ops->create || !ops->destroy)
 		PROBLEM(c, "%s: ops->%s is missing", choice, ops->create ? "destroy" : "create");
 }
@@ -173,7 +178,9 @@ static void check_descriptor(const struct check *c, uint32_t index)
 	const struct gamut_descriptor *d = c->plugin->descriptors[index];
 
 	if (!d || d->size < DESCRIPTOR_SIZE_1_0) {
-		PROBLEM(c, "descriptor %" PRIu32 " is missing or too short: %" PRIu32 " bytes, and ABI 1.0 has %zu",
+		PROBLEM(c,
+		        "descriptor %" PRIu32 " is missing or too short: %" PRIu32
+		        " bytes, and ABI 1.0 has %zu",
 		        index, d ? d->size : 0, DESCRIPTOR_SIZE_1_0);
 		return;
 	}
@@ -182,8 +189,8 @@ static void check_descriptor(const struct check *c, uint32_t index)
 		return;
 	}
 	if (d->axis >= GAMUT_AXIS_COUNT)
-		PROBLEM(c, "%s: axis %" PRIu32 " is none that ABI %u.%u knows", d->choice, d->axis, GAMUT_ABI_MAJOR,
-		        GAMUT_ABI_MINOR);
+		PROBLEM(c, "%s: axis %" PRIu32 " is none that ABI %u.%u knows", d->choice, d->axis,
+		        GAMUT_ABI_MAJOR, GAMUT_ABI_MINOR);
 	if (d->colour > GAMUT_COLOUR_VH)
 		PROBLEM(c, "%s: colour %" PRIu32 " is none of V, P, VH", d->choice, d->colour);
 	if (blank(d->description))
@@ -217,7 +224,7 @@ static void check_body(const struct check *c)
 
 int plugin_validate(const struct gamut_plugin *plugin, const char *path, bool first_only, struct diag *diag)
 {
-	struct check c = { plugin, path, first_only, diag, diag->n_errors };
+	struct check c = {plugin, path, first_only, diag, diag->n_errors};
 
 	if (check_header(&c))
 		check_body(&c);

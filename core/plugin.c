@@ -18,18 +18,18 @@
 static const struct {
 	const char *name, *prefix;
 } axes[GAMUT_AXIS_COUNT] = {
-	[GAMUT_AXIS_DISK] = { "disk", "disk" },
-	[GAMUT_AXIS_NET] = { "net", "net" },
-	[GAMUT_AXIS_INTERRUPTS] = { "interrupts", "intr" },
-	[GAMUT_AXIS_PLATFORM] = { "platform", "platform" },
-	[GAMUT_AXIS_MMU] = { "mmu", "mmu" },
-	[GAMUT_AXIS_CONSOLE] = { "console", "console" },
+        [GAMUT_AXIS_DISK] = {"disk", "disk"},
+        [GAMUT_AXIS_NET] = {"net", "net"},
+        [GAMUT_AXIS_INTERRUPTS] = {"interrupts", "intr"},
+        [GAMUT_AXIS_PLATFORM] = {"platform", "platform"},
+        [GAMUT_AXIS_MMU] = {"mmu", "mmu"},
+        [GAMUT_AXIS_CONSOLE] = {"console", "console"},
 };
 
 static const char *const colours[] = {
-	[GAMUT_COLOUR_V] = "V",
-	[GAMUT_COLOUR_P] = "P",
-	[GAMUT_COLOUR_VH] = "VH",
+        [GAMUT_COLOUR_V] = "V",
+        [GAMUT_COLOUR_P] = "P",
+        [GAMUT_COLOUR_VH] = "VH",
 };
 
 const char *axis_name(enum gamut_axis axis)
@@ -100,7 +100,7 @@ int plugin_set_init(struct plugin_set *set)
 {
 	int rc;
 
-	*set = (struct plugin_set){ 0 };
+	*set = (struct plugin_set){0};
 	rc = add_dirs_of_path(set, getenv(ENV_PATH));
 	if (!rc)
 		rc = add_dir_of_executable(set);
@@ -113,7 +113,7 @@ int plugin_set_init(struct plugin_set *set)
 
 int plugin_set_init_dirs(struct plugin_set *set, const char *const *dirs, size_t n)
 {
-	*set = (struct plugin_set){ 0 };
+	*set = (struct plugin_set){0};
 	for (size_t i = 0; i < n; i++) {
 		int rc = add_dir(set, dirs[i], strlen(dirs[i]));
 
@@ -133,7 +133,7 @@ void plugin_set_finish(struct plugin_set *set)
 	for (size_t i = 0; i < set->n_dirs; i++)
 		free(set->dirs[i]);
 	free(set->dirs);
-	*set = (struct plugin_set){ 0 };
+	*set = (struct plugin_set){0};
 }
 
 /* ---- files --------------------------------------------------------------- */
@@ -227,7 +227,7 @@ static int by_name(const void *a, const void *b)
 
 int plugin_files(const struct plugin_set *set, char ***files)
 {
-	struct file_list list = { 0 };
+	struct file_list list = {0};
 
 	for (size_t i = 0; i < set->n_dirs; i++) {
 		int rc = list_dir(&list, set->dirs[i]);
@@ -252,7 +252,7 @@ void plugin_files_free(char **files, int n)
 
 /* ---- opening --------------------------------------------------------------- */
 
-static const char *const no_words[] = { NULL };
+static const char *const no_words[] = {NULL};
 
 /* Copies as much as both sides know; the rest stays zero. */
 static void copy_sized(void *dst, size_t dst_size, const void *src, uint32_t src_size)
@@ -335,7 +335,7 @@ static const struct gamut_plugin *open_symbol(struct plugin *plugin, char *err, 
 
 static bool validate_first(const struct gamut_plugin *symbol, const char *path, char *err, size_t err_len)
 {
-	struct diag diag = { 0 };
+	struct diag diag = {0};
 	bool ok = plugin_validate(symbol, path, true, &diag) == 0;
 
 	if (!ok)
@@ -441,7 +441,7 @@ static void explain_missing(const struct plugin_set *set, enum gamut_axis axis, 
 		append(err, err_len, &used, "%s %s", i ? "," : "", set->dirs[i]);
 	if (near)
 		append(err, err_len, &used, "; did you mean \"%s\"?", near);
-	append(err, err_len, &used, "; installed for %s:", axis_name(axis));
+	append(err, err_len, &used, "%s for %s:", near ? " Installed" : "; installed", axis_name(axis));
 	for (int i = 0; i < n; i++)
 		append(err, err_len, &used, "%s %s", i ? "," : "", files[i]);
 	if (n == 0)
@@ -503,7 +503,8 @@ const struct gamut_descriptor *plugin_find(struct plugin_set *set, enum gamut_ax
 	if (p) {
 		desc = descriptor_of(p, axis, choice);
 		if (!desc)
-			snprintf(err, err_len, "%s: has no choice \"%s\" for %s", path, choice, axis_name(axis));
+			snprintf(err, err_len, "%s: has no choice \"%s\" for %s", path, choice,
+			         axis_name(axis));
 	}
 	if (plugin)
 		*plugin = p;

@@ -40,7 +40,8 @@ static bool is_none(const struct axis_choice *a)
 /* ---- what is installed ----------------------------------------------------- */
 
 /* Adds the files that are missing for choices that the preset made; returns how many. */
-static int missing_of_preset(const struct axis_choices *choices, const struct plugin_set *plugins, struct line *line)
+static int missing_of_preset(const struct axis_choices *choices, const struct plugin_set *plugins,
+                             struct line *line)
 {
 	int n = 0;
 
@@ -57,13 +58,13 @@ static int missing_of_preset(const struct axis_choices *choices, const struct pl
 void preset_available(const struct plugin_set *plugins, const struct preset_wish *wish, char *buf, size_t len)
 {
 	/* The modes as they are, whatever the domain overrides. */
-	const struct preset_wish plain = { .has_disk = wish->has_disk, .has_net = wish->has_net };
-	struct line line = { buf, len, 0 };
+	const struct preset_wish plain = {.has_disk = wish->has_disk, .has_net = wish->has_net};
+	struct line line = {buf, len, 0};
 	char ignored[256];
 
 	for (size_t i = 0; i < n_presets; i++) {
 		struct axis_choices choices;
-		struct line missing = { ignored, sizeof(ignored), 0 };
+		struct line missing = {ignored, sizeof(ignored), 0};
 
 		preset_apply(&presets[i], &plain, &choices);
 		if (missing_of_preset(&choices, plugins, &missing) == 0)
@@ -77,7 +78,7 @@ static int report_missing(const struct axis_choices *choices, const struct prese
                           const struct plugin_set *plugins, const char *file, struct diag *diag)
 {
 	char missing[512], available[128];
-	struct line line = { missing, sizeof(missing), 0 };
+	struct line line = {missing, sizeof(missing), 0};
 
 	if (missing_of_preset(choices, plugins, &line) == 0)
 		return 0;
@@ -87,8 +88,8 @@ static int report_missing(const struct axis_choices *choices, const struct prese
 	                  choices->preset->name, missing, available);
 }
 
-static int load_axis(struct axis_choices *choices, enum gamut_axis axis, struct plugin_set *plugins, const char *file,
-                     struct diag *diag)
+static int load_axis(struct axis_choices *choices, enum gamut_axis axis, struct plugin_set *plugins,
+                     const char *file, struct diag *diag)
 {
 	struct axis_choice *a = &choices->axis[axis];
 	char err[1024];
@@ -98,7 +99,8 @@ static int load_axis(struct axis_choices *choices, enum gamut_axis axis, struct 
 	a->desc = plugin_find(plugins, axis, a->choice, &a->plugin, err, sizeof(err));
 	if (a->desc)
 		return 0;
-	return diag_error(diag, file, a->line, "%s%s: %s", a->overridden ? "axes." : "mode: ", axis_name(axis), err);
+	return diag_error(diag, file, a->line, "%s%s: %s",
+	                  a->overridden ? "axes." : "mode: ", axis_name(axis), err);
 }
 
 int preset_load(struct axis_choices *choices, const struct preset_wish *wish, struct plugin_set *plugins,
@@ -163,12 +165,13 @@ static int check_need(const struct axis_choices *choices, enum gamut_axis axis, 
 {
 	const struct axis_choice *a = &choices->axis[axis];
 	char givers[512] = "";
-	struct line line = { givers, sizeof(givers), 0 };
+	struct line line = {givers, sizeof(givers), 0};
 
 	if (strncmp(need, ENGINE_NEED, strlen(ENGINE_NEED)) == 0 || given(choices, a->desc, need))
 		return 0;
 	add_givers(&line, plugins, need);
-	return diag_error(diag, file, a->line, "axes: %s = \"%s\" needs \"%s\", which nothing else chosen gives%s",
+	return diag_error(diag, file, a->line,
+	                  "axes: %s = \"%s\" needs \"%s\", which nothing else chosen gives%s",
 	                  axis_name(axis), a->choice, need, givers);
 }
 
@@ -200,11 +203,11 @@ static int64_t score_of(const struct axis_choices *choices)
 }
 
 /* Whether a preset can work here; adds the reason why not. */
-static bool try_preset(const struct preset *preset, struct plugin_set *plugins, const struct preset_wish *wish,
-                       int64_t *score, struct line *why_not)
+static bool try_preset(const struct preset *preset, struct plugin_set *plugins,
+                       const struct preset_wish *wish, int64_t *score, struct line *why_not)
 {
 	struct axis_choices choices;
-	struct diag diag = { 0 };
+	struct diag diag = {0};
 	bool ok;
 
 	preset_apply(preset, wish, &choices);
@@ -223,10 +226,11 @@ static bool try_preset(const struct preset *preset, struct plugin_set *plugins, 
 	return ok;
 }
 
-const struct preset *preset_auto(struct plugin_set *plugins, const struct preset_wish *wish, char *why, size_t why_len)
+const struct preset *preset_auto(struct plugin_set *plugins, const struct preset_wish *wish, char *why,
+                                 size_t why_len)
 {
 	char why_not[2048] = "";
-	struct line nots = { why_not, sizeof(why_not), 0 };
+	struct line nots = {why_not, sizeof(why_not), 0};
 	const struct preset *best = NULL;
 	int64_t best_score = 0;
 	int n = 0;

@@ -91,7 +91,7 @@ const struct preset *preset_find(const char *name)
 
 void preset_apply(const struct preset *preset, const struct preset_wish *wish, struct axis_choices *choices)
 {
-	*choices = (struct axis_choices){ .preset = preset };
+	*choices = (struct axis_choices){.preset = preset};
 	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
 		struct axis_choice *a = &choices->axis[axis];
 
@@ -133,8 +133,9 @@ static void setting_text(const struct axis_choices *choices, enum gamut_axis axi
 {
 	const struct axis_choice *a = &choices->axis[axis];
 
-	snprintf(buf, len, "%s = \"%s\"%s%s%s", axis_name(axis), a->choice, a->overridden ? "" : " (of mode \"",
-	         a->overridden ? "" : choices->preset->name, a->overridden ? "" : "\")");
+	snprintf(buf, len, "%s = \"%s\"%s%s%s", axis_name(axis), a->choice,
+	         a->overridden ? "" : " (of mode \"", a->overridden ? "" : choices->preset->name,
+	         a->overridden ? "" : "\")");
 }
 
 /* The line of the setting that the user wrote rather than the preset. */
@@ -149,14 +150,16 @@ static unsigned rule_line(const struct rule *rule, const struct axis_choices *ch
 /* Axes that must have something. */
 static int check_not_none(const struct axis_choices *choices, const char *file, struct diag *diag)
 {
-	static const enum gamut_axis needed[] = { P, M, I };
+	static const enum gamut_axis needed[] = {P, M, I};
 	int rc = 0;
 
 	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
 		if (strcmp(choices->axis[needed[i]].choice, CHOICE_NONE) == 0)
-			rc = diag_error(diag, file, choices->axis[needed[i]].line,
-			                "axes.%s: no domain runs without one; use \"%s\", as mode \"%s\" does",
-			                axis_name(needed[i]), choices->preset->choice[needed[i]], choices->preset->name);
+			rc = diag_error(
+			        diag, file, choices->axis[needed[i]].line,
+			        "axes.%s: no domain runs without one; use \"%s\", as mode \"%s\" does",
+			        axis_name(needed[i]), choices->preset->choice[needed[i]],
+			        choices->preset->name);
 	return rc;
 }
 
@@ -174,8 +177,8 @@ int preset_check_rules(const struct axis_choices *choices, const char *file, str
 			continue;
 		setting_text(choices, rule->when[0].axis, a, sizeof(a));
 		setting_text(choices, rule->when[1].axis, b, sizeof(b));
-		rc = diag_error(diag, file, rule_line(rule, choices), "axes: %s cannot work with %s: %s; %s", a, b,
-		                rule->why, rule->instead);
+		rc = diag_error(diag, file, rule_line(rule, choices), "axes: %s cannot work with %s: %s; %s",
+		                a, b, rule->why, rule->instead);
 	}
 	return rc;
 }

@@ -34,10 +34,10 @@ const struct preset *preset_find(const char *name);
 /* One axis of a domain as chosen: by the preset, or by the domain file at `line`. */
 struct axis_choice {
 	const char *choice;
-	unsigned line;                          /* of the override, or of `mode`; 0: none */
-	bool overridden;                        /* by the domain file's axes group */
-	const struct plugin *plugin;            /* NULL for "none" and before loading */
-	const struct gamut_descriptor *desc;    /* likewise */
+	unsigned line;                       /* of the override, or of `mode`; 0: none */
+	bool overridden;                     /* by the domain file's axes group */
+	const struct plugin *plugin;         /* NULL for "none" and before loading */
+	const struct gamut_descriptor *desc; /* likewise */
 };
 
 struct axis_choices {
@@ -86,9 +86,11 @@ int preset_check_needs(const struct axis_choices *choices, const struct plugin_s
  * and needs are met, and whose scores add up to most. NULL when none can work.
  * why holds one line in both cases. Plugins that are looked at stay loaded.
  */
-const struct preset *preset_auto(struct plugin_set *plugins, const struct preset_wish *wish, char *why, size_t why_len);
+const struct preset *preset_auto(struct plugin_set *plugins, const struct preset_wish *wish, char *why,
+                                 size_t why_len);
 
 /* The names of presets whose plugins are all installed, as "pvh, pv", or "none". Opens nothing. */
-void preset_available(const struct plugin_set *plugins, const struct preset_wish *wish, char *buf, size_t len);
+void preset_available(const struct plugin_set *plugins, const struct preset_wish *wish, char *buf,
+                      size_t len);
 
 #endif

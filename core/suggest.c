@@ -46,7 +46,8 @@ unsigned suggest_distance(const char *a, const char *b, unsigned limit)
 	for (size_t j = 0; j <= len_b; j++)
 		rows[0][j] = (unsigned)j;
 	for (size_t i = 1; i <= len_a; i++) {
-		unsigned best = distance_row(a, i, b, len_b, rows[(i + 1) % 3], rows[(i - 1) % 3], rows[i % 3]);
+		unsigned best =
+		        distance_row(a, i, b, len_b, rows[(i + 1) % 3], rows[(i - 1) % 3], rows[i % 3]);
 
 		if (best > limit)
 			return limit + 1;

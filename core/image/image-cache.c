@@ -32,7 +32,7 @@
 #include "image/image-hash.h"
 
 #define TRAILER_MAGIC 0x314c454b54554d47ull /* "GMUTKEL1" */
-#define MAX_ENTRIES 8
+#define MAX_ENTRIES   8
 #define STALE_SECONDS 3600
 
 struct trailer {
@@ -113,19 +113,20 @@ void image_cache_init(struct image_cache *cache, const char *dir, const struct s
                       const struct image_bytes *packed)
 {
 	const struct identity id = {
-		.dev = st->st_dev,
-		.ino = st->st_ino,
-		.size = (uint64_t)st->st_size,
-		.mtime = st->st_mtim.tv_sec,
-		.mtime_ns = st->st_mtim.tv_nsec,
-		.ctime = st->st_ctim.tv_sec,
-		.ctime_ns = st->st_ctim.tv_nsec,
-		.content = image_hash(packed->data, packed->size),
+	        .dev = st->st_dev,
+	        .ino = st->st_ino,
+	        .size = (uint64_t)st->st_size,
+	        .mtime = st->st_mtim.tv_sec,
+	        .mtime_ns = st->st_mtim.tv_nsec,
+	        .ctime = st->st_ctim.tv_sec,
+	        .ctime_ns = st->st_ctim.tv_nsec,
+	        .content = image_hash(packed->data, packed->size),
 	};
 	struct image_hash hash = image_hash(&id, sizeof(id));
 
-	*cache = (struct image_cache){ .dir_fd = open_dir(dir) };
-	snprintf(cache->name, sizeof(cache->name), "%016" PRIx64 "%016" PRIx64 ".elf", hash.word[0], hash.word[1]);
+	*cache = (struct image_cache){.dir_fd = open_dir(dir)};
+	snprintf(cache->name, sizeof(cache->name), "%016" PRIx64 "%016" PRIx64 ".elf", hash.word[0],
+	         hash.word[1]);
 }
 
 void image_cache_finish(struct image_cache *cache)
@@ -157,7 +158,8 @@ static bool map_entry(int fd, uint64_t max, struct image_bytes *bytes)
 
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !is_ours(&st))
 		return false;
-	if (st.st_size <= (off_t)sizeof(struct trailer) || (uint64_t)st.st_size - sizeof(struct trailer) > max)
+	if (st.st_size <= (off_t)sizeof(struct trailer) ||
+	    (uint64_t)st.st_size - sizeof(struct trailer) > max)
 		return false;
 	total = (size_t)st.st_size;
 	data = mmap(NULL, total, PROT_READ, MAP_PRIVATE | MAP_POPULATE, fd, 0);
@@ -167,7 +169,7 @@ static bool map_entry(int fd, uint64_t max, struct image_bytes *bytes)
 		munmap(data, total);
 		return false;
 	}
-	*bytes = (struct image_bytes){ data, total - sizeof(struct trailer), total, true };
+	*bytes = (struct image_bytes){data, total - sizeof(struct trailer), total, true};
 	return true;
 }
 
@@ -243,7 +245,7 @@ static void drop_oldest(int dir_fd)
 	for (int round = 0; round < 2 * MAX_ENTRIES; round++) {
 		int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-		struct census census = { 0 };
+		struct census census = {0};
 		struct dirent *entry;
 
 		if (!dir) {
@@ -261,7 +263,7 @@ static void drop_oldest(int dir_fd)
 
 void image_cache_put(struct image_cache *cache, const struct image_bytes *bytes)
 {
-	struct trailer trailer = { TRAILER_MAGIC, bytes->size, { { 0 } } };
+	struct trailer trailer = {TRAILER_MAGIC, bytes->size, {{0}}};
 	char temporary[128];
 	bool written;
 	int fd;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NOTES_MAX 4096u
+#define NOTES_MAX      4096u
 #define GUEST_PHYS_MAX (1ull << 52)
 
 struct parse {
@@ -31,8 +31,10 @@ bool image_elf_is(const uint8_t *data, size_t size)
 
 static int fail_truncated(const struct parse *p, const char *what, size_t index)
 {
-	return image_fail(p->err, ENOEXEC, "the ELF file is truncated or damaged: %s %zu reaches beyond its end; "
-	                  "copy it again", what, index);
+	return image_fail(p->err, ENOEXEC,
+	                  "the ELF file is truncated or damaged: %s %zu reaches beyond its end; "
+	                  "copy it again",
+	                  what, index);
 }
 
 static int parse_header(struct parse *p)
@@ -40,13 +42,19 @@ static int parse_header(struct parse *p)
 	GElf_Ehdr header;
 
 	if (elf_kind(p->libelf) != ELF_K_ELF || !gelf_getehdr(p->libelf, &header))
-		return image_fail(p->err, ENOEXEC, "the ELF header is truncated or damaged; copy the file again");
-	if (header.e_ident[EI_DATA] != ELFDATA2LSB || (header.e_machine != EM_X86_64 && header.e_machine != EM_386))
-		return image_fail(p->err, ENOEXEC, "is an ELF file for another processor (machine %u); use a kernel "
-		                  "for x86-64 (amd64)", header.e_machine);
+		return image_fail(p->err, ENOEXEC,
+		                  "the ELF header is truncated or damaged; copy the file again");
+	if (header.e_ident[EI_DATA] != ELFDATA2LSB ||
+	    (header.e_machine != EM_X86_64 && header.e_machine != EM_386))
+		return image_fail(p->err, ENOEXEC,
+		                  "is an ELF file for another processor (machine %u); use a kernel "
+		                  "for x86-64 (amd64)",
+		                  header.e_machine);
 	if (header.e_type != ET_EXEC && header.e_type != ET_DYN)
-		return image_fail(p->err, ENOEXEC, "is an ELF file, but not an executable (type %u); use vmlinux or "
-		                  "vmlinuz", header.e_type);
+		return image_fail(p->err, ENOEXEC,
+		                  "is an ELF file, but not an executable (type %u); use vmlinux or "
+		                  "vmlinuz",
+		                  header.e_type);
 	if (elf_getphdrnum(p->libelf, &p->n_headers) || !p->n_headers)
 		return image_fail(p->err, ENOEXEC, "the ELF file has no program headers, so nothing to load");
 	p->out->elf_class = gelf_getclass(p->libelf) == ELFCLASS64 ? 64 : 32;
@@ -61,15 +69,18 @@ static int add_segment(struct parse *p, size_t index, const GElf_Phdr *ph)
 
 	if (!ph->p_memsz && !ph->p_filesz)
 		return 0;
-	if (ph->p_filesz > ph->p_memsz || ph->p_memsz > GUEST_PHYS_MAX || ph->p_paddr > GUEST_PHYS_MAX - ph->p_memsz)
-		return image_fail(p->err, ENOEXEC, "the ELF file is damaged: program header %zu has impossible sizes; "
-		                  "copy it again", index);
+	if (ph->p_filesz > ph->p_memsz || ph->p_memsz > GUEST_PHYS_MAX ||
+	    ph->p_paddr > GUEST_PHYS_MAX - ph->p_memsz)
+		return image_fail(p->err, ENOEXEC,
+		                  "the ELF file is damaged: program header %zu has impossible sizes; "
+		                  "copy it again",
+		                  index);
 	*s = (struct gamut_segment_load){
-		.paddr = ph->p_paddr,
-		.vaddr = ph->p_vaddr,
-		.filesz = ph->p_filesz,
-		.memsz = ph->p_memsz,
-		.data = p->data + ph->p_offset,
+	        .paddr = ph->p_paddr,
+	        .vaddr = ph->p_vaddr,
+	        .filesz = ph->p_filesz,
+	        .memsz = ph->p_memsz,
+	        .data = p->data + ph->p_offset,
 	};
 	p->out->n_segments++;
 	return 0;
@@ -90,10 +101,10 @@ static int add_note(struct parse *p, const uint8_t *base, const GElf_Nhdr *nh, s
 		elf->notes = notes;
 	}
 	elf->notes[elf->n_notes++] = (struct gamut_elf_note){
-		.name = (const char *)base + name,
-		.type = nh->n_type,
-		.desc_size = nh->n_descsz,
-		.desc = base + desc,
+	        .name = (const char *)base + name,
+	        .type = nh->n_type,
+	        .desc_size = nh->n_descsz,
+	        .desc = base + desc,
 	};
 	return 0;
 }
@@ -190,10 +201,10 @@ static int parse_all(struct parse *p)
 
 int image_elf_parse(struct image_elf *elf, const uint8_t *data, size_t size, const struct image_error *err)
 {
-	struct parse p = { .data = data, .size = size, .out = elf, .err = err };
+	struct parse p = {.data = data, .size = size, .out = elf, .err = err};
 	int error;
 
-	*elf = (struct image_elf){ 0 };
+	*elf = (struct image_elf){0};
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return image_fail(err, ENOEXEC, "libelf is too old: %s", elf_errmsg(-1));
 	/* The parameter is not const, but memory opened this way is only read. */
@@ -211,5 +222,5 @@ void image_elf_finish(struct image_elf *elf)
 {
 	free(elf->segments);
 	free(elf->notes);
-	*elf = (struct image_elf){ 0 };
+	*elf = (struct image_elf){0};
 }

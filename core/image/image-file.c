@@ -46,7 +46,8 @@ static int open_regular(const char *what, struct stat *st, const struct image_er
 	return error;
 }
 
-int image_map_file(struct image_bytes *bytes, const char *what, struct stat *st, const struct image_error *err)
+int image_map_file(struct image_bytes *bytes, const char *what, struct stat *st,
+                   const struct image_error *err)
 {
 	int fd = open_regular(what, st, err);
 	void *data;
@@ -58,7 +59,7 @@ int image_map_file(struct image_bytes *bytes, const char *what, struct stat *st,
 	if (data == MAP_FAILED)
 		return image_fail(err, errno, "the %s cannot be mapped: %s", what, strerror(errno));
 	(void)madvise(data, (size_t)st->st_size, MADV_WILLNEED);
-	*bytes = (struct image_bytes){ data, (size_t)st->st_size, (size_t)st->st_size, true };
+	*bytes = (struct image_bytes){data, (size_t)st->st_size, (size_t)st->st_size, true};
 	return 0;
 }
 
@@ -72,5 +73,5 @@ void image_unmap(struct image_bytes *bytes)
 {
 	if (bytes->data)
 		munmap((void *)(uintptr_t)bytes->data, bytes->mapped);
-	*bytes = (struct image_bytes){ 0 };
+	*bytes = (struct image_bytes){0};
 }

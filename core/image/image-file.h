@@ -37,7 +37,8 @@ struct image_bytes {
  * place; whoever truncates one under a running domain gets a SIGBUS, as with
  * an executable. 0 or -errno with a sentence. [control]
  */
-int image_map_file(struct image_bytes *bytes, const char *what, struct stat *st, const struct image_error *err);
+int image_map_file(struct image_bytes *bytes, const char *what, struct stat *st,
+                   const struct image_error *err);
 
 /* Drops the resident pages of a mapped file; the bytes stay readable. */
 void image_drop_pages(const struct image_bytes *bytes);

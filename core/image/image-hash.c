@@ -34,7 +34,7 @@ static uint64_t mix(uint64_t x)
 
 struct image_hash image_hash(const void *data, size_t size)
 {
-	uint64_t lane[4] = { K0 ^ size, K1, K2, K3 + size };
+	uint64_t lane[4] = {K0 ^ size, K1, K2, K3 + size};
 	const uint8_t *p = data;
 	uint64_t word[4];
 	struct image_hash hash;

@@ -18,11 +18,11 @@
 #include <zstd.h>
 
 #define FIRST_CAPACITY (4ull << 20)
-#define HUGE (2ull << 20)
-#define MAX_MAX (1ull << 40)
-#define LZMA_MEMORY (512ull << 20) /* dictionaries of kernels are 128 MiB at most */
-#define LZ4_MAGIC 0x184c2102u
-#define LZ4_BLOCK (8u << 20) /* of the legacy format, unpacked */
+#define HUGE           (2ull << 20)
+#define MAX_MAX        (1ull << 40)
+#define LZMA_MEMORY    (512ull << 20) /* dictionaries of kernels are 128 MiB at most */
+#define LZ4_MAGIC      0x184c2102u
+#define LZ4_BLOCK      (8u << 20) /* of the legacy format, unpacked */
 
 struct sink {
 	uint8_t *data;
@@ -55,8 +55,9 @@ static int sink_init(struct sink *sink, uint64_t hint, uint64_t max)
 		max = MAX_MAX;
 	/* One byte more than expected: an exact hint needs no growth to see the end. */
 	want = round_up((want < max ? want : max) + 1, HUGE);
-	*sink = (struct sink){ .max = max + 1 };
-	sink->data = mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	*sink = (struct sink){.max = max + 1};
+	sink->data =
+	        mmap(NULL, want, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (sink->data == MAP_FAILED)
 		return -ENOMEM;
 	sink->capacity = want;
@@ -119,7 +120,7 @@ static int run_inflate(z_stream *z, struct source *in, struct sink *out)
 
 static int unpack_gzip(struct source in, struct sink *out)
 {
-	z_stream z = { 0 };
+	z_stream z = {0};
 	int error;
 
 	if (inflateInit2(&z, 15 + 16) != Z_OK)
@@ -178,7 +179,7 @@ static int unpack_lzma(struct source in, struct sink *out)
 
 static int unpack_zstd(struct source in, struct sink *out)
 {
-	ZSTD_inBuffer input = { in.data, in.size, 0 };
+	ZSTD_inBuffer input = {in.data, in.size, 0};
 	ZSTD_DStream *stream = ZSTD_createDStream();
 	int error = stream ? 0 : -ENOMEM;
 
@@ -189,7 +190,7 @@ static int unpack_zstd(struct source in, struct sink *out)
 		error = sink_grow(out, 1);
 		if (error)
 			break;
-		output = (ZSTD_outBuffer){ out->data + out->size, sink_room(out), 0 };
+		output = (ZSTD_outBuffer){out->data + out->size, sink_room(out), 0};
 		left = ZSTD_decompressStream(stream, &output, &input);
 		out->size += output.pos;
 		if (!left)
@@ -213,7 +214,8 @@ static int unpack_lz4_block(struct source *in, uint32_t packed, struct sink *out
 
 	if (error)
 		return error;
-	n = LZ4_decompress_safe((const char *)in->data, (char *)out->data + out->size, (int)packed, (int)room);
+	n = LZ4_decompress_safe((const char *)in->data, (char *)out->data + out->size, (int)packed,
+	                        (int)room);
 	/* Near the cap, a sound block that does not fit looks like a damaged one. */
 	if (n < 0)
 		return room < LZ4_BLOCK ? -EFBIG : -ENOEXEC;
@@ -254,13 +256,13 @@ static const struct method {
 	uint8_t magic[9];
 	int (*unpack)(struct source in, struct sink *out); /* NULL: known, not supported */
 } methods[] = {
-	{ "gzip", 3, { 0x1f, 0x8b, 0x08 }, unpack_gzip },
-	{ "xz", 6, { 0xfd, '7', 'z', 'X', 'Z', 0 }, unpack_xz },
-	{ "lzma", 3, { 0x5d, 0, 0 }, unpack_lzma },
-	{ "lz4", 4, { 0x02, 0x21, 0x4c, 0x18 }, unpack_lz4 },
-	{ "zstd", 4, { 0x28, 0xb5, 0x2f, 0xfd }, unpack_zstd },
-	{ "bzip2", 3, { 'B', 'Z', 'h' }, NULL },
-	{ "lzo", 9, { 0x89, 'L', 'Z', 'O', 0, 0x0d, 0x0a, 0x1a, 0x0a }, NULL },
+        {"gzip", 3, {0x1f, 0x8b, 0x08}, unpack_gzip},
+        {"xz", 6, {0xfd, '7', 'z', 'X', 'Z', 0}, unpack_xz},
+        {"lzma", 3, {0x5d, 0, 0}, unpack_lzma},
+        {"lz4", 4, {0x02, 0x21, 0x4c, 0x18}, unpack_lz4},
+        {"zstd", 4, {0x28, 0xb5, 0x2f, 0xfd}, unpack_zstd},
+        {"bzip2", 3, {'B', 'Z', 'h'}, NULL},
+        {"lzo", 9, {0x89, 'L', 'Z', 'O', 0, 0x0d, 0x0a, 0x1a, 0x0a}, NULL},
 };
 
 static const struct method *find_method(const uint8_t *data, size_t size)
@@ -282,12 +284,14 @@ static int explain(int error, const struct method *method, uint64_t max, const s
 {
 	switch (error) {
 	case -EFBIG:
-		return image_fail(err, EFBIG, "the kernel's %s data unpacks to more than %llu MiB; refused", method->name,
-		                  (unsigned long long)(max >> 20));
+		return image_fail(err, EFBIG, "the kernel's %s data unpacks to more than %llu MiB; refused",
+		                  method->name, (unsigned long long)(max >> 20));
 	case -ENOMEM:
-		return image_fail(err, ENOMEM, "not enough memory to unpack the kernel's %s data", method->name);
+		return image_fail(err, ENOMEM, "not enough memory to unpack the kernel's %s data",
+		                  method->name);
 	default:
-		return image_fail(err, ENOEXEC, "the kernel's %s data is truncated or damaged; copy the file again",
+		return image_fail(err, ENOEXEC,
+		                  "the kernel's %s data is truncated or damaged; copy the file again",
 		                  method->name);
 	}
 }
@@ -302,18 +306,20 @@ int image_unpack(struct image_bytes *out, const uint8_t *data, size_t size, uint
 	if (!method)
 		return image_fail(err, ENOEXEC, "the kernel is packed by a method that is not known here");
 	if (!method->unpack)
-		return image_fail(err, ENOEXEC, "the kernel is packed with %s, which is not supported; use one packed "
-		                  "with gzip, xz, lzma, lz4 or zstd, or its vmlinux", method->name);
+		return image_fail(err, ENOEXEC,
+		                  "the kernel is packed with %s, which is not supported; use one packed "
+		                  "with gzip, xz, lzma, lz4 or zstd, or its vmlinux",
+		                  method->name);
 	error = sink_init(&sink, hint, max);
 	if (error)
 		return explain(error, method, max, err);
-	error = method->unpack((struct source){ data, size }, &sink);
+	error = method->unpack((struct source){data, size}, &sink);
 	if (!error && sink.size == sink.max)
 		error = -EFBIG;
 	if (error) {
 		munmap(sink.data, sink.capacity);
 		return explain(error, method, max, err);
 	}
-	*out = (struct image_bytes){ sink.data, sink.size, sink.capacity, false };
+	*out = (struct image_bytes){sink.data, sink.size, sink.capacity, false};
 	return 0;
 }

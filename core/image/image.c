@@ -65,7 +65,7 @@ static int unpack(struct image *image, const struct image_options *options, cons
 {
 	uint64_t max = options->max_unpacked ? options->max_unpacked : IMAGE_DEFAULT_MAX;
 	struct image_bytes *kernel = &image->parts->kernel;
-	struct image_cache cache = { .dir_fd = -1 };
+	struct image_cache cache = {.dir_fd = -1};
 	int error = 0;
 
 	image->packing = image_packing(packed->bytes.data, packed->bytes.size);
@@ -75,7 +75,8 @@ static int unpack(struct image *image, const struct image_options *options, cons
 	if (!image->cached)
 		error = image_unpack(kernel, packed->bytes.data, packed->bytes.size, packed->hint, max, err);
 	if (!error && !image_elf_is(kernel->data, kernel->size))
-		error = image_fail(err, ENOEXEC, "what is packed in it is not an ELF kernel; use a Linux vmlinuz or "
+		error = image_fail(err, ENOEXEC,
+		                   "what is packed in it is not an ELF kernel; use a Linux vmlinuz or "
 		                   "vmlinux");
 	if (!error && !image->cached)
 		store(&cache, max, kernel);
@@ -94,16 +95,17 @@ static int open_bzimage(struct image *image, const struct image_options *options
 	image->format = IMAGE_BZIMAGE;
 	image->protocol = bz.protocol;
 	image->xloadflags = bz.xloadflags;
-	packed->bytes = (struct image_bytes){ .data = bz.payload, .size = bz.payload_size };
+	packed->bytes = (struct image_bytes){.data = bz.payload, .size = bz.payload_size};
 	packed->hint = bz.unpacked_size;
 	return unpack(image, options, packed, err);
 }
 
 /* Finds out what the file is and leaves its ELF bytes in parts->kernel. */
-static int open_kernel(struct image *image, const struct image_options *options, const struct image_error *err)
+static int open_kernel(struct image *image, const struct image_options *options,
+                       const struct image_error *err)
 {
-	struct packed packed = { 0 };
-	struct image_bytes file = { 0 };
+	struct packed packed = {0};
+	struct image_bytes file = {0};
 	int error = image_map_file(&file, "kernel", &packed.st, err);
 
 	if (error)
@@ -119,13 +121,15 @@ static int open_kernel(struct image *image, const struct image_options *options,
 	else if (image_packing(file.data, file.size))
 		error = unpack(image, options, &packed, err);
 	else
-		error = image_fail(err, ENOEXEC, "is not a kernel that can be booted: neither an ELF file nor a Linux "
+		error = image_fail(err, ENOEXEC,
+		                   "is not a kernel that can be booted: neither an ELF file nor a Linux "
 		                   "bzImage; use vmlinux or vmlinuz");
 	image_unmap(&file);
 	return error;
 }
 
-static int load_kernel(struct image *image, const struct image_options *options, const struct image_error *err)
+static int load_kernel(struct image *image, const struct image_options *options,
+                       const struct image_error *err)
 {
 	struct image_parts *parts = image->parts;
 	int error = open_kernel(image, options, err);
@@ -141,10 +145,13 @@ static int load_kernel(struct image *image, const struct image_options *options,
 	image->boot.n_segments = parts->elf.n_segments;
 	image->boot.notes = parts->elf.notes;
 	image->boot.n_notes = parts->elf.n_notes;
-	/* A 32-bit file may well be a PVH kernel or a boot loader; without that entry nothing here starts it. */
+	/* A 32-bit file may well be a PVH kernel or a boot loader; without that entry nothing here starts it.
+	 */
 	if (image->boot.elf_class == 32 && !image_modes(image))
-		return image_fail(err, ENOEXEC, "is a 32-bit kernel without a PVH entry (no %s note); use a 64-bit "
-		                  "(amd64) kernel", image_note_name(XEN_ELFNOTE_PHYS32_ENTRY));
+		return image_fail(err, ENOEXEC,
+		                  "is a 32-bit kernel without a PVH entry (no %s note); use a 64-bit "
+		                  "(amd64) kernel",
+		                  image_note_name(XEN_ELFNOTE_PHYS32_ENTRY));
 	return 0;
 }
 
@@ -184,8 +191,8 @@ fail:
 
 struct image *image_load(const struct image_options *options, char *err, size_t err_len)
 {
-	struct image_error kernel_err = { options->kernel, err, err_len };
-	struct image_error ramdisk_err = { options->ramdisk, err, err_len };
+	struct image_error kernel_err = {options->kernel, err, err_len};
+	struct image_error ramdisk_err = {options->ramdisk, err, err_len};
 	struct image *image = create(options);
 	int error = 0;
 
@@ -233,9 +240,9 @@ static const struct mode {
 	const char *name;
 	const char *missing; /* what an image lacks that cannot boot so */
 } modes[] = {
-	{ IMAGE_MODE_PVH, "PVH", "its ELF notes lack XEN_ELFNOTE_PHYS32_ENTRY (CONFIG_PVH, CONFIG_XEN_PVH)" },
-	{ IMAGE_MODE_PV, "PV", "it is not 64-bit or its ELF notes lack XEN_ELFNOTE_ENTRY (CONFIG_XEN_PV)" },
-	{ IMAGE_MODE_DIRECT, "direct", "it is not a Linux bzImage with a 64-bit entry" },
+        {IMAGE_MODE_PVH, "PVH", "its ELF notes lack XEN_ELFNOTE_PHYS32_ENTRY (CONFIG_PVH, CONFIG_XEN_PVH)"},
+        {IMAGE_MODE_PV, "PV", "it is not 64-bit or its ELF notes lack XEN_ELFNOTE_ENTRY (CONFIG_XEN_PV)"},
+        {IMAGE_MODE_DIRECT, "direct", "it is not a Linux bzImage with a 64-bit entry"},
 };
 
 #define N_MODES (sizeof(modes) / sizeof(modes[0]))
@@ -249,7 +256,8 @@ uint32_t image_modes(const struct image *image)
 		mask |= IMAGE_MODE_PVH;
 	if (image->boot.elf_class == 64 && image_note_int(&image->boot, XEN_ELFNOTE_ENTRY, &value))
 		mask |= IMAGE_MODE_PV;
-	if (image->format == IMAGE_BZIMAGE && image->boot.elf_class == 64 && (image->xloadflags & XLF_64BIT_ENTRY))
+	if (image->format == IMAGE_BZIMAGE && image->boot.elf_class == 64 &&
+	    (image->xloadflags & XLF_64BIT_ENTRY))
 		mask |= IMAGE_MODE_DIRECT;
 	return mask;
 }
@@ -273,7 +281,7 @@ const char *image_mode_names(uint32_t mask, char *buf, size_t len)
 
 int image_require(const struct image *image, uint32_t mode, char *err, size_t err_len)
 {
-	struct image_error where = { image->boot.kernel_path, err, err_len };
+	struct image_error where = {image->boot.kernel_path, err, err_len};
 	uint32_t can = image_modes(image);
 	char names[64];
 
@@ -285,7 +293,8 @@ int image_require(const struct image *image, uint32_t mode, char *err, size_t er
 		return 0;
 	for (size_t i = 0; i < N_MODES; i++)
 		if (modes[i].bit == mode)
-			return image_fail(&where, ENOEXEC, "cannot boot in %s mode: %s; modes that would work: %s",
-			                  modes[i].name, modes[i].missing, image_mode_names(can, names, sizeof(names)));
+			return image_fail(
+			        &where, ENOEXEC, "cannot boot in %s mode: %s; modes that would work: %s",
+			        modes[i].name, modes[i].missing, image_mode_names(can, names, sizeof(names)));
 	return image_fail(&where, ENOEXEC, "unknown boot mode %u", mode);
 }

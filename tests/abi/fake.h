@@ -22,19 +22,16 @@ static inline void fake_destroy(void *self)
 	(void)self;
 }
 
-#define FAKE_OPS                                                                                                       \
-	static const struct gamut_ops ops = { .size = sizeof(ops), .create = fake_create, .destroy = fake_destroy }
+#define FAKE_OPS                                                                                             \
+	static const struct gamut_ops ops = {                                                                \
+	        .size = sizeof(ops), .create = fake_create, .destroy = fake_destroy}
 
-#define FAKE_PLUGIN(plugin_name, ...)                                                                                  \
-	static const struct gamut_descriptor desc = { .size = sizeof(desc), .ops = &ops, __VA_ARGS__ };                \
-	static const struct gamut_descriptor *const descs[] = { &desc };                                               \
-	GAMUT_EXPORT const struct gamut_plugin gamut_plugin = {                                                        \
-		GAMUT_PLUGIN_HEADER,                                                                                   \
-		.name = plugin_name,                                                                                   \
-		.version = "1.0",                                                                                      \
-		.licence = "MIT",                                                                                      \
-		.n_descriptors = 1,                                                                                    \
-		.descriptors = descs,                                                                                  \
+#define FAKE_PLUGIN(plugin_name, ...)                                                                        \
+	static const struct gamut_descriptor desc = {.size = sizeof(desc), .ops = &ops, __VA_ARGS__};        \
+	static const struct gamut_descriptor *const descs[] = {&desc};                                       \
+	GAMUT_EXPORT const struct gamut_plugin gamut_plugin = {                                              \
+	        GAMUT_PLUGIN_HEADER, .name = plugin_name, .version = "1.0",                                  \
+	        .licence = "MIT",    .n_descriptors = 1,  .descriptors = descs,                              \
 	}
 
 #endif

@@ -9,4 +9,5 @@ int leaked_function(void)
 }
 
 FAKE_OPS;
-FAKE_PLUGIN("disk-extra-export", .axis = GAMUT_AXIS_DISK, .choice = "extra-export", .description = "leaks a symbol");
+FAKE_PLUGIN("disk-extra-export", .axis = GAMUT_AXIS_DISK, .choice = "extra-export",
+            .description = "leaks a symbol");

@@ -3,10 +3,10 @@
 #include "fake.h"
 
 GAMUT_EXPORT const struct gamut_plugin gamut_plugin = {
-	.magic = GAMUT_PLUGIN_MAGIC,
-	.abi_major = 2,
-	.abi_minor = 7,
-	.size = sizeof(struct gamut_plugin),
-	.signature = GAMUT_BUILD_SIGNATURE,
-	.name = "disk-other-major",
+        .magic = GAMUT_PLUGIN_MAGIC,
+        .abi_major = 2,
+        .abi_minor = 7,
+        .size = sizeof(struct gamut_plugin),
+        .signature = GAMUT_BUILD_SIGNATURE,
+        .name = "disk-other-major",
 };

@@ -3,9 +3,9 @@
 #include "fake.h"
 
 GAMUT_EXPORT const struct gamut_plugin gamut_plugin = {
-	.magic = GAMUT_PLUGIN_MAGIC,
-	.abi_major = GAMUT_ABI_MAJOR,
-	.size = offsetof(struct gamut_plugin, n_descriptors),
-	.signature = GAMUT_BUILD_SIGNATURE,
-	.name = "disk-truncated",
+        .magic = GAMUT_PLUGIN_MAGIC,
+        .abi_major = GAMUT_ABI_MAJOR,
+        .size = offsetof(struct gamut_plugin, n_descriptors),
+        .signature = GAMUT_BUILD_SIGNATURE,
+        .name = "disk-truncated",
 };

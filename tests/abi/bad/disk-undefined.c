@@ -11,7 +11,8 @@ static int start(void *self)
 	return core_secret() + core_other_secret();
 }
 
-static const struct gamut_ops ops = { .size = sizeof(ops), .create = fake_create, .start = start,
-	                              .destroy = fake_destroy };
+static const struct gamut_ops ops = {
+        .size = sizeof(ops), .create = fake_create, .start = start, .destroy = fake_destroy};
 
-FAKE_PLUGIN("disk-undefined", .axis = GAMUT_AXIS_DISK, .choice = "undefined", .description = "links the core");
+FAKE_PLUGIN("disk-undefined", .axis = GAMUT_AXIS_DISK, .choice = "undefined",
+            .description = "links the core");

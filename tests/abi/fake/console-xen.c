@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fake.h"
 
-static const char *const needs[] = { "event-channels", "xenbus", NULL };
+static const char *const needs[] = {"event-channels", "xenbus", NULL};
 
 FAKE_OPS;
 FAKE_PLUGIN("console-xen", .axis = GAMUT_AXIS_CONSOLE, .colour = GAMUT_COLOUR_P, .score = 10, .choice = "xen",

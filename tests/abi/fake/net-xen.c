@@ -2,7 +2,7 @@
 #include "fake.h"
 
 static const struct gamut_option options[] = {
-	{ .size = sizeof(struct gamut_option), .type = GAMUT_OPTION_STRING, .name = "mac", .help = "address" },
+        {.size = sizeof(struct gamut_option), .type = GAMUT_OPTION_STRING, .name = "mac", .help = "address"},
 };
 
 FAKE_OPS;

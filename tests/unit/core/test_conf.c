@@ -15,8 +15,15 @@
 
 #include "conf.h"
 
-#define FAKE TEST_BUILD_DIR "/tests/abi/fake"
-#define BAD TEST_BUILD_DIR "/tests/abi/bad"
+/* libconfig 1.5 leaks a string that stands where its grammar wants none; that is not for us to fix. */
+GAMUT_EXPORT const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+	return "leak:strbuf_append\n";
+}
+
+#define FAKE  TEST_BUILD_DIR "/tests/abi/fake"
+#define BAD   TEST_BUILD_DIR "/tests/abi/bad"
 #define ROOMY 8192
 
 struct fixture {
@@ -46,7 +53,7 @@ static void make_file(const struct fixture *f, const char *name, const char *tex
 
 static int setup(void **state)
 {
-	static const char *const dirs[] = { FAKE, BAD };
+	static const char *const dirs[] = {FAKE, BAD};
 	struct fixture *f = calloc(1, sizeof(*f));
 
 	snprintf(f->dir, sizeof(f->dir), "/tmp/gamut-test-XXXXXX");
@@ -105,8 +112,8 @@ static void bad(struct fixture *f, const char *text, unsigned line, const char *
 	if (load(f, text) == 0)
 		fail_msg("accepted: %s", text);
 	assert_null(f->c);
-	if (f->diag.n_errors == 1 && f->diag.entries[0].line == line && strstr(f->diag.entries[0].text, part) &&
-	    strcmp(f->diag.entries[0].file, f->cfg) == 0)
+	if (f->diag.n_errors == 1 && f->diag.entries[0].line == line &&
+	    strstr(f->diag.entries[0].text, part) && strcmp(f->diag.entries[0].file, f->cfg) == 0)
 		return;
 	print_diag(f);
 	fail_msg("for line %u, \"%s\" of: %s", line, part, text);
@@ -156,16 +163,19 @@ static void defaults(void **state)
 
 static void everything_given(void **state)
 {
-	static const uint8_t uuid[16] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
-		                          0xFE, 0xDC, 0xBA, 0x98, 0x76, 0x54, 0x32, 0x10 };
+	static const uint8_t uuid[16] = {0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef,
+	                                 0xFE, 0xDC, 0xBA, 0x98, 0x76, 0x54, 0x32, 0x10};
 	struct fixture *f = *state;
 
-	good(f, "name = \"web-1.x\";\nmode = \"pvh\";\nmemory = 64;\nvcpus = 2;\nengine = \"bt\";\n"
-	        "boot = { kernel = \"vmlinuz\"; ramdisk = \"vmlinuz\"; cmdline = \"console=hvc0 \"\n\"root=/dev/xvda\"; };\n"
-	        "axes = { interrupts = \"xen\"; platform = \"pvh\"; mmu = \"hap\"; };\n"
-	        "console = \"none\"; sched = { weight = 65535; cap = 50; affinity = [ 0 ]; };\n"
-	        "uuid = \"01234567-89ab-cdef-FEDC-BA9876543210\"; on_reboot = \"destroy\"; on_crash = \"restart\";\n"
-	        "bt = { code_cache = 8; debug = \"nochain\"; };\noptions = { platform = { frames = 7; }; };\n");
+	good(f,
+	     "name = \"web-1.x\";\nmode = \"pvh\";\nmemory = 64;\nvcpus = 2;\nengine = \"bt\";\n"
+	     "boot = { kernel = \"vmlinuz\"; ramdisk = \"vmlinuz\"; cmdline = \"console=hvc0 "
+	     "\"\n\"root=/dev/xvda\"; };\n"
+	     "axes = { interrupts = \"xen\"; platform = \"pvh\"; mmu = \"hap\"; };\n"
+	     "console = \"none\"; sched = { weight = 65535; cap = 50; affinity = [ 0 ]; };\n"
+	     "uuid = \"01234567-89ab-cdef-FEDC-BA9876543210\"; on_reboot = \"destroy\"; on_crash = "
+	     "\"restart\";\n"
+	     "bt = { code_cache = 8; debug = \"nochain\"; };\noptions = { platform = { frames = 7; }; };\n");
 	assert_int_equal(f->c->memory, 64);
 	assert_int_equal(f->c->vcpus, 2);
 	assert_int_equal(f->c->engine, CONF_ENGINE_BT);
@@ -185,8 +195,8 @@ static void everything_given(void **state)
 
 static void instances_in_order_of_start(void **state)
 {
-	static const enum gamut_axis order[] = { GAMUT_AXIS_PLATFORM, GAMUT_AXIS_MMU,  GAMUT_AXIS_INTERRUPTS,
-		                                 GAMUT_AXIS_CONSOLE,  GAMUT_AXIS_DISK, GAMUT_AXIS_DISK };
+	static const enum gamut_axis order[] = {GAMUT_AXIS_PLATFORM, GAMUT_AXIS_MMU,  GAMUT_AXIS_INTERRUPTS,
+	                                        GAMUT_AXIS_CONSOLE,  GAMUT_AXIS_DISK, GAMUT_AXIS_DISK};
 	struct fixture *f = *state;
 	const struct instance_config *inst;
 	char path[96];
@@ -263,6 +273,7 @@ static void same_name_same_uuid(void **state)
 
 /* ---- mistakes: a line added to a good file, and what is said of it ---- */
 
+/* clang-format off */
 static const struct {
 	const char *line, *part;
 } mistakes[] = {
@@ -296,7 +307,12 @@ static const struct {
 	{ "memory = 3;", "memory: 3 MiB is too little; give at least 16" },
 	{ "memory = -1;", "memory: -1 MiB is too little" },
 	{ "memory = 1000000000;", "memory: 1000000000 MiB is more than this host has" },
-	{ "memory = 9000000000000000000;", "is too much" },
+	{ "memory = 9000000000000000000L;", "is too much" },
+	/* These wrap to 512 in 32 and in 64 bits. */
+	{ "memory = 4294967808;", "4294967808 is a larger number" },
+	{ "memory = 0x100000200;", "0x100000200 is a larger number" },
+	{ "memory = 18446744073709552128L;", "is a larger number" },
+	{ "/* 4294967808 */ boot_ = \"4294967808 \\\" // 4294967808\"; // 4294967808", "boot_: unknown key" },
 	{ "vcpus = 0;", "vcpus: 0 is too little; give at least 1" },
 	{ "vcpus = 5000;", "vcpus: 5000 is too much; give at most 4096" },
 	{ "sched = { weight = 0; };", "sched.weight: 0 is too little" },
@@ -307,7 +323,7 @@ static const struct {
 	{ "bt = { code_cache = 0; };", "bt.code_cache: 0 MiB is too little" },
 	{ "options = { platform = { frames = 0; }; };", "frames: wants an integer from 1 to 4096, not 0" },
 	/* words */
-	{ "engine = \"bts\";", "engine: there is no \"bts\"; did you mean \"bt\"?; give one of" },
+	{ "engine = \"bts\";", "engine: there is no \"bts\"; did you mean \"bt\"? It is one of" },
 	{ "console = \"vga\";", "console: there is no \"vga\"; give one of \"stdio\", \"none\"" },
 	{ "on_crash = \"preserve\";", "on_crash: there is no \"preserve\"" },
 	{ "uuid = \"01234567-89ab-cdef-0123-456789abcdeg\";", "is no UUID" },
@@ -316,7 +332,6 @@ static const struct {
 	/* axes */
 	{ "axes = { disk = \"xem\"; };", "axes.disk: there is no plugin disk-xem.so in" },
 	{ "axes = { mmu = \"pv\"; };", "mmu = \"pv\" cannot work with platform = \"pvh\" (of mode \"pvh\")" },
-	{ "axes = { interrupts = \"quiet\"; };", "console = \"xen\" needs \"event-channels\"" },
 	{ "axes = { disk = \"other-major\"; };", "ABI 2.7, and this is ABI 1.0" },
 	{ "axes = { disk = \"no-symbol\"; };", "exports no symbol gamut_plugin" },
 	{ "axes = { console = \"none\"; }; options = { console = { }; };", NULL },
@@ -344,8 +359,11 @@ static const struct {
 	/* libconfig's own */
 	{ "memory = 1; memory = 2;", "duplicate setting name" },
 	{ "memory = ;", "syntax error" },
-	{ "@include \"other.cfg\"", "@include: a domain is one file" },
+	{ "bt = { debug = \"a; };", "the string that begins here is never closed" },
+	{ "memory = 32; /* no end *", "the comment that begins here is never closed" },
+	{ " \t@include \"other.cfg\"", "@include: a domain is one file" },
 };
+/* clang-format on */
 
 static void each_mistake_has_one_answer(void **state)
 {
@@ -370,13 +388,23 @@ static void mistakes_in_what_every_file_has(void **state)
 	bad(f, "name = \"a/b\"; mode = \"pvh\"; boot = { kernel = \"vmlinuz\"; };", 1, "at its place 2");
 	bad(f, "name = \".a\"; mode = \"pvh\"; boot = { kernel = \"vmlinuz\"; };", 1, "at its place 1");
 	bad(f, "name = \"d\"; mode = \"pvh\";\n", 0, "boot.kernel: is missing, and platform \"pvh\"");
-	bad(f, "name = \"d\";\nmode = \"phv\";\nboot = { kernel = \"vmlinuz\"; };", 2, "did you mean \"pvh\"?");
-	bad(f, "name = \"d\";\nmode = \"zzz\";\nboot = { kernel = \"vmlinuz\"; };", 2, "modes whose plugins are installed: pvh");
-	bad(f, "name = \"d\";\nmode = \"kvm\";\n", 2, "intr-kvmclock.so, platform-pc.so, console-serial.so; modes that are: pvh");
+	bad(f, "name = \"d\";\nmode = \"phv\";\nboot = { kernel = \"vmlinuz\"; };", 2,
+	    "did you mean \"pvh\"?");
+	bad(f, "name = \"d\";\nmode = \"zzz\";\nboot = { kernel = \"vmlinuz\"; };", 2,
+	    "modes whose plugins are installed: pvh");
+	bad(f, "name = \"d\";\nmode = \"kvm\";\n", 2,
+	    "intr-kvmclock.so, platform-pc.so, console-serial.so; modes that are: pvh");
 	bad(f, "name = \"d\"; mode = \"pvh\";\nboot = {\nkernel = \"gone\"; };", 3, "gone: no such file");
 	bad(f, "name = \"d\"; mode = \"pvh\";\nboot = {\nkernel = \"empty\"; };", 3, "is empty");
 	bad(f, "name = \"d\"; mode = \"pvh\";\nboot = {\nkernel = \".\"; };", 3, "is a directory");
-	bad(f, "name = \"d\"; mode = \"pvh\";\nboot = { kernel = \"vmlinuz\";\nramdisk = \"/dev/zero\"; };", 3, "no regular file");
+	bad(f, "name = \"d\"; mode = \"pvh\";\nboot = { kernel = \"vmlinuz\";\nramdisk = \"/dev/zero\"; };",
+	    3, "no regular file");
+	bad(f,
+	    "name = \"d\";\nmode = \"pvh\"; boot = { kernel = \"vmlinuz\"; };\naxes = { interrupts = "
+	    "\"quiet\"; };",
+	    2,
+	    "console = \"xen\" needs \"event-channels\", which nothing else chosen gives; it comes with "
+	    "interrupts = \"xen\"");
 	bad(f, "", 0, "is empty");
 	bad(f, "// nothing\n", 0, "is empty");
 }
@@ -386,7 +414,8 @@ static void all_problems_at_once(void **state)
 	struct fixture *f = *state;
 
 	assert_int_equal(load(f, BASE "memory = 0;\nvcpu = 1;\nengine = 3;\n"
-	                              "disks = ( { dev = \"xvda\"; path = \"gone\"; depth = 0; } );\n"), -1);
+	                              "disks = ( { dev = \"xvda\"; path = \"gone\"; depth = 0; } );\n"),
+	                 -1);
 	assert_int_equal(f->diag.n_errors, 5);
 	assert_null(f->c);
 }
@@ -433,7 +462,7 @@ static void files_that_are_no_domain_files(void **state)
 
 static void engine_needs_and_vcpus(void **state)
 {
-	const struct engine_caps none = { .max_vcpus = 1 }, hap = { .hap = true, .max_vcpus = 1 };
+	const struct engine_caps none = {.max_vcpus = 1}, hap = {.hap = true, .max_vcpus = 1};
 	struct fixture *f = *state;
 
 	good(f, BASE "vcpus = 2;\n");
@@ -451,7 +480,8 @@ static void engine_needs_and_vcpus(void **state)
 static const char whole[] =
         "name = \"web\"; mode = \"pvh\"; memory = 64; vcpus = 1; engine = \"auto\";\n"
         "boot = { kernel = \"vmlinuz\"; ramdisk = \"vmlinuz\"; cmdline = \"a\" \"b\"; };\n"
-        "axes = { disk = \"xen\"; net = \"xen\"; interrupts = \"xen\"; platform = \"pvh\"; mmu = \"hap\"; };\n"
+        "axes = { disk = \"xen\"; net = \"xen\"; interrupts = \"xen\"; platform = \"pvh\"; mmu = \"hap\"; "
+        "};\n"
         "disks = ( { dev = \"xvda\"; path = \"a.img\"; readonly = false; depth = 0x10; } );\n"
         "nics = ( { mac = \"00:16:3e:01:02:03\"; } ); /* x */ console = \"stdio\";\n"
         "sched = { weight = 256; cap = 0; affinity = [ 0 ]; }; # y\n"
@@ -465,6 +495,7 @@ static void survive(struct fixture *f, const char *bytes, size_t n)
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, bytes, n), (ssize_t)n);
 	close(fd);
+	conf_destroy(f->c);
 	conf_load(&f->c, f->cfg, &f->plugins, &f->diag);
 	assert_true((f->c == NULL) == (f->diag.n_errors != 0));
 	conf_destroy(f->c);
@@ -528,21 +559,21 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(defaults),
-		T(everything_given),
-		T(instances_in_order_of_start),
-		T(axes_without_devices_are_none),
-		T(auto_mode_says_why),
-		T(same_name_same_uuid),
-		T(each_mistake_has_one_answer),
-		T(mistakes_in_what_every_file_has),
-		T(all_problems_at_once),
-		T(no_side_effects),
-		T(files_that_are_no_domain_files),
-		T(engine_needs_and_vcpus),
-		T(every_truncation),
-		T(mutations),
-		T(noise_and_deep_nesting),
+	        T(defaults),
+	        T(everything_given),
+	        T(instances_in_order_of_start),
+	        T(axes_without_devices_are_none),
+	        T(auto_mode_says_why),
+	        T(same_name_same_uuid),
+	        T(each_mistake_has_one_answer),
+	        T(mistakes_in_what_every_file_has),
+	        T(all_problems_at_once),
+	        T(no_side_effects),
+	        T(files_that_are_no_domain_files),
+	        T(engine_needs_and_vcpus),
+	        T(every_truncation),
+	        T(mutations),
+	        T(noise_and_deep_nesting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,7 @@ static char *printed(struct diag *diag)
 
 static void prints_by_line_within_a_file(void **state)
 {
-	struct diag diag = { 0 };
+	struct diag diag = {0};
 	char *text;
 
 	(void)state;
@@ -47,7 +47,7 @@ static void prints_by_line_within_a_file(void **state)
 
 static void an_entry_is_one_printable_line(void **state)
 {
-	struct diag diag = { 0 };
+	struct diag diag = {0};
 
 	(void)state;
 	diag_error(&diag, NULL, 0, "a\nb\033[31mc\td\x7f");
@@ -58,8 +58,8 @@ static void an_entry_is_one_printable_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(prints_by_line_within_a_file),
-		cmocka_unit_test(an_entry_is_one_printable_line),
+	        cmocka_unit_test(prints_by_line_within_a_file),
+	        cmocka_unit_test(an_entry_is_one_printable_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,9 +14,9 @@
 #include "plugin.h"
 
 #define FAKE TEST_BUILD_DIR "/tests/abi/fake"
-#define BAD TEST_BUILD_DIR "/tests/abi/bad"
+#define BAD  TEST_BUILD_DIR "/tests/abi/bad"
 
-static const char *const dirs[] = { "/nonexistent", FAKE, BAD };
+static const char *const dirs[] = {"/nonexistent", FAKE, BAD};
 
 static int setup(void **state)
 {
@@ -37,7 +37,8 @@ static void finds_and_loads_once(void **state)
 	struct plugin_set *set = *state;
 	const struct plugin *plugin, *again;
 	char err[512];
-	const struct gamut_descriptor *d = plugin_find(set, GAMUT_AXIS_DISK, "xen", &plugin, err, sizeof(err));
+	const struct gamut_descriptor *d =
+	        plugin_find(set, GAMUT_AXIS_DISK, "xen", &plugin, err, sizeof(err));
 
 	assert_non_null(d);
 	assert_string_equal(d->choice, "xen");
@@ -70,7 +71,7 @@ static void missing_names_files_folders_and_near_misses(void **state)
 	assert_non_null(strstr(err, "disk-xem.so"));
 	assert_non_null(strstr(err, FAKE));
 	assert_non_null(strstr(err, "did you mean \"xen\"?"));
-	assert_non_null(strstr(err, "installed for disk:"));
+	assert_non_null(strstr(err, "Installed for disk:"));
 	assert_null(plugin_find(*state, GAMUT_AXIS_MMU, "shadow", NULL, err, sizeof(err)));
 	assert_non_null(strstr(err, "installed for mmu: hap"));
 	/* A short buffer is cut, not overrun. */
@@ -129,7 +130,8 @@ static void fails_in_create_is_valid_until_then(void **state)
 static void later_minor_is_clamped(void **state)
 {
 	char err[512];
-	const struct gamut_descriptor *d = plugin_find(*state, GAMUT_AXIS_DISK, "future", NULL, err, sizeof(err));
+	const struct gamut_descriptor *d =
+	        plugin_find(*state, GAMUT_AXIS_DISK, "future", NULL, err, sizeof(err));
 	const char *str;
 	int64_t num;
 
@@ -147,13 +149,15 @@ static void later_minor_is_clamped(void **state)
 /* A struct of exactly the size of 1.0 next to bytes that are not its own. */
 static void size_decides_what_is_read(void **state)
 {
-	static const struct gamut_ops ops = { .size = sizeof(ops) };
-	static const struct gamut_descriptor desc = { .size = offsetof(struct gamut_descriptor, ops), .ops = &ops,
-		                                      .choice = "short", .description = "short" };
-	static const struct gamut_descriptor *const descs[] = { &desc };
-	const struct gamut_plugin plugin = { GAMUT_PLUGIN_HEADER, .name = "x", .version = "1", .licence = "MIT",
-		                             .n_descriptors = 1, .descriptors = descs };
-	struct diag diag = { 0 };
+	static const struct gamut_ops ops = {.size = sizeof(ops)};
+	static const struct gamut_descriptor desc = {.size = offsetof(struct gamut_descriptor, ops),
+	                                             .ops = &ops,
+	                                             .choice = "short",
+	                                             .description = "short"};
+	static const struct gamut_descriptor *const descs[] = {&desc};
+	const struct gamut_plugin plugin = {GAMUT_PLUGIN_HEADER, .name = "x",        .version = "1",
+	                                    .licence = "MIT",    .n_descriptors = 1, .descriptors = descs};
+	struct diag diag = {0};
 
 	(void)state;
 	assert_int_equal(plugin_validate(&plugin, "x.so", false, &diag), -1);
@@ -172,7 +176,7 @@ static bool says(const struct diag *diag, const char *part)
 
 static void check_says(const char *file, const char *const *parts, size_t n)
 {
-	struct diag diag = { 0 };
+	struct diag diag = {0};
 
 	assert_int_equal(plugin_check(file, &diag), n ? -1 : 0);
 	for (size_t i = 0; i < n; i++)
@@ -185,10 +189,10 @@ static void check_says(const char *file, const char *const *parts, size_t n)
 	diag_finish(&diag);
 }
 
-#define CHECK_SAYS(file, ...)                                                                                          \
-	do {                                                                                                           \
-		const char *const parts_[] = { __VA_ARGS__ };                                                          \
-		check_says(file, parts_, sizeof(parts_) / sizeof(parts_[0]));                                          \
+#define CHECK_SAYS(file, ...)                                                                                \
+	do {                                                                                                 \
+		const char *const parts_[] = {__VA_ARGS__};                                                  \
+		check_says(file, parts_, sizeof(parts_) / sizeof(parts_[0]));                                \
 	} while (0)
 
 static void check_names_everything(void **state)
@@ -196,16 +200,18 @@ static void check_names_everything(void **state)
 	(void)state;
 	check_says(FAKE "/disk-xen.so", NULL, 0);
 	check_says(FAKE "/disk-future.so", NULL, 0);
-	CHECK_SAYS(BAD "/disk-undefined.so", "undefined symbol core_secret", "undefined symbol core_other_secret");
+	CHECK_SAYS(BAD "/disk-undefined.so", "undefined symbol core_secret",
+	           "undefined symbol core_other_secret");
 	CHECK_SAYS(BAD "/disk-extra-export.so", "exports leaked_function");
 	CHECK_SAYS(BAD "/disk-no-symbol.so", "exports no symbol gamut_plugin", "exports something_else");
 	CHECK_SAYS(BAD "/disk-other-major.so", "ABI 2.7");
 	CHECK_SAYS(BAD "/disk-truncated.so", "ABI 1.0 has");
 	CHECK_SAYS(BAD "/disk-many-faults.so", "has no version", "has no licence", "axis 6", "colour 3",
-	           "many-faults: has no description", "empty word in needs", "\"65\" is not an integer from 1 to 64",
-	           "empty range", "no choices", "type 99", "option \"depth\" is there twice", "no help text",
-	           "ops->destroy is missing", "descriptor 1: its choice is no word", "third: its struct gamut_ops",
-	           "third: has no ops", "third: is there twice", "descriptor 4 is missing or too short",
+	           "many-faults: has no description", "empty word in needs",
+	           "\"65\" is not an integer from 1 to 64", "empty range", "no choices", "type 99",
+	           "option \"depth\" is there twice", "no help text", "ops->destroy is missing",
+	           "descriptor 1: its choice is no word", "third: its struct gamut_ops", "third: has no ops",
+	           "third: is there twice", "descriptor 4 is missing or too short",
 	           "descriptor 5 is missing");
 	CHECK_SAYS("/nonexistent.so", "No such file");
 	CHECK_SAYS("/tmp", "no regular file");
@@ -232,7 +238,7 @@ static void check_wants_the_files_name(void **state)
 
 static void files_are_sorted_and_earlier_folders_hide(void **state)
 {
-	static const char *const twice[] = { FAKE, FAKE };
+	static const char *const twice[] = {FAKE, FAKE};
 	struct plugin_set set;
 	char **files;
 	int n, once;
@@ -274,18 +280,18 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(finds_and_loads_once),
-		T(axis_prefixes_name_the_files),
-		T(missing_names_files_folders_and_near_misses),
-		T(bad_plugins_are_refused_with_one_line),
-		T(not_a_shared_object),
-		T(fails_in_create_is_valid_until_then),
-		T(later_minor_is_clamped),
-		T(size_decides_what_is_read),
-		T(check_names_everything),
-		T(check_wants_the_files_name),
-		T(files_are_sorted_and_earlier_folders_hide),
-		T(path_comes_from_the_environment_first),
+	        T(finds_and_loads_once),
+	        T(axis_prefixes_name_the_files),
+	        T(missing_names_files_folders_and_near_misses),
+	        T(bad_plugins_are_refused_with_one_line),
+	        T(not_a_shared_object),
+	        T(fails_in_create_is_valid_until_then),
+	        T(later_minor_is_clamped),
+	        T(size_decides_what_is_read),
+	        T(check_names_everything),
+	        T(check_wants_the_files_name),
+	        T(files_are_sorted_and_earlier_folders_hide),
+	        T(path_comes_from_the_environment_first),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

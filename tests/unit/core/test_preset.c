@@ -12,7 +12,7 @@
 
 #define FAKE TEST_BUILD_DIR "/tests/abi/fake"
 
-static const char *const dirs[] = { FAKE };
+static const char *const dirs[] = {FAKE};
 
 static int setup(void **state)
 {
@@ -28,7 +28,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static const struct preset_wish all = { .mode_line = 1, .has_kernel = true, .has_disk = true, .has_net = true };
+static const struct preset_wish all = {.mode_line = 1, .has_kernel = true, .has_disk = true, .has_net = true};
 
 static void every_preset_obeys_the_rules(void **state)
 {
@@ -36,7 +36,7 @@ static void every_preset_obeys_the_rules(void **state)
 	assert_int_equal(n_presets, 6);
 	for (size_t i = 0; i < n_presets; i++) {
 		struct axis_choices choices;
-		struct diag diag = { 0 };
+		struct diag diag = {0};
 
 		preset_apply(&presets[i], &all, &choices);
 		assert_int_equal(preset_check_rules(&choices, "f", &diag), 0);
@@ -50,8 +50,8 @@ static void every_preset_obeys_the_rules(void **state)
 
 static void overrides_and_absent_devices(void **state)
 {
-	struct preset_wish wish = { .mode_line = 3, .override = { [GAMUT_AXIS_NET] = "vfio" },
-		                    .line = { [GAMUT_AXIS_NET] = 7 } };
+	struct preset_wish wish = {
+	        .mode_line = 3, .override = {[GAMUT_AXIS_NET] = "vfio"}, .line = {[GAMUT_AXIS_NET] = 7}};
 	struct axis_choices choices;
 
 	(void)state;
@@ -65,6 +65,7 @@ static void overrides_and_absent_devices(void **state)
 	assert_false(preset_needs_kernel(&choices));
 }
 
+/* clang-format off */
 /* A preset with overrides, and what the refusal must say. */
 static const struct {
 	const char *preset;
@@ -85,6 +86,7 @@ static const struct {
 	{ "pvhvm", { [GAMUT_AXIS_INTERRUPTS] = "kvmclock" }, { "disk = \"xen\"", "kvmclock", "KVM", "virtio" }, 12 },
 	{ "pvh", { [GAMUT_AXIS_PLATFORM] = "none" }, { "axes.platform", "no domain", "pvh", "use" }, 13 },
 };
+/* clang-format on */
 
 static void illegal_combinations_name_both_settings(void **state)
 {
@@ -92,7 +94,7 @@ static void illegal_combinations_name_both_settings(void **state)
 	for (size_t i = 0; i < sizeof(illegal) / sizeof(illegal[0]); i++) {
 		struct preset_wish wish = all;
 		struct axis_choices choices;
-		struct diag diag = { 0 };
+		struct diag diag = {0};
 
 		for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
 			wish.override[axis] = illegal[i].override[axis];
@@ -102,7 +104,8 @@ static void illegal_combinations_name_both_settings(void **state)
 		assert_int_equal(preset_check_rules(&choices, "f", &diag), -1);
 		for (int j = 0; j < 4; j++)
 			if (!strstr(diag.entries[0].text, illegal[i].parts[j]))
-				fail_msg("case %zu: no \"%s\" in \"%s\"", i, illegal[i].parts[j], diag.entries[0].text);
+				fail_msg("case %zu: no \"%s\" in \"%s\"", i, illegal[i].parts[j],
+				         diag.entries[0].text);
 		assert_int_equal(diag.entries[0].line, illegal[i].line);
 		diag_finish(&diag);
 	}
@@ -111,13 +114,14 @@ static void illegal_combinations_name_both_settings(void **state)
 static void missing_plugins_are_named_with_what_is_there(void **state)
 {
 	struct axis_choices choices;
-	struct diag diag = { 0 };
+	struct diag diag = {0};
 
 	preset_apply(preset_find("hvm"), &all, &choices);
 	assert_int_equal(preset_load(&choices, &all, *state, "f", &diag), -1);
 	assert_int_equal(diag.n, 1);
 	assert_int_equal(diag.entries[0].line, 1);
-	assert_non_null(strstr(diag.entries[0].text, "disk-ide.so, net-e1000.so, intr-apic.so, platform-pc.so"));
+	assert_non_null(
+	        strstr(diag.entries[0].text, "disk-ide.so, net-e1000.so, intr-apic.so, platform-pc.so"));
 	assert_null(strstr(diag.entries[0].text, "mmu-hap"));
 	assert_non_null(strstr(diag.entries[0].text, "modes that are: pvh"));
 	diag_finish(&diag);
@@ -127,7 +131,7 @@ static void needs_are_matched_with_gives(void **state)
 {
 	struct preset_wish wish = all;
 	struct axis_choices choices;
-	struct diag diag = { 0 };
+	struct diag diag = {0};
 
 	preset_apply(preset_find("pvh"), &wish, &choices);
 	assert_int_equal(preset_load(&choices, &wish, *state, "f", &diag), 0);
@@ -181,13 +185,13 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		T(every_preset_obeys_the_rules),
-		T(overrides_and_absent_devices),
-		T(illegal_combinations_name_both_settings),
-		T(missing_plugins_are_named_with_what_is_there),
-		T(needs_are_matched_with_gives),
-		T(auto_takes_what_can_work),
-		T(auto_compares_scores),
+	        T(every_preset_obeys_the_rules),
+	        T(overrides_and_absent_devices),
+	        T(illegal_combinations_name_both_settings),
+	        T(missing_plugins_are_named_with_what_is_there),
+	        T(needs_are_matched_with_gives),
+	        T(auto_takes_what_can_work),
+	        T(auto_compares_scores),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

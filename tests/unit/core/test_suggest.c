@@ -46,7 +46,7 @@ static void long_words_are_far_from_everything(void **state)
 
 static void nearest(void **state)
 {
-	static const char *const words[] = { "memory", "mode", "vcpus", "kernel", "on_reboot" };
+	static const char *const words[] = {"memory", "mode", "vcpus", "kernel", "on_reboot"};
 	const size_t n = sizeof(words) / sizeof(words[0]);
 
 	(void)state;
@@ -62,10 +62,10 @@ static void nearest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(distances),
-		cmocka_unit_test(distance_stops_at_the_limit),
-		cmocka_unit_test(long_words_are_far_from_everything),
-		cmocka_unit_test(nearest),
+	        cmocka_unit_test(distances),
+	        cmocka_unit_test(distance_stops_at_the_limit),
+	        cmocka_unit_test(long_words_are_far_from_everything),
+	        cmocka_unit_test(nearest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

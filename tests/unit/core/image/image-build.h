@@ -17,7 +17,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-#define BUILD_TEXT 8192u
+#define BUILD_TEXT  8192u
 #define BUILD_ENTRY 0x1000000u
 
 struct blob {
@@ -42,12 +42,12 @@ static inline void blob_add(struct blob *b, const void *data, size_t size)
 static inline void blob_free(struct blob *b)
 {
 	free(b->data);
-	*b = (struct blob){ 0 };
+	*b = (struct blob){0};
 }
 
 static inline void blob_note(struct blob *b, const char *name, uint32_t type, const void *desc, uint32_t size)
 {
-	Elf64_Nhdr nh = { (Elf64_Word)strlen(name) + 1, size, type };
+	Elf64_Nhdr nh = {(Elf64_Word)strlen(name) + 1, size, type};
 
 	blob_add(b, &nh, sizeof(nh));
 	blob_add(b, name, nh.n_namesz);
@@ -62,7 +62,7 @@ static inline struct blob build_notes(unsigned int which)
 {
 	const uint32_t entry32 = BUILD_ENTRY;
 	const uint64_t entry64 = 0xffffffff81000000u;
-	struct blob b = { 0 };
+	struct blob b = {0};
 
 	blob_note(&b, "GNU", XEN_ELFNOTE_PHYS32_ENTRY, "not Xen's", 10);
 	blob_note(&b, "Xen", XEN_ELFNOTE_GUEST_OS, "tiny", 5);
@@ -75,7 +75,7 @@ static inline struct blob build_notes(unsigned int which)
 
 static inline struct blob build_text(void)
 {
-	struct blob b = { 0 };
+	struct blob b = {0};
 
 	blob_add(&b, NULL, BUILD_TEXT);
 	for (size_t i = 0; i < b.size; i++)
@@ -86,16 +86,28 @@ static inline struct blob build_text(void)
 /* Header, two program headers, notes, text; the text reaches the end of the file. */
 static inline struct blob build_elf64(unsigned int which)
 {
-	struct blob b = { 0 }, notes = build_notes(which), text = build_text();
-	Elf64_Ehdr eh = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT },
-		          .e_type = ET_EXEC, .e_machine = EM_X86_64, .e_version = EV_CURRENT,
-		          .e_entry = BUILD_ENTRY, .e_phoff = sizeof(eh), .e_ehsize = sizeof(eh),
-		          .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 2 };
+	struct blob b = {0}, notes = build_notes(which), text = build_text();
+	Elf64_Ehdr eh = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
+	                 .e_type = ET_EXEC,
+	                 .e_machine = EM_X86_64,
+	                 .e_version = EV_CURRENT,
+	                 .e_entry = BUILD_ENTRY,
+	                 .e_phoff = sizeof(eh),
+	                 .e_ehsize = sizeof(eh),
+	                 .e_phentsize = sizeof(Elf64_Phdr),
+	                 .e_phnum = 2};
 	Elf64_Phdr ph[2] = {
-		{ .p_type = PT_LOAD, .p_offset = sizeof(eh) + sizeof(ph) + notes.size, .p_vaddr = 0xffffffff81000000u,
-		  .p_paddr = BUILD_ENTRY, .p_filesz = text.size, .p_memsz = text.size + 4096 },
-		{ .p_type = PT_NOTE, .p_offset = sizeof(eh) + sizeof(ph), .p_filesz = notes.size,
-		  .p_memsz = notes.size, .p_align = 4 },
+	        {.p_type = PT_LOAD,
+	         .p_offset = sizeof(eh) + sizeof(ph) + notes.size,
+	         .p_vaddr = 0xffffffff81000000u,
+	         .p_paddr = BUILD_ENTRY,
+	         .p_filesz = text.size,
+	         .p_memsz = text.size + 4096},
+	        {.p_type = PT_NOTE,
+	         .p_offset = sizeof(eh) + sizeof(ph),
+	         .p_filesz = notes.size,
+	         .p_memsz = notes.size,
+	         .p_align = 4},
 	};
 
 	blob_add(&b, &eh, sizeof(eh));
@@ -109,17 +121,28 @@ static inline struct blob build_elf64(unsigned int which)
 
 static inline struct blob build_elf32(unsigned int which)
 {
-	struct blob b = { 0 }, notes = build_notes(which), text = build_text();
-	Elf32_Ehdr eh = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT },
-		          .e_type = ET_EXEC, .e_machine = EM_386, .e_version = EV_CURRENT,
-		          .e_entry = BUILD_ENTRY, .e_phoff = sizeof(eh), .e_ehsize = sizeof(eh),
-		          .e_phentsize = sizeof(Elf32_Phdr), .e_phnum = 2 };
+	struct blob b = {0}, notes = build_notes(which), text = build_text();
+	Elf32_Ehdr eh = {.e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
+	                 .e_type = ET_EXEC,
+	                 .e_machine = EM_386,
+	                 .e_version = EV_CURRENT,
+	                 .e_entry = BUILD_ENTRY,
+	                 .e_phoff = sizeof(eh),
+	                 .e_ehsize = sizeof(eh),
+	                 .e_phentsize = sizeof(Elf32_Phdr),
+	                 .e_phnum = 2};
 	Elf32_Phdr ph[2] = {
-		{ .p_type = PT_LOAD, .p_offset = (Elf32_Off)(sizeof(eh) + sizeof(ph) + notes.size),
-		  .p_vaddr = 0xc1000000u, .p_paddr = BUILD_ENTRY, .p_filesz = (Elf32_Word)text.size,
-		  .p_memsz = (Elf32_Word)text.size },
-		{ .p_type = PT_NOTE, .p_offset = sizeof(eh) + sizeof(ph), .p_filesz = (Elf32_Word)notes.size,
-		  .p_memsz = (Elf32_Word)notes.size, .p_align = 4 },
+	        {.p_type = PT_LOAD,
+	         .p_offset = (Elf32_Off)(sizeof(eh) + sizeof(ph) + notes.size),
+	         .p_vaddr = 0xc1000000u,
+	         .p_paddr = BUILD_ENTRY,
+	         .p_filesz = (Elf32_Word)text.size,
+	         .p_memsz = (Elf32_Word)text.size},
+	        {.p_type = PT_NOTE,
+	         .p_offset = sizeof(eh) + sizeof(ph),
+	         .p_filesz = (Elf32_Word)notes.size,
+	         .p_memsz = (Elf32_Word)notes.size,
+	         .p_align = 4},
 	};
 
 	blob_add(&b, &eh, sizeof(eh));
@@ -137,9 +160,11 @@ static inline struct blob build_elf64_section_notes(unsigned int which)
 	struct blob b = build_elf64(which);
 	Elf64_Ehdr *eh = (void *)b.data;
 	Elf64_Phdr *ph = (void *)(b.data + eh->e_phoff);
-	Elf64_Shdr sh[2] = { { 0 },
-		             { .sh_type = SHT_NOTE, .sh_offset = ph[1].p_offset, .sh_size = ph[1].p_filesz,
-		               .sh_addralign = 4 } };
+	Elf64_Shdr sh[2] = {{0},
+	                    {.sh_type = SHT_NOTE,
+	                     .sh_offset = ph[1].p_offset,
+	                     .sh_size = ph[1].p_filesz,
+	                     .sh_addralign = 4}};
 
 	ph[1].p_type = PT_NULL;
 	eh->e_shoff = b.size;
@@ -153,8 +178,8 @@ static inline struct blob build_elf64_section_notes(unsigned int which)
 
 static inline struct blob pack_gzip(const struct blob *in)
 {
-	struct blob b = { 0 };
-	z_stream z = { 0 };
+	struct blob b = {0};
+	z_stream z = {0};
 
 	if (deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
 		abort();
@@ -172,11 +197,12 @@ static inline struct blob pack_gzip(const struct blob *in)
 
 static inline struct blob pack_xz(const struct blob *in)
 {
-	struct blob b = { 0 };
+	struct blob b = {0};
 	size_t used = 0;
 
 	blob_add(&b, NULL, lzma_stream_buffer_bound(in->size));
-	if (lzma_easy_buffer_encode(1, LZMA_CHECK_CRC32, NULL, in->data, in->size, b.data, &used, b.size) != LZMA_OK)
+	if (lzma_easy_buffer_encode(1, LZMA_CHECK_CRC32, NULL, in->data, in->size, b.data, &used, b.size) !=
+	    LZMA_OK)
 		abort();
 	b.size = used;
 	return b;
@@ -186,7 +212,7 @@ static inline struct blob pack_lzma(const struct blob *in)
 {
 	lzma_stream stream = LZMA_STREAM_INIT;
 	lzma_options_lzma options;
-	struct blob b = { 0 };
+	struct blob b = {0};
 
 	if (lzma_lzma_preset(&options, 1) || lzma_alone_encoder(&stream, &options) != LZMA_OK)
 		abort();
@@ -205,7 +231,7 @@ static inline struct blob pack_lzma(const struct blob *in)
 static inline struct blob pack_lz4(const struct blob *in)
 {
 	const uint32_t magic = 0x184c2102u, block = 8u << 20;
-	struct blob b = { 0 };
+	struct blob b = {0};
 
 	blob_add(&b, &magic, 4);
 	for (size_t at = 0; at < in->size; at += block) {
@@ -223,7 +249,7 @@ static inline struct blob pack_lz4(const struct blob *in)
 
 static inline struct blob pack_zstd(const struct blob *in)
 {
-	struct blob b = { 0 };
+	struct blob b = {0};
 
 	blob_add(&b, NULL, ZSTD_compressBound(in->size));
 	b.size = ZSTD_compress(b.data, b.size, in->data, in->size, 3);
@@ -234,14 +260,21 @@ static const struct packer {
 	const char *name;
 	struct blob (*pack)(const struct blob *in);
 } packers[] = {
-	{ "gzip", pack_gzip }, { "xz", pack_xz }, { "lzma", pack_lzma }, { "lz4", pack_lz4 }, { "zstd", pack_zstd },
+        {"gzip", pack_gzip}, {"xz", pack_xz}, {"lzma", pack_lzma}, {"lz4", pack_lz4}, {"zstd", pack_zstd},
 };
 
 #define N_PACKERS (sizeof(packers) / sizeof(packers[0]))
 
 /* Offsets in a bzImage, from the kernel's Documentation/arch/x86/boot.rst. */
-enum { BZ_SETUP_SECTS = 0x1f1, BZ_BOOT_FLAG = 0x1fe, BZ_MAGIC = 0x202, BZ_VERSION = 0x206, BZ_XLOADFLAGS = 0x236,
-       BZ_PAYLOAD_OFFSET = 0x248, BZ_PAYLOAD_LENGTH = 0x24c };
+enum {
+	BZ_SETUP_SECTS = 0x1f1,
+	BZ_BOOT_FLAG = 0x1fe,
+	BZ_MAGIC = 0x202,
+	BZ_VERSION = 0x206,
+	BZ_XLOADFLAGS = 0x236,
+	BZ_PAYLOAD_OFFSET = 0x248,
+	BZ_PAYLOAD_LENGTH = 0x24c
+};
 
 static inline void put32(uint8_t *p, uint32_t value)
 {
@@ -253,7 +286,7 @@ static inline void put32(uint8_t *p, uint32_t value)
 /* Two sectors of setup, some code, the payload with its size appended, more code. */
 static inline struct blob build_bzimage(const struct blob *payload, uint32_t unpacked)
 {
-	struct blob b = { 0 };
+	struct blob b = {0};
 
 	blob_add(&b, NULL, 3 * 512);
 	b.data[BZ_SETUP_SECTS] = 2;

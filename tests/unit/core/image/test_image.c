@@ -100,10 +100,11 @@ static struct image *load_with(const struct image_options *options)
 static struct image *load(struct dir *d, const struct blob *b)
 {
 	write_file(d->kernel, b->data, b->size);
-	return load_with(&(struct image_options){ .kernel = d->kernel, .no_cache = true });
+	return load_with(&(struct image_options){.kernel = d->kernel, .no_cache = true});
 }
 
-static void refuse_with(const struct image_options *options, int error, const char *path, const char *sentence)
+static void refuse_with(const struct image_options *options, int error, const char *path,
+                        const char *sentence)
 {
 	char err[512] = "";
 
@@ -116,7 +117,8 @@ static void refuse_with(const struct image_options *options, int error, const ch
 static void refuse(struct dir *d, const struct blob *b, const char *sentence)
 {
 	write_file(d->kernel, b->data, b->size);
-	refuse_with(&(struct image_options){ .kernel = d->kernel, .no_cache = true }, ENOEXEC, d->kernel, sentence);
+	refuse_with(&(struct image_options){.kernel = d->kernel, .no_cache = true}, ENOEXEC, d->kernel,
+	            sentence);
 }
 
 static void check_tiny(const struct image *image, uint64_t bss)
@@ -143,7 +145,7 @@ static void check_tiny(const struct image *image, uint64_t bss)
 static void test_no_kernel(void **state)
 {
 	char err[256];
-	struct image *image = load_with(&(struct image_options){ 0 });
+	struct image *image = load_with(&(struct image_options){0});
 
 	(void)state;
 	assert_int_equal(image->format, IMAGE_NONE);
@@ -226,7 +228,7 @@ static void test_every_packing(void **state)
 /* Larger than the first allocation and than one lz4 block, with hints that are right, missing and wrong. */
 static void test_growth(void **state)
 {
-	static const uint32_t hints[] = { 0, 1, 20u << 20, 0xffffffffu };
+	static const uint32_t hints[] = {0, 1, 20u << 20, 0xffffffffu};
 
 	for (size_t i = 0; i < N_PACKERS; i++) {
 		struct blob elf = build_elf64(NOTES_PVH), packed, bz;
@@ -249,7 +251,7 @@ static void test_growth(void **state)
 
 static void test_zero_setup_sects_means_four(void **state)
 {
-	struct blob elf = build_elf64(NOTES_PVH), packed = pack_gzip(&elf), bz = { 0 }, plain;
+	struct blob elf = build_elf64(NOTES_PVH), packed = pack_gzip(&elf), bz = {0}, plain;
 	struct image *image;
 
 	plain = build_bzimage(&packed, (uint32_t)elf.size);
@@ -269,7 +271,7 @@ static void test_zero_setup_sects_means_four(void **state)
 static void test_ramdisk_and_cmdline(void **state)
 {
 	struct dir *d = *state;
-	struct image_options options = { .ramdisk = d->ramdisk, .cmdline = "console=hvc0" };
+	struct image_options options = {.ramdisk = d->ramdisk, .cmdline = "console=hvc0"};
 	struct image *image;
 
 	write_file(d->ramdisk, "initrd", 6);
@@ -291,13 +293,13 @@ static void test_ramdisk_and_cmdline(void **state)
 static void test_files_that_are_none(void **state)
 {
 	struct dir *d = *state;
-	struct image_options options = { .kernel = d->kernel };
+	struct image_options options = {.kernel = d->kernel};
 
 	refuse_with(&options, ENOENT, d->kernel, "no such kernel");
 	write_file(d->kernel, "", 0);
 	refuse_with(&options, ENOEXEC, d->kernel, "the kernel is empty");
-	refuse(d, &(struct blob){ (uint8_t *)(uintptr_t)"#!/bin/sh\n", 10 }, "is not a kernel");
-	refuse(d, &(struct blob){ (uint8_t *)(uintptr_t)"x", 1 }, "is not a kernel");
+	refuse(d, &(struct blob){(uint8_t *)(uintptr_t) "#!/bin/sh\n", 10}, "is not a kernel");
+	refuse(d, &(struct blob){(uint8_t *)(uintptr_t) "x", 1}, "is not a kernel");
 	unlink(d->kernel);
 	assert_int_equal(mkfifo(d->kernel, 0600), 0);
 	refuse_with(&options, EINVAL, d->kernel, "is not a regular file");
@@ -310,7 +312,7 @@ static void test_truncated_elf(void **state)
 	struct blob b = build_elf64(NOTES_PVH);
 
 	for (size_t size = 4; size < b.size; size += size < 512 ? 1 : 511) {
-		struct blob cut = { b.data, size };
+		struct blob cut = {b.data, size};
 
 		refuse(*state, &cut, "ELF");
 	}
@@ -327,7 +329,7 @@ static void test_truncated_bzimage(void **state)
 
 		/* The file cut short: found by its own header. */
 		for (size_t size = 0x208; size < bz.size - 128; size += 131) {
-			struct blob cut = { bz.data, size };
+			struct blob cut = {bz.data, size};
 
 			refuse(*state, &cut, size < 0x250 ? "bzImage" : "truncated");
 		}
@@ -347,7 +349,7 @@ static void test_damaged_bytes_never_crash(void **state)
 
 	for (size_t i = 0; i <= N_PACKERS; i++) {
 		struct blob elf = build_elf64(NOTES_PVH | NOTES_PV);
-		struct blob packed = i < N_PACKERS ? packers[i].pack(&elf) : (struct blob){ 0 };
+		struct blob packed = i < N_PACKERS ? packers[i].pack(&elf) : (struct blob){0};
 		struct blob b = i < N_PACKERS ? build_bzimage(&packed, (uint32_t)elf.size) : elf;
 
 		for (int round = 0; round < 300; round++) {
@@ -360,8 +362,10 @@ static void test_damaged_bytes_never_crash(void **state)
 			old = b.data[at];
 			b.data[at] = (uint8_t)(seed >> 20);
 			write_file(d->kernel, b.data, b.size);
-			image_destroy(image_load(&(struct image_options){ .kernel = d->kernel, .no_cache = true,
-			                                                  .max_unpacked = 1 << 20 }, err, sizeof(err)));
+			image_destroy(image_load(&(struct image_options){.kernel = d->kernel,
+			                                                 .no_cache = true,
+			                                                 .max_unpacked = 1 << 20},
+			                         err, sizeof(err)));
 			b.data[at] = old;
 		}
 		if (i < N_PACKERS)
@@ -377,15 +381,15 @@ static void test_bad_bzimage_headers(void **state)
 		uint32_t offset, value;
 		const char *sentence;
 	} cases[] = {
-		{ BZ_PAYLOAD_OFFSET, 0xffffffff, "truncated" },
-		{ BZ_PAYLOAD_LENGTH, 0xffffffff, "truncated" },
-		{ BZ_PAYLOAD_OFFSET, 0, "no packed kernel" },
-		{ BZ_PAYLOAD_LENGTH, 0, "no packed kernel" },
-		{ BZ_PAYLOAD_LENGTH, 4, "no packed kernel" },
-		{ BZ_PAYLOAD_OFFSET, BZ_CODE + 1, "method that is not known" },
-		{ BZ_VERSION, 0x0207, "boot protocol 2.07" },
-		{ BZ_MAGIC, 0, "is not a kernel" },
-		{ BZ_BOOT_FLAG, 0, "is not a kernel" },
+	        {BZ_PAYLOAD_OFFSET, 0xffffffff, "truncated"},
+	        {BZ_PAYLOAD_LENGTH, 0xffffffff, "truncated"},
+	        {BZ_PAYLOAD_OFFSET, 0, "no packed kernel"},
+	        {BZ_PAYLOAD_LENGTH, 0, "no packed kernel"},
+	        {BZ_PAYLOAD_LENGTH, 4, "no packed kernel"},
+	        {BZ_PAYLOAD_OFFSET, BZ_CODE + 1, "method that is not known"},
+	        {BZ_VERSION, 0x0207, "boot protocol 2.07"},
+	        {BZ_MAGIC, 0, "is not a kernel"},
+	        {BZ_BOOT_FLAG, 0, "is not a kernel"},
 	};
 	struct blob elf = build_elf64(NOTES_PVH), packed = pack_xz(&elf);
 
@@ -402,8 +406,9 @@ static void test_bad_bzimage_headers(void **state)
 
 static void test_methods_we_lack_are_named(void **state)
 {
-	static const uint8_t bzip2[16] = "BZh91AY&SY", lzo[16] = { 0x89, 'L', 'Z', 'O', 0, 0x0d, 0x0a, 0x1a, 0x0a };
-	struct blob payload = { (uint8_t *)(uintptr_t)bzip2, sizeof(bzip2) }, bz = build_bzimage(&payload, 0);
+	static const uint8_t bzip2[16] = "BZh91AY&SY",
+	                     lzo[16] = {0x89, 'L', 'Z', 'O', 0, 0x0d, 0x0a, 0x1a, 0x0a};
+	struct blob payload = {(uint8_t *)(uintptr_t)bzip2, sizeof(bzip2)}, bz = build_bzimage(&payload, 0);
 
 	refuse(*state, &bz, "packed with bzip2, which is not supported; use one packed with gzip");
 	blob_free(&bz);
@@ -431,7 +436,8 @@ static void test_bombs(void **state)
 	blob_add(&elf, NULL, (16u << 20) - elf.size);
 	for (size_t i = 0; i < N_PACKERS; i++) {
 		struct blob packed = packers[i].pack(&elf);
-		struct image_options options = { .kernel = d->kernel, .no_cache = true, .max_unpacked = elf.size };
+		struct image_options options = {
+		        .kernel = d->kernel, .no_cache = true, .max_unpacked = elf.size};
 
 		write_file(d->kernel, packed.data, packed.size);
 		image_destroy(load_with(&options)); /* just fits */
@@ -446,7 +452,8 @@ static void test_bombs(void **state)
 
 static void test_32_bit_without_pvh(void **state)
 {
-	struct blob elf = build_elf32(0), packed = pack_gzip(&elf), bz = build_bzimage(&packed, (uint32_t)elf.size);
+	struct blob elf = build_elf32(0), packed = pack_gzip(&elf),
+	            bz = build_bzimage(&packed, (uint32_t)elf.size);
 
 	refuse(*state, &elf, "32-bit kernel without a PVH entry (no XEN_ELFNOTE_PHYS32_ENTRY note)");
 	refuse(*state, &bz, "use a 64-bit (amd64) kernel");
@@ -455,7 +462,8 @@ static void test_32_bit_without_pvh(void **state)
 	blob_free(&elf);
 }
 
-static void patch_and_refuse(struct dir *d, size_t offset, const void *value, size_t size, const char *sentence)
+static void patch_and_refuse(struct dir *d, size_t offset, const void *value, size_t size,
+                             const char *sentence)
 {
 	struct blob b = build_elf64(NOTES_PVH);
 
@@ -464,7 +472,7 @@ static void patch_and_refuse(struct dir *d, size_t offset, const void *value, si
 	blob_free(&b);
 }
 
-#define EH(m) offsetof(Elf64_Ehdr, m)
+#define EH(m)    offsetof(Elf64_Ehdr, m)
 #define PH(i, m) (sizeof(Elf64_Ehdr) + (i) * sizeof(Elf64_Phdr) + offsetof(Elf64_Phdr, m))
 
 static void test_bad_elf_headers(void **state)
@@ -519,16 +527,13 @@ static void test_damaged_notes(void **state)
 
 static void test_note_values(void **state)
 {
-	static const uint8_t eight[] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+	static const uint8_t eight[] = {1, 2, 3, 4, 5, 6, 7, 8};
 	const struct gamut_elf_note notes[] = {
-		{ "GNU", XEN_ELFNOTE_ENTRY, 8, eight },
-		{ "Xen", XEN_ELFNOTE_ENTRY, 8, eight },
-		{ "Xen", XEN_ELFNOTE_PHYS32_ENTRY, 4, eight },
-		{ "Xen", XEN_ELFNOTE_VIRT_BASE, 3, eight },
-		{ "Xen", XEN_ELFNOTE_LOADER, 0, eight },
-		{ "Xen", XEN_ELFNOTE_GUEST_OS, 8, eight },
+	        {"GNU", XEN_ELFNOTE_ENTRY, 8, eight},        {"Xen", XEN_ELFNOTE_ENTRY, 8, eight},
+	        {"Xen", XEN_ELFNOTE_PHYS32_ENTRY, 4, eight}, {"Xen", XEN_ELFNOTE_VIRT_BASE, 3, eight},
+	        {"Xen", XEN_ELFNOTE_LOADER, 0, eight},       {"Xen", XEN_ELFNOTE_GUEST_OS, 8, eight},
 	};
-	const struct gamut_boot boot = { .n_notes = 6, .notes = notes };
+	const struct gamut_boot boot = {.n_notes = 6, .notes = notes};
 	uint64_t value = 0;
 
 	(void)state;
@@ -557,7 +562,8 @@ static void test_require(void **state)
 	assert_non_null(strstr(err, "cannot boot in PVH mode: its ELF notes lack XEN_ELFNOTE_PHYS32_ENTRY"));
 	assert_non_null(strstr(err, "modes that would work: PV"));
 	assert_string_equal(image_mode_names(0, names, sizeof(names)), "none");
-	assert_string_equal(image_mode_names(IMAGE_MODE_PVH | IMAGE_MODE_PV, names, sizeof(names)), "PVH, PV");
+	assert_string_equal(image_mode_names(IMAGE_MODE_PVH | IMAGE_MODE_PV, names, sizeof(names)),
+	                    "PVH, PV");
 	image_destroy(image);
 	blob_free(&b);
 }
@@ -566,7 +572,7 @@ static void test_require(void **state)
 
 static struct image *load_cached(struct dir *d, bool expect)
 {
-	struct image *image = load_with(&(struct image_options){ .kernel = d->kernel, .cache_dir = d->cache });
+	struct image *image = load_with(&(struct image_options){.kernel = d->kernel, .cache_dir = d->cache});
 
 	check_tiny(image, 4096);
 	assert_int_equal(image->cached, expect);
@@ -622,7 +628,7 @@ static int owner_only(const char *path)
 
 static void test_cache(void **state)
 {
-	static int (*const spoil[])(const char *) = { damage, shorten, make_tiny, open_to_all, unlink };
+	static int (*const spoil[])(const char *) = {damage, shorten, make_tiny, open_to_all, unlink};
 	struct dir *d = *state;
 
 	write_packed(d);
@@ -660,7 +666,7 @@ static void test_cache_trim(void **state)
 static void test_cache_turned_off(void **state)
 {
 	struct dir *d = *state;
-	struct image_options options = { .kernel = d->kernel, .cache_dir = d->cache, .no_cache = true };
+	struct image_options options = {.kernel = d->kernel, .cache_dir = d->cache, .no_cache = true};
 
 	write_packed(d);
 	image_destroy(load_with(&options));
@@ -698,7 +704,7 @@ static void test_cache_that_cannot_be_made(void **state)
 	struct image *image;
 
 	write_packed(d);
-	image = load_with(&(struct image_options){ .kernel = d->kernel, .cache_dir = "/proc/none" });
+	image = load_with(&(struct image_options){.kernel = d->kernel, .cache_dir = "/proc/none"});
 	check_tiny(image, 4096);
 	image_destroy(image);
 }
@@ -722,7 +728,7 @@ static void test_cache_drops_the_oldest(void **state)
 
 static void test_hash(void **state)
 {
-	uint8_t buf[100] = { 0 };
+	uint8_t buf[100] = {0};
 	struct image_hash first = image_hash(buf, 100), other;
 
 	(void)state;
@@ -744,34 +750,34 @@ static void test_hash(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_no_kernel),
-		FILE_TEST(test_elf64),
-		FILE_TEST(test_elf32_with_pvh_entry),
-		FILE_TEST(test_section_notes),
-		FILE_TEST(test_every_packing),
-		FILE_TEST(test_growth),
-		FILE_TEST(test_zero_setup_sects_means_four),
-		FILE_TEST(test_ramdisk_and_cmdline),
-		FILE_TEST(test_files_that_are_none),
-		FILE_TEST(test_truncated_elf),
-		FILE_TEST(test_truncated_bzimage),
-		FILE_TEST(test_damaged_bytes_never_crash),
-		FILE_TEST(test_bad_bzimage_headers),
-		FILE_TEST(test_methods_we_lack_are_named),
-		FILE_TEST(test_packed_rubbish),
-		FILE_TEST(test_bombs),
-		FILE_TEST(test_32_bit_without_pvh),
-		FILE_TEST(test_bad_elf_headers),
-		FILE_TEST(test_damaged_notes),
-		cmocka_unit_test(test_note_values),
-		FILE_TEST(test_require),
-		FILE_TEST(test_cache),
-		FILE_TEST(test_cache_trim),
-		FILE_TEST(test_cache_turned_off),
-		FILE_TEST(test_cache_folder_of_others),
-		FILE_TEST(test_cache_that_cannot_be_made),
-		FILE_TEST(test_cache_drops_the_oldest),
-		cmocka_unit_test(test_hash),
+	        cmocka_unit_test(test_no_kernel),
+	        FILE_TEST(test_elf64),
+	        FILE_TEST(test_elf32_with_pvh_entry),
+	        FILE_TEST(test_section_notes),
+	        FILE_TEST(test_every_packing),
+	        FILE_TEST(test_growth),
+	        FILE_TEST(test_zero_setup_sects_means_four),
+	        FILE_TEST(test_ramdisk_and_cmdline),
+	        FILE_TEST(test_files_that_are_none),
+	        FILE_TEST(test_truncated_elf),
+	        FILE_TEST(test_truncated_bzimage),
+	        FILE_TEST(test_damaged_bytes_never_crash),
+	        FILE_TEST(test_bad_bzimage_headers),
+	        FILE_TEST(test_methods_we_lack_are_named),
+	        FILE_TEST(test_packed_rubbish),
+	        FILE_TEST(test_bombs),
+	        FILE_TEST(test_32_bit_without_pvh),
+	        FILE_TEST(test_bad_elf_headers),
+	        FILE_TEST(test_damaged_notes),
+	        cmocka_unit_test(test_note_values),
+	        FILE_TEST(test_require),
+	        FILE_TEST(test_cache),
+	        FILE_TEST(test_cache_trim),
+	        FILE_TEST(test_cache_turned_off),
+	        FILE_TEST(test_cache_folder_of_others),
+	        FILE_TEST(test_cache_that_cannot_be_made),
+	        FILE_TEST(test_cache_drops_the_oldest),
+	        cmocka_unit_test(test_hash),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
