@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-<<<<<<<< HEAD:core/cpuid-edits.c
-#include "cpuid-edits.h"
-========
 #include "cpuid-edit.h"
->>>>>>>> main:core/cpuid-edit.c
 
 #include <errno.h>
 #include <stdlib.h>
