@@ -326,11 +326,9 @@ static bool place_operand(struct world *w, struct trial *t)
 	return insn_decode(in, t->bytes, 15, MODE_64);
 }
 
-static bool random_trial(struct world *w, struct trial *t)
+/* Registers, flags, memory and vectors. */
+static void random_state(struct world *w, struct trial *t)
 {
-	random_bytes(w, t->bytes);
-	if (!insn_decode(&t->in, t->bytes, 15, MODE_64) || !acceptable(&t->in))
-		return false;
 	for (unsigned i = 0; i < 16; i++)
 		t->gpr[i] = rnd(w) % 3 ? rnd(w) << (rnd(w) % 40) : (uint64_t)(int64_t)(int8_t)rnd(w);
 	t->flags = (rnd(w) & FL_ARITH) | FL_FIXED;
@@ -342,17 +340,87 @@ static bool random_trial(struct world *w, struct trial *t)
 		for (unsigned j = 0; j < 10; j++)
 			t->x87[i][j] = j == 9 ? 0x40 : j == 8 ? rnd(w) & 0x1f : (uint8_t)rnd(w) | (j == 7 ? 0x80 : 0);
 	t->operand = 0;
-	if (t->in.class_ != CLASS_COPY) {
-		t->gpr[RSP] = DATA_VA + 6000 + rnd(w) % 64;
-		t->gpr[RBP] = DATA_VA + 3000 + rnd(w) % 2000;
-		t->gpr[RSI] = DATA_VA + 2000 + rnd(w) % 5000;
-		t->gpr[RDI] = DATA_VA + 2000 + rnd(w) % 5000;
-		t->gpr[RCX] = rnd(w) % 40;
-		if (t->in.class_ == CLASS_STRING && rnd(w) % 4 == 0)
-			t->flags |= FL_DF;
-		return !(t->in.attr & ATTR_MEM);
+}
+
+/* Stack and string instructions use these. */
+static void place_pointers(struct world *w, struct trial *t)
+{
+	t->gpr[RSP] = DATA_VA + 6000 + rnd(w) % 64;
+	t->gpr[RBP] = DATA_VA + 3000 + rnd(w) % 2000;
+	t->gpr[RSI] = DATA_VA + 2000 + rnd(w) % 5000;
+	t->gpr[RDI] = DATA_VA + 2000 + rnd(w) % 5000;
+	t->gpr[RCX] = rnd(w) % 40;
+	if (t->in.class_ == CLASS_STRING && rnd(w) % 4 == 0)
+		t->flags |= FL_DF;
+}
+
+static bool random_trial(struct world *w, struct trial *t)
+{
+	random_bytes(w, t->bytes);
+	if (!insn_decode(&t->in, t->bytes, 15, MODE_64) || !acceptable(&t->in))
+		return false;
+	random_state(w, t);
+	if (t->in.class_ != CLASS_COPY)
+		place_pointers(w, t);
+	if (!(t->in.attr & ATTR_MEM))
+		return true;
+	return t->in.class_ == CLASS_COPY && place_operand(w, t);
+}
+
+static void put_vex(struct trial *t, unsigned r, unsigned x, unsigned vvvv, unsigned wl, uint8_t opcode)
+{
+	t->bytes[0] = 0xc4;
+	t->bytes[1] = (uint8_t)((r & 8 ? 0 : 0x80) | (x & 8 ? 0 : 0x40) | 0x22);
+	t->bytes[2] = (uint8_t)((wl & 2) << 6 | (~vvvv & 15) << 3 | (wl & 1) << 2 | 1);
+	t->bytes[3] = opcode;
+}
+
+/* Gathers with indices from 0 to 255. */
+static void gather_trial(struct world *w, struct trial *t)
+{
+	unsigned reg = rnd(w) % 16, vvvv = rnd(w) % 16, index = rnd(w) % 16;
+	bool wide = rnd(w) % 2;
+
+	random_state(w, t);
+	put_vex(t, reg, index, vvvv, rnd(w) % 4, (uint8_t)(0x90 + 2 * (rnd(w) % 2) + wide));
+	t->bytes[4] = (uint8_t)(0x44 | (reg & 7) << 3);
+	t->bytes[5] = (uint8_t)(rnd(w) % 4 << 6 | (index & 7) << 3 | RBX);
+	t->bytes[6] = (uint8_t)rnd(w);
+	t->gpr[RBX] = DATA_VA + 4096;
+	for (unsigned i = 0; i < 32; i++)
+		if (i % (wide ? 8 : 4))
+			t->vectors[index][i] = 0;
+}
+
+/* Masked moves whose unmasked elements may lie beyond what is mapped. */
+static void maskmov_trial(struct world *w, struct trial *t)
+{
+	static const uint8_t opcodes[] = {0x2c, 0x2d, 0x2e, 0x2f, 0x8c, 0x8e};
+	uint8_t opcode = opcodes[rnd(w) % 6];
+	unsigned reg = rnd(w) % 16;
+
+	random_state(w, t);
+	put_vex(t, reg, 0, rnd(w) % 16, opcode < 0x80 ? rnd(w) % 2 : rnd(w) % 4, opcode);
+	t->bytes[4] = (uint8_t)((reg & 7) << 3 | RBX);
+	t->gpr[RBX] = DATA_VA + DATA_SIZE - rnd(w) % 48;
+	if (rnd(w) % 2)
+		t->gpr[RBX] -= 4096;
+}
+
+/* maskmovdqu and maskmovq. */
+static void maskbytes_trial(struct world *w, struct trial *t)
+{
+	unsigned n = 0;
+
+	random_state(w, t);
+	if (rnd(w) % 2) {
+		t->bytes[n++] = 0x66;
+		t->bytes[n++] = 0x40 | (rnd(w) % 8 & 5);
 	}
-	return !(t->in.attr & ATTR_MEM) || place_operand(w, t);
+	t->bytes[n++] = 0x0f;
+	t->bytes[n++] = 0xf7;
+	t->bytes[n++] = 0xc0 | rnd(w) % 64;
+	t->gpr[RDI] = DATA_VA + 4096 - rnd(w) % 20;
 }
 
 /* ---- running ------------------------------------------------------------------------------- */
@@ -507,6 +575,33 @@ static void test_against_processor(void **state)
 	assert_int_equal(wrong, 0);
 }
 
+/* Instructions that the interpreter does element by element. */
+static void test_masked(void **state)
+{
+	static void (*const makers[])(struct world *w, struct trial *t) = {gather_trial, maskmov_trial, maskbytes_trial};
+	struct world *w = *state;
+	static struct trial t;
+	static struct outcome native, interp;
+	unsigned wrong = 0;
+
+	catch_signals();
+	w->seed = first_seed() ^ 0x7654321;
+#ifdef __SANITIZE_ADDRESS__
+	skip();
+#endif
+	for (unsigned i = 0; i < trial_count(20000) / 4; i++) {
+		makers[i % 3](w, &t);
+		insn_decode(&t.in, t.bytes, 15, MODE_64);
+		assert_true(t.in.class_ == CLASS_SYS && t.in.op == OP_COPY_ONLY);
+		run_native(&t, &native);
+		run_interp(w, &t, &interp);
+		t.in.fl_undef = 0;
+		wrong += !agree(&t, &native, &interp);
+		assert_true(wrong < 20);
+	}
+	assert_int_equal(wrong, 0);
+}
+
 /* ---- what the decoder declares --------------------------------------------------------------- */
 
 static const char *undeclared_write(const struct trial *t, const struct outcome *o)
@@ -600,6 +695,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_declarations),
 		cmocka_unit_test(test_against_processor),
+		cmocka_unit_test(test_masked),
 	};
 
 	/* The state is loaded and compared with AVX. */
