@@ -3,13 +3,13 @@
  * libFuzzer target: decodes arbitrary bytes in all modes and checks what must
  * hold whatever they are.
  */
+#include "fuzz.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/bt/decode.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void require(int condition, const char *what)
 {

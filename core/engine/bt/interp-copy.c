@@ -46,12 +46,28 @@ static enum bt_step resolve(struct bt_vcpu *v, const struct interp *x, struct op
 	return STEP_OK;
 }
 
+/* What is read to be written faults as a write, in both pages, before it is read. */
+static enum bt_step probe_crossing(struct bt_vcpu *v, const struct operand *o)
+{
+	unsigned access = ACC_WRITE | access_of(v);
+	uint64_t end = o->va + o->size - 1, last = bt_long_mode(v) ? end : (uint32_t)end;
+	struct mmu_page page;
+	enum bt_step step;
+
+	if (!((o->va ^ last) & PAGE_MASK))
+		return STEP_OK;
+	step = mmu_walk(v, o->va, access, &page);
+	return step == STEP_OK ? mmu_walk(v, last & PAGE_MASK, access, &page) : step;
+}
+
 static enum bt_step load(struct bt_vcpu *v, struct operand *o, void *bounce)
 {
 	enum bt_step step = STEP_OK;
 
 	if (o->write)
 		step = interp_rmw(v, o->va, o->size, &o->host);
+	if (step == STEP_OK && o->read && o->write && !o->host)
+		step = probe_crossing(v, o);
 	if (step == STEP_OK && o->read && !o->host)
 		step = interp_read(v, o->va, bounce, o->size);
 	return step;

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the processor cannot be asked about in user mode: system instructions,
+ * exits and their replay, faults in the middle, traps, 16 and 32-bit code.
+ */
+#include "fake/bt-rig.h"
+
+#define NOPAGE (RIG_DATA + 0x1000) /* the page after the data page, absent in some tests */
+
+static unsigned put_code(struct rig *r, const char *hex)
+{
+	uint64_t at = r->v->seg[GAMUT_CS].base + r->v->rip;
+	unsigned n = 0;
+	char *end;
+
+	for (; *hex; hex = end)
+		*rig_at(r, at + n++) = (uint8_t)strtoul(hex, &end, 16);
+	return n;
+}
+
+/* One instruction. */
+static enum bt_step run(struct rig *r, const char *hex)
+{
+	put_code(r, hex);
+	return interp_step(r->v);
+}
+
+static void assert_plain_fault(struct rig *r, enum bt_step step, unsigned vector)
+{
+	assert_int_equal(step, STEP_FAULT);
+	assert_int_equal(r->v->exc.vector, vector);
+}
+
+/* What vcpu_run does with the core's answer. */
+static void answer(struct rig *r, uint64_t value)
+{
+	r->v->replay.value[r->v->replay.done++] = value;
+}
+
+static void absent(struct rig *r, uint64_t va)
+{
+	rig_put64(r, RIG_PT + (va >> 12) * 8, 0);
+	tlb_flush(r->v, true);
+}
+
+static int setup(void **state)
+{
+	struct rig *r = rig_create();
+
+	*state = r;
+	return interp_init(r->v);
+}
+
+static int teardown(void **state)
+{
+	interp_finish(((struct rig *)*state)->v);
+	return rig_teardown(state);
+}
+
+/* ---- exits -------------------------------------------------------------------------- */
+
+static void port_input(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->v->gpr[RAX] = 0x1122334455667788;
+	assert_int_equal(run(r, "e4 60"), STEP_EXIT); /* in al, 60h */
+	assert_int_equal(r->exit.reason, EXIT_PIO);
+	assert_true(r->exit.pio.port == 0x60 && r->exit.pio.width == 1 && !r->exit.pio.write);
+	assert_int_equal(r->v->rip, 0x30000);
+	answer(r, 0xffab);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->gpr[RAX], 0x11223344556677ab);
+	assert_int_equal(r->v->rip, 0x30002);
+	assert_int_equal(r->v->replay.done, 0);
+}
+
+static void port_strings(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->v->gpr[RDX] = 0x1f0;
+	r->v->gpr[RCX] = 3;
+	r->v->gpr[RDI] = RIG_DATA;
+	put_code(r, "f3 66 6d"); /* rep insw */
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(r->v->rip, 0x30000);
+		assert_int_equal(interp_step(r->v), STEP_EXIT);
+		assert_int_equal(r->v->gpr[RCX], 3 - i);
+		answer(r, 0x1111 * (i + 1));
+		assert_int_equal(interp_step(r->v), STEP_OK);
+	}
+	assert_int_equal(r->v->rip, 0x30003);
+	assert_int_equal(rig_get64(r, RIG_DATA) & 0xffffffffffff, 0x333322221111);
+	/* A destination that faults does so before the port is read. */
+	absent(r, RIG_DATA);
+	rig_long(r, 0);
+	r->v->gpr[RDI] = RIG_DATA;
+	assert_plain_fault(r, run(r, "6c"), EXC_PF);
+}
+
+static void mmio(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->mem.kind[RIG_DATA >> 12] = MEM_NONE;
+	r->v->gpr[RBX] = RIG_DATA + 8;
+	r->v->gpr[RAX] = 5;
+	assert_int_equal(run(r, "01 03"), STEP_EXIT); /* add [rbx], eax */
+	assert_true(r->exit.reason == EXIT_MMIO && !r->exit.mmio.write && r->exit.mmio.gpa == RIG_DATA + 8);
+	answer(r, 0xfffffffb);
+	assert_int_equal(interp_step(r->v), STEP_EXIT);
+	assert_true(r->exit.mmio.write && r->exit.mmio.width == 4 && r->exit.mmio.data == 0);
+	assert_int_equal(r->v->rflags & FL_ARITH, 0);
+	answer(r, 0);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->rflags & (FL_ZF | FL_CF), FL_ZF | FL_CF);
+}
+
+/* Each element is committed; twenty are more than the record holds. */
+static void mmio_string(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->mem.kind[RIG_DATA >> 12] = MEM_NONE;
+	r->v->gpr[RSI] = 0x50000;
+	r->v->gpr[RDI] = RIG_DATA;
+	r->v->gpr[RCX] = 20;
+	put_code(r, "f3 a4");
+	for (unsigned i = 0; i < 20; i++) {
+		*rig_at(r, 0x50000 + i) = (uint8_t)i;
+		assert_int_equal(interp_step(r->v), STEP_EXIT);
+		assert_true(r->exit.mmio.gpa == RIG_DATA + i && r->exit.mmio.data == i);
+		answer(r, 0);
+		assert_int_equal(interp_step(r->v), STEP_OK);
+		assert_int_equal(r->v->gpr[RCX], 19 - i);
+	}
+	assert_int_equal(r->v->rip, 0x30002);
+}
+
+static void hypercalls(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->v->gpr[RAX] = 17;
+	r->v->gpr[RDI] = 1;
+	r->v->gpr[R9] = 6;
+	assert_int_equal(run(r, "0f 01 d9"), STEP_EXIT);
+	assert_int_equal(r->exit.reason, EXIT_HYPERCALL);
+	assert_true(r->exit.hypercall.nr == 17 && r->exit.hypercall.args[0] == 1 && r->exit.hypercall.args[5] == 6);
+	assert_true(r->exit.hypercall.long_mode && r->exit.rip == 0x30000 && r->v->rip == 0x30003);
+	rig_protected(r, 0);
+	r->v->gpr[RBX] = 7;
+	assert_int_equal(run(r, "0f 01 c1"), STEP_EXIT);
+	assert_true(!r->exit.hypercall.long_mode && r->exit.hypercall.args[0] == 7);
+}
+
+/* ---- faults ------------------------------------------------------------------------- */
+
+static void fault_in_second_page(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	absent(r, NOPAGE);
+	rig_put32(r, NOPAGE - 4, 0x01020304);
+	r->v->gpr[RBX] = NOPAGE - 2;
+	r->v->gpr[RAX] = ~0ull;
+	assert_plain_fault(r, run(r, "48 01 03"), EXC_PF); /* add [rbx], rax */
+	assert_int_equal(r->v->exc.cr2, NOPAGE);
+	assert_int_equal(r->v->exc.error, 2);
+	assert_int_equal(rig_get32(r, NOPAGE - 4), 0x01020304);
+	assert_true(r->v->rip == 0x30000 && !(r->v->rflags & FL_ARITH));
+	assert_plain_fault(r, run(r, "48 87 03"), EXC_PF); /* xchg */
+	assert_int_equal(r->v->gpr[RAX], ~0ull);
+	r->v->gpr[RSP] = NOPAGE + 4;
+	assert_plain_fault(r, run(r, "50"), EXC_PF); /* push */
+	assert_int_equal(r->v->gpr[RSP], NOPAGE + 4);
+	assert_int_equal(rig_get32(r, NOPAGE - 4), 0x01020304);
+	/* The instruction itself. */
+	r->v->rip = NOPAGE - 1;
+	assert_plain_fault(r, run(r, "48"), EXC_PF);
+	assert_int_equal(r->v->exc.cr2, NOPAGE);
+	assert_int_equal(r->v->rip, NOPAGE - 1);
+}
+
+static unsigned x87_top(void)
+{
+	uint16_t status;
+
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	return status >> 11 & 7;
+}
+
+/* fstp whose write fails has not popped. */
+static void x87_store_fault(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->v->gpr[RBX] = NOPAGE - 2;
+	put_code(r, "db 3b"); /* fstp tbyte [rbx] */
+	__asm__ volatile("fninit; fld1; fldpi");
+	assert_int_equal(x87_top(), 6);
+	absent(r, NOPAGE);
+	assert_plain_fault(r, interp_step(r->v), EXC_PF);
+	assert_int_equal(x87_top(), 6);
+	rig_put64(r, RIG_PT + (NOPAGE >> 12) * 8, NOPAGE | 7);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(x87_top(), 7);
+	assert_int_equal(rig_get64(r, NOPAGE - 2), 0xc90fdaa22168c235); /* pi */
+	__asm__ volatile("fninit");
+}
+
+struct fault_case {
+	const char *code;
+	uint64_t cr0, cr4; /* set on top */
+	unsigned cpl, vector;
+};
+
+static void refusals(void **state)
+{
+	static const struct fault_case cases[] = {
+		{"d9 e8", CR0_EM, 0, 0, EXC_NM},            /* fld1 */
+		{"d9 e8", CR0_TS, 0, 0, EXC_NM},
+		{"0f ef c0", CR0_EM, CR4_OSFXSR, 0, EXC_UD}, /* pxor mm */
+		{"0f 58 c1", 0, 0, 0, EXC_UD},              /* addps without OSFXSR */
+		{"0f 58 c1", CR0_TS, CR4_OSFXSR, 0, EXC_NM},
+		{"c5 f4 58 c1", 0, CR4_OSFXSR, 0, EXC_UD},  /* vaddps without OSXSAVE */
+		{"9b", CR0_MP | CR0_TS, 0, 0, EXC_NM},
+		{"0f ae 00", CR0_TS, CR4_OSFXSR, 0, EXC_NM}, /* fxsave */
+		{"0f ae 20", 0, 0, 0, EXC_UD},              /* xsave */
+		{"0f 01 d0", 0, 0, 0, EXC_UD},              /* xgetbv */
+		{"f3 0f ae c0", 0, 0, 0, EXC_UD},           /* rdfsbase */
+		{"f4", 0, 0, 3, EXC_GP},
+		{"fa", 0, 0, 3, EXC_GP},
+		{"fb", 0, 0, 3, EXC_GP},
+		{"0f 01 10", 0, 0, 3, EXC_GP},              /* lgdt */
+		{"0f 20 c0", 0, 0, 3, EXC_GP},
+		{"0f 32", 0, 0, 3, EXC_GP},                 /* rdmsr */
+		{"0f 09", 0, 0, 3, EXC_GP},
+		{"0f 01 38", 0, 0, 3, EXC_GP},              /* invlpg */
+		{"0f 06", 0, 0, 3, EXC_GP},
+		{"0f 31", 0, CR4_TSD, 3, EXC_GP},
+		{"0f 01 00", 0, CR4_UMIP, 3, EXC_GP},       /* sgdt */
+		{"0f 33", 0, 0, 0, EXC_GP},
+		{"0f 0b", 0, 0, 0, EXC_UD},
+		{"0f aa", 0, 0, 0, EXC_UD},
+		{"66 66 66 66 66 66 66 66 66 66 66 66 66 66 66", 0, 0, 0, EXC_GP},
+		{"0f 28 43 01", 0, CR4_OSFXSR, 0, EXC_GP},  /* movaps, unaligned */
+		{"48 0f c7 4b 08", 0, 0, 0, EXC_GP},        /* cmpxchg16b, unaligned */
+		{"cd 80", 0, 0, 0, 0x80},
+		{"cc", 0, 0, 0, EXC_BP},
+	};
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		rig_long(r, cases[i].cpl);
+		r->v->cr0 |= cases[i].cr0;
+		r->v->cr4 |= cases[i].cr4;
+		r->v->gpr[RBX] = r->v->gpr[RAX] = RIG_DATA;
+		assert_plain_fault(r, run(r, cases[i].code), cases[i].vector);
+		assert_int_equal(r->v->rip, 0x30000);
+	}
+}
+
+/* ---- traps -------------------------------------------------------------------------- */
+
+static void single_step(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->v->rflags |= FL_TF;
+	assert_plain_fault(r, run(r, "90"), EXC_DB);
+	assert_int_equal(r->v->exc.dr6, 0x4000);
+	assert_int_equal(r->v->rip, 0x30001);
+	/* mov ss, ax holds the trap off for one instruction. */
+	r->v->gpr[RAX] = SEL_DATA;
+	put_code(r, "8e d0 90");
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->shadow, 1);
+	assert_plain_fault(r, interp_step(r->v), EXC_DB);
+	assert_int_equal(r->v->shadow, 0);
+	assert_int_equal(r->v->rip, 0x30004);
+}
+
+static void breakpoints(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->v->dr[0] = RIG_DATA + 4;
+	r->v->dr[7] = 0x400 | 1 | 0xdull << 16; /* write, 4 bytes */
+	r->v->gpr[RBX] = RIG_DATA;
+	assert_int_equal(run(r, "89 03"), STEP_OK); /* mov [rbx], eax */
+	assert_int_equal(run(r, "8b 43 04"), STEP_OK);
+	assert_plain_fault(r, run(r, "89 43 06"), EXC_DB);
+	assert_int_equal(r->v->exc.dr6, 1);
+	assert_int_equal(r->v->rip, 0x30008);
+	/* On execution: a fault, unless RF. */
+	r->v->dr[0] = r->v->rip;
+	r->v->dr[7] = 0x400 | 1;
+	assert_plain_fault(r, run(r, "90"), EXC_DB);
+	assert_int_equal(r->v->rip, 0x30008);
+	r->v->rflags |= FL_RF;
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->rflags & FL_RF, 0);
+}
+
+static void sti_shadow(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	assert_int_equal(run(r, "fb"), STEP_OK);
+	assert_true(r->v->shadow && r->v->if_flag);
+	assert_int_equal(run(r, "f4"), STEP_OK);
+	assert_true(!r->v->shadow && r->v->halted);
+	assert_int_equal(r->v->rip, 0x30002);
+}
+
+/* ---- state ---------------------------------------------------------------------------- */
+
+static void fpu_images(void **state)
+{
+	struct rig *r = *state;
+	uint8_t *at = rig_at(r, RIG_DATA);
+
+	rig_long(r, 0);
+	r->v->cr4 |= CR4_OSFXSR;
+	r->v->gpr[RBX] = RIG_DATA;
+	put_code(r, "0f ae 03"); /* fxsave */
+	__asm__ volatile("fninit; fld1");
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(at[4], 0x80);
+	assert_int_equal(rig_get64(r, RIG_DATA + 8), 0); /* no address of the host */
+	assert_int_equal(rig_get64(r, RIG_DATA + 32), 0x8000000000000000);
+	put_code(r, "dd 33"); /* fnsave: 108 bytes, then the state is fresh */
+	memset(at, 0xcc, 112);
+	__asm__ volatile("fninit; fld1; fldpi");
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(x87_top(), 0);
+	assert_true(at[37] == 0x40 && at[47] == 0x3f && at[107] != 0xcc && at[108] == 0xcc);
+	put_code(r, "dd 23"); /* frstor */
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(x87_top(), 6);
+	__asm__ volatile("fninit");
+}
+
+static void segment_bases(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 3);
+	r->v->cr4 |= CR4_FSGSBASE;
+	r->v->gpr[RAX] = RIG_DATA;
+	assert_int_equal(run(r, "f3 48 0f ae d0"), STEP_OK); /* wrfsbase rax */
+	assert_int_equal(r->v->seg_base[GAMUT_FS], RIG_DATA);
+	rig_put64(r, RIG_DATA + 8, 0x1234);
+	assert_int_equal(run(r, "64 48 8b 0c 25 08 00 00 00"), STEP_OK); /* mov rcx, fs:[8] */
+	assert_int_equal(r->v->gpr[RCX], 0x1234);
+	r->v->gpr[RAX] = 1ull << 60;
+	assert_plain_fault(r, run(r, "f3 48 0f ae d8"), EXC_GP);
+}
+
+/* ---- 32 and 16-bit code ------------------------------------------------------------------ */
+
+static void stack_frames_32(void **state)
+{
+	struct rig *r = *state;
+	uint64_t before[8];
+
+	rig_protected(r, 0);
+	for (unsigned i = 0; i < 8; i++)
+		r->v->gpr[i] = i == RSP ? RIG_STACK : 0x1000 + i;
+	memcpy(before, r->v->gpr, sizeof(before));
+	assert_int_equal(run(r, "60"), STEP_OK); /* pusha */
+	assert_int_equal(r->v->gpr[RSP], RIG_STACK - 32);
+	assert_int_equal(rig_get32(r, RIG_STACK - 20), RIG_STACK);
+	memset(r->v->gpr, 0, 32);
+	r->v->gpr[RSP] = RIG_STACK - 32;
+	assert_int_equal(run(r, "61"), STEP_OK);
+	assert_memory_equal(r->v->gpr, before, sizeof(before));
+	assert_int_equal(run(r, "c8 10 00 00"), STEP_OK); /* enter 16, 0 */
+	assert_true(r->v->gpr[RBP] == RIG_STACK - 4 && r->v->gpr[RSP] == RIG_STACK - 20);
+	assert_int_equal(run(r, "c9"), STEP_OK);
+	assert_memory_equal(r->v->gpr, before, sizeof(before));
+	assert_int_equal(run(r, "40"), STEP_OK); /* inc eax, not a REX */
+	assert_int_equal(r->v->gpr[RAX], 0x1001);
+	r->v->gpr[RAX] = 0xffffffff;
+	assert_int_equal(run(r, "40"), STEP_OK);
+	assert_int_equal(r->v->gpr[RAX], 0);
+}
+
+/* The sum of two packed decimal numbers, by the definition of decimal. */
+static void decimal(void **state)
+{
+	struct rig *r = *state;
+
+	rig_protected(r, 0);
+	for (unsigned a = 0; a < 100; a++) {
+		for (unsigned b = 0; b < 100; b++) {
+			unsigned sum = a + b, diff = 100 + a - b;
+
+			r->v->rip = 0x30000;
+			r->v->gpr[RAX] = a / 10 << 4 | a % 10;
+			r->v->gpr[RCX] = b / 10 << 4 | b % 10;
+			put_code(r, "00 c8 27"); /* add al, cl; daa */
+			assert_true(interp_step(r->v) == STEP_OK && interp_step(r->v) == STEP_OK);
+			assert_int_equal(r->v->gpr[RAX], sum / 10 % 10 << 4 | sum % 10);
+			assert_int_equal((r->v->rflags & FL_CF) != 0, sum > 99);
+			r->v->rip = 0x30000;
+			r->v->gpr[RAX] = a / 10 << 4 | a % 10;
+			put_code(r, "28 c8 2f"); /* sub al, cl; das */
+			assert_true(interp_step(r->v) == STEP_OK && interp_step(r->v) == STEP_OK);
+			assert_int_equal(r->v->gpr[RAX], diff / 10 % 10 << 4 | diff % 10);
+			assert_int_equal((r->v->rflags & FL_CF) != 0, a < b);
+		}
+	}
+	for (unsigned a = 0; a < 100; a++) {
+		r->v->gpr[RAX] = a;
+		assert_int_equal(run(r, "d4 0a"), STEP_OK); /* aam */
+		assert_int_equal(r->v->gpr[RAX], a / 10 << 8 | a % 10);
+		assert_int_equal(run(r, "d5 0a"), STEP_OK); /* aad */
+		assert_int_equal(r->v->gpr[RAX], a);
+	}
+	assert_plain_fault(r, run(r, "d4 00"), EXC_DE);
+}
+
+static void enter_real(struct rig *r)
+{
+	rig_state(r, false, 0);
+	r->state.cr0 = CR0_ET;
+	r->state.rip = 0x100;
+	r->state.gpr[RSP] = 0x8000;
+	for (int i = GAMUT_ES; i <= GAMUT_GS; i++)
+		r->state.seg[i] = (struct gamut_segment){.selector = 0x3000, .base = 0x30000, .limit = 0xffff,
+							 .attr = i == GAMUT_CS ? 0x9b : 0x93};
+	rig_enter(r);
+}
+
+static void real_mode(void **state)
+{
+	struct rig *r = *state;
+
+	enter_real(r);
+	/* mov ax, 1234h; push ax; pop bx; add bl, ah; mov [500h], bx; mov cx, 5; loop $; call +3 */
+	put_code(r, "b8 34 12 50 5b 00 e3 89 1e 00 05 b9 05 00 e2 fe e8 03 00");
+	for (unsigned i = 0; i < 11; i++)
+		assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->gpr[RCX], 0);
+	assert_int_equal(r->v->rip, 0x110);
+	assert_int_equal(rig_get64(r, 0x30500) & 0xffff, 0x1246);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->rip, 0x116);
+	assert_int_equal(rig_get64(r, 0x37ffe) & 0xffff, 0x113);
+	assert_int_equal(run(r, "c3"), STEP_OK);
+	assert_true(r->v->rip == 0x113 && (r->v->gpr[RSP] & 0xffff) == 0x8000);
+	assert_int_equal(run(r, "66 b8 78 56 34 12"), STEP_OK); /* mov eax, imm32 */
+	assert_int_equal(r->v->gpr[RAX], 0x12345678);
+	assert_plain_fault(r, run(r, "cd 21"), 0x21);
+	assert_true(r->v->exc.soft && r->v->exc.len == 2);
+	/* Beyond the limit, by data and by code; protected-mode instructions. */
+	r->v->gpr[RBX] = 0xffff;
+	assert_plain_fault(r, run(r, "8b 07"), EXC_GP);
+	assert_plain_fault(r, run(r, "0f 00 c0"), EXC_UD);
+	assert_plain_fault(r, run(r, "c5 f4 58 c1"), EXC_UD);
+}
+
+/* lds, xlat, bound, and a string with the direction down. */
+static void old_instructions(void **state)
+{
+	struct rig *r = *state;
+
+	enter_real(r);
+	rig_put32(r, 0x30600, 0x40005678);
+	r->v->gpr[RBX] = 0x600;
+	assert_int_equal(run(r, "c5 37"), STEP_OK); /* lds si, [bx] */
+	assert_true(r->v->gpr[RSI] == 0x5678 && r->v->seg[GAMUT_DS].base == 0x40000);
+	*rig_at(r, 0x40600 + 7) = 0x99;
+	r->v->gpr[RAX] = 7;
+	assert_int_equal(run(r, "d7"), STEP_OK);
+	assert_int_equal(r->v->gpr[RAX], 0x99);
+	rig_put32(r, 0x40600, 0x0005fffe); /* -2 .. 5 */
+	r->v->gpr[RCX] = 0xffff;
+	assert_int_equal(run(r, "62 0f"), STEP_OK);
+	r->v->gpr[RCX] = 6;
+	assert_plain_fault(r, run(r, "62 0f"), EXC_BR);
+	assert_int_equal(run(r, "fd"), STEP_OK);
+	r->v->gpr[RDI] = 1;
+	r->v->gpr[RCX] = 3;
+	r->v->gpr[RAX] = 0xaa;
+	assert_int_equal(run(r, "f3 aa"), STEP_OK); /* wraps below 0 */
+	assert_true(*rig_at(r, 0x30001) == 0xaa && *rig_at(r, 0x30000) == 0xaa && *rig_at(r, 0x3ffff) == 0xaa);
+	assert_int_equal(r->v->gpr[RDI], 0xfffe);
+}
+
+#define OP_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		OP_TEST(port_input),     OP_TEST(port_strings),  OP_TEST(mmio),          OP_TEST(mmio_string),
+		OP_TEST(hypercalls),     OP_TEST(fault_in_second_page), OP_TEST(x87_store_fault), OP_TEST(refusals),
+		OP_TEST(single_step),    OP_TEST(breakpoints),   OP_TEST(sti_shadow),    OP_TEST(fpu_images),
+		OP_TEST(segment_bases),  OP_TEST(stack_frames_32), OP_TEST(decimal),     OP_TEST(real_mode),
+		OP_TEST(old_instructions),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
