@@ -250,7 +250,7 @@ static bool acceptable(const struct insn *in)
 		return false;
 	if (in->op == OP_COPY_ONLY && in->map == MAP_1 && in->opcode == 0xd9 && in->mod != 3 && (in->reg & 7) == 5)
 		return false;
-	/* A nop on Intel's processors, undefined on AMD's. */
+	/* Undefined by the manuals, but a nop on processors of Intel. */
 	if (in->map == MAP_0F && in->opcode == 0x0d && in->mod == 3)
 		return false;
 	return in->class_ == CLASS_COPY || in->class_ == CLASS_STRING || in->class_ == CLASS_PUSH ||
