@@ -204,6 +204,9 @@ extern const struct row decode_vex_0f[4][256], decode_vex_0f38[4][256], decode_v
 extern const struct row decode_x87[8][8];
 extern const uint64_t decode_x87_reg[8];
 
+/* Fills what in reads and writes (attr, regs_*, fl_*, seg, mem_size) once everything is parsed; decode-roles.c. */
+void decode_roles(struct insn *in, const struct row *row);
+
 /* Short hands for rows: Eb is modrm.rm as a byte, Gv modrm.reg by operand size, and so on. */
 #define A_EB (ATTR_RM_GPR | ATTR_BYTE_RM)
 #define A_EV ATTR_RM_GPR

@@ -66,6 +66,17 @@ static inline enum bt_step fault_gp(struct bt_vcpu *v)
 	return bt_fault_error(v, EXC_GP, 0);
 }
 
+static inline bool canonical(uint64_t va)
+{
+	return (uint64_t)((int64_t)(va << 16) >> 16) == va;
+}
+
+/* UMIP: these tell nothing to user code. */
+static inline bool umip_denies(const struct bt_vcpu *v)
+{
+	return (v->cr4 & CR4_UMIP) && v->cpl > 0;
+}
+
 /* ---- interp-mem.c ----------------------------------------------------------------- */
 
 /* Effective address of the memory operand, within its segment. */
@@ -144,6 +155,30 @@ enum bt_step exec_pusha(struct bt_vcpu *v, struct interp *x);
 enum bt_step exec_popa(struct bt_vcpu *v, struct interp *x);
 enum bt_step exec_pushf(struct bt_vcpu *v, struct interp *x);
 enum bt_step exec_popf(struct bt_vcpu *v, struct interp *x);
+
+/* interp-seg.c */
+enum bt_step exec_store_table(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_load_table(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_sldt(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_lldt(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_verr(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_lar(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_arpl(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_mov_from_seg(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_mov_to_seg(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_push_seg(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_pop_seg(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_lds(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_jmp_far(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_ret_far(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_iret(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_syscall(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_sysret(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_sysenter(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_sysexit(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_int_n(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_into(struct bt_vcpu *v, struct interp *x);
+enum bt_step exec_int1(struct bt_vcpu *v, struct interp *x);
 
 /* By operation, for CLASS_SYS and CLASS_FLAGS; interp-sys.c. */
 extern const interp_fn interp_sys_table[OP_COUNT];

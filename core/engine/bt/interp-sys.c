@@ -23,14 +23,6 @@ bool interp_cpuid_bit(const struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf, 
 	return false;
 }
 
-/* A far transfer has set rip. */
-static enum bt_step went(struct bt_vcpu *v, struct interp *x, enum bt_step step)
-{
-	if (step == STEP_OK)
-		x->next = v->rip;
-	return step;
-}
-
 /* ---- control, debug and model-specific registers ------------------------------------------ */
 
 static enum bt_step mov_from_cr(struct bt_vcpu *v, struct interp *x)
@@ -68,12 +60,6 @@ static enum bt_step lmsw(struct bt_vcpu *v, struct interp *x)
 	if (step != STEP_OK)
 		return step;
 	return sys_write_cr(v, 0, (v->cr0 & ~(CR0_MP | CR0_EM | CR0_TS)) | (value & 15));
-}
-
-/* UMIP: these tell nothing to user code. */
-static bool umip_denies(const struct bt_vcpu *v)
-{
-	return (v->cr4 & CR4_UMIP) && v->cpl > 0;
 }
 
 static enum bt_step smsw(struct bt_vcpu *v, struct interp *x)
@@ -186,276 +172,6 @@ static enum bt_step rdrand(struct bt_vcpu *v, struct interp *x)
 	set_gpr(v, x->in.rm, ok ? value : 0, x->in.opsize);
 	set_arith(v, ok ? FL_CF : 0, FL_ARITH);
 	return STEP_OK;
-}
-
-/* ---- descriptor tables and segments ---------------------------------------------------------- */
-
-static enum bt_step store_table(struct bt_vcpu *v, struct interp *x)
-{
-	const struct gamut_table *t = x->in.op == OP_SGDT ? &v->gdt : &v->idt;
-	uint8_t image[10];
-	uint16_t limit = (uint16_t)t->limit;
-	enum bt_step step;
-	uint64_t va;
-
-	if (umip_denies(v))
-		return fault_gp(v);
-	bt_copy(image, &limit, 2);
-	bt_copy(image + 2, &t->base, 8);
-	step = interp_operand(v, x, 0, x->in.mem_size, true, &va);
-	return step == STEP_OK ? interp_write(v, va, image, x->in.mem_size) : step;
-}
-
-static bool canonical(uint64_t va)
-{
-	return (uint64_t)((int64_t)(va << 16) >> 16) == va;
-}
-
-static enum bt_step load_table(struct bt_vcpu *v, struct interp *x)
-{
-	struct gamut_table *t = x->in.op == OP_LGDT ? &v->gdt : &v->idt;
-	uint8_t image[10] = {0};
-	uint64_t base, va;
-	uint16_t limit;
-	enum bt_step step = interp_operand(v, x, 0, x->in.mem_size, false, &va);
-
-	if (step == STEP_OK)
-		step = interp_read(v, va, image, x->in.mem_size);
-	if (step != STEP_OK)
-		return step;
-	bt_copy(&limit, image, 2);
-	bt_copy(&base, image + 2, 8);
-	if (x->in.mode != MODE_64)
-		base &= x->in.opsize == 2 ? 0xffffff : 0xffffffff;
-	else if (!canonical(base))
-		return fault_gp(v);
-	t->base = base;
-	t->limit = limit;
-	return STEP_OK;
-}
-
-static uint16_t system_selector(const struct bt_vcpu *v, unsigned op)
-{
-	return v->seg[op == OP_SLDT ? GAMUT_LDTR : GAMUT_TR].selector;
-}
-
-static enum bt_step sldt(struct bt_vcpu *v, struct interp *x)
-{
-	if (umip_denies(v))
-		return fault_gp(v);
-	return interp_write_rm(v, x, system_selector(v, x->in.op));
-}
-
-static enum bt_step lldt(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t selector;
-	enum bt_step step = interp_read_rm(v, x, 2, &selector);
-
-	if (step != STEP_OK)
-		return step;
-	return x->in.op == OP_LLDT ? sys_lldt(v, (uint16_t)selector) : sys_ltr(v, (uint16_t)selector);
-}
-
-static enum bt_step verr(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t selector;
-	bool ok;
-	enum bt_step step = interp_read_rm(v, x, 2, &selector);
-
-	if (step == STEP_OK)
-		step = sys_verify(v, (uint16_t)selector, x->in.op == OP_VERW, &ok);
-	if (step == STEP_OK)
-		set_arith(v, ok ? FL_ZF : 0, FL_ZF);
-	return step;
-}
-
-static enum bt_step lar(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t selector;
-	uint32_t value;
-	bool ok;
-	enum bt_step step = interp_read_rm(v, x, 2, &selector);
-
-	if (step == STEP_OK)
-		step = x->in.op == OP_LAR ? sys_lar(v, (uint16_t)selector, &value, &ok) :
-					    sys_lsl(v, (uint16_t)selector, &value, &ok);
-	if (step != STEP_OK)
-		return step;
-	if (ok)
-		set_gpr(v, x->in.reg, value, x->in.opsize);
-	set_arith(v, ok ? FL_ZF : 0, FL_ZF);
-	return STEP_OK;
-}
-
-/* Requested privilege of the destination is raised to the source's. */
-static enum bt_step arpl(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t dst, src = get_gpr(v, x->in.reg, 2);
-	enum bt_step step = interp_read_rm(v, x, 2, &dst);
-	bool raise;
-
-	if (step != STEP_OK)
-		return step;
-	raise = (dst & 3) < (src & 3);
-	if (raise)
-		step = interp_write_rm(v, x, (dst & ~3ull) | (src & 3));
-	if (step == STEP_OK)
-		set_arith(v, raise ? FL_ZF : 0, FL_ZF);
-	return step;
-}
-
-static enum bt_step mov_from_seg(struct bt_vcpu *v, struct interp *x)
-{
-	return interp_write_rm(v, x, v->seg[x->in.reg & 7].selector);
-}
-
-/* Interrupts are held off after a load of ss. */
-static enum bt_step load_seg(struct bt_vcpu *v, unsigned seg, uint64_t selector)
-{
-	enum bt_step step = sys_load_seg(v, (enum gamut_seg)seg, (uint16_t)selector);
-
-	if (step == STEP_OK && seg == GAMUT_SS)
-		v->shadow = 1;
-	return step;
-}
-
-static enum bt_step mov_to_seg(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t selector;
-	enum bt_step step = interp_read_rm(v, x, 2, &selector);
-
-	return step == STEP_OK ? load_seg(v, x->in.reg & 7, selector) : step;
-}
-
-/* es cs ss ds are in bits 3 and 4 of the one-byte opcodes, fs and gs in bit 3 of the others. */
-static unsigned stack_seg(const struct insn *in)
-{
-	return in->map == MAP_1 ? in->opcode >> 3 & 3 : (in->opcode & 8 ? GAMUT_GS : GAMUT_FS);
-}
-
-static enum bt_step push_seg(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t rsp = v->gpr[RSP];
-	enum bt_step step = interp_push(v, &rsp, v->seg[stack_seg(&x->in)].selector, x->in.opsize);
-
-	if (step == STEP_OK)
-		v->gpr[RSP] = rsp;
-	return step;
-}
-
-static enum bt_step pop_seg(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t rsp = v->gpr[RSP], selector;
-	enum bt_step step = interp_pop(v, &rsp, &selector, x->in.opsize);
-
-	if (step == STEP_OK)
-		step = load_seg(v, stack_seg(&x->in), selector);
-	if (step == STEP_OK)
-		v->gpr[RSP] = rsp;
-	return step;
-}
-
-/* Offset and selector of a far pointer in memory. */
-static enum bt_step far_pointer(struct bt_vcpu *v, struct interp *x, uint64_t *offset, uint16_t *selector)
-{
-	uint8_t image[10];
-	uint64_t va;
-	enum bt_step step = interp_operand(v, x, 0, x->in.mem_size, false, &va);
-
-	if (step == STEP_OK)
-		step = interp_read(v, va, image, x->in.mem_size);
-	*offset = 0;
-	bt_copy(offset, image, x->in.opsize);
-	bt_copy(selector, image + x->in.opsize, 2);
-	return step;
-}
-
-static unsigned lds_seg(const struct insn *in)
-{
-	if (in->map == MAP_1)
-		return in->opcode == 0xc4 ? GAMUT_ES : GAMUT_DS;
-	return in->opcode == 0xb2 ? GAMUT_SS : in->opcode == 0xb4 ? GAMUT_FS : GAMUT_GS;
-}
-
-static enum bt_step lds(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t offset;
-	uint16_t selector;
-	enum bt_step step = far_pointer(v, x, &offset, &selector);
-
-	if (step == STEP_OK)
-		step = sys_load_seg(v, (enum gamut_seg)lds_seg(&x->in), selector);
-	if (step == STEP_OK)
-		set_gpr(v, x->in.reg, offset, x->in.opsize);
-	return step;
-}
-
-/* ---- far transfers ------------------------------------------------------------------------- */
-
-static enum bt_step jmp_far(struct bt_vcpu *v, struct interp *x)
-{
-	uint64_t offset = (uint64_t)x->in.imm;
-	uint16_t selector = x->in.imm2;
-	enum bt_step step = x->in.has_modrm ? far_pointer(v, x, &offset, &selector) : STEP_OK;
-
-	if (step != STEP_OK)
-		return step;
-	if (x->in.op == OP_JMP_FAR)
-		return went(v, x, sys_jmp_far(v, selector, offset, x->in.opsize));
-	return went(v, x, sys_call_far(v, selector, offset, x->in.opsize, x->next));
-}
-
-static enum bt_step ret_far(struct bt_vcpu *v, struct interp *x)
-{
-	return went(v, x, sys_ret_far(v, x->in.opsize, (unsigned)x->in.imm));
-}
-
-static enum bt_step iret(struct bt_vcpu *v, struct interp *x)
-{
-	return went(v, x, sys_iret(v, x->in.opsize));
-}
-
-static enum bt_step syscall_(struct bt_vcpu *v, struct interp *x)
-{
-	return went(v, x, sys_syscall(v, x->next));
-}
-
-static enum bt_step sysret(struct bt_vcpu *v, struct interp *x)
-{
-	return went(v, x, sys_sysret(v, x->in.opsize));
-}
-
-static enum bt_step sysenter(struct bt_vcpu *v, struct interp *x)
-{
-	return went(v, x, sys_sysenter(v));
-}
-
-static enum bt_step sysexit(struct bt_vcpu *v, struct interp *x)
-{
-	return went(v, x, sys_sysexit(v, x->in.opsize));
-}
-
-static enum bt_step software_interrupt(struct bt_vcpu *v, const struct interp *x, uint8_t vector)
-{
-	v->exc = (struct bt_exc){.vector = vector, .soft = true, .len = x->in.len};
-	return STEP_FAULT;
-}
-
-static enum bt_step int_n(struct bt_vcpu *v, struct interp *x)
-{
-	return software_interrupt(v, x, x->in.op == OP_INT3 ? EXC_BP : (uint8_t)x->in.imm);
-}
-
-static enum bt_step into(struct bt_vcpu *v, struct interp *x)
-{
-	return v->rflags & FL_OF ? software_interrupt(v, x, EXC_OF) : STEP_OK;
-}
-
-/* A trap that checks no DPL. */
-static enum bt_step int1(struct bt_vcpu *v, struct interp *x)
-{
-	v->rip = x->next;
-	return bt_fault(v, EXC_DB);
 }
 
 /* ---- flags -------------------------------------------------------------------------------- */
@@ -627,31 +343,31 @@ const interp_fn interp_sys_table[OP_COUNT] = {
 	[OP_COPY_ONLY] = interp_masked,
 	[OP_XLAT] = xlat,
 	[OP_BOUND] = bound,
-	[OP_ARPL] = arpl,
+	[OP_ARPL] = exec_arpl,
 	[OP_PUSHA] = exec_pusha,
 	[OP_POPA] = exec_popa,
 	[OP_PUSHF] = exec_pushf,
 	[OP_POPF] = exec_popf,
 	[OP_ENTER] = exec_enter,
-	[OP_PUSH_SEG] = push_seg,
-	[OP_POP_SEG] = pop_seg,
+	[OP_PUSH_SEG] = exec_push_seg,
+	[OP_POP_SEG] = exec_pop_seg,
 	[OP_INS] = interp_string,
 	[OP_OUTS] = interp_string,
 	[OP_CLI] = cli,
 	[OP_STI] = sti,
 	[OP_CLD] = cld,
 	[OP_STD] = cld,
-	[OP_JMP_FAR] = jmp_far,
-	[OP_CALL_FAR] = jmp_far,
-	[OP_RET_FAR] = ret_far,
-	[OP_IRET] = iret,
-	[OP_INT] = int_n,
-	[OP_INT3] = int_n,
-	[OP_INTO] = into,
-	[OP_INT1] = int1,
-	[OP_MOV_FROM_SEG] = mov_from_seg,
-	[OP_MOV_TO_SEG] = mov_to_seg,
-	[OP_LDS_ETC] = lds,
+	[OP_JMP_FAR] = exec_jmp_far,
+	[OP_CALL_FAR] = exec_jmp_far,
+	[OP_RET_FAR] = exec_ret_far,
+	[OP_IRET] = exec_iret,
+	[OP_INT] = exec_int_n,
+	[OP_INT3] = exec_int_n,
+	[OP_INTO] = exec_into,
+	[OP_INT1] = exec_int1,
+	[OP_MOV_FROM_SEG] = exec_mov_from_seg,
+	[OP_MOV_TO_SEG] = exec_mov_to_seg,
+	[OP_LDS_ETC] = exec_lds,
 	[OP_IN] = io_in,
 	[OP_OUT] = io_out,
 	[OP_HLT] = hlt,
@@ -662,18 +378,18 @@ const interp_fn interp_sys_table[OP_COUNT] = {
 	[OP_CLTS] = clts,
 	[OP_LMSW] = lmsw,
 	[OP_SMSW] = smsw,
-	[OP_LGDT] = load_table,
-	[OP_LIDT] = load_table,
-	[OP_SGDT] = store_table,
-	[OP_SIDT] = store_table,
-	[OP_LLDT] = lldt,
-	[OP_LTR] = lldt,
-	[OP_SLDT] = sldt,
-	[OP_STR] = sldt,
-	[OP_VERR] = verr,
-	[OP_VERW] = verr,
-	[OP_LAR] = lar,
-	[OP_LSL] = lar,
+	[OP_LGDT] = exec_load_table,
+	[OP_LIDT] = exec_load_table,
+	[OP_SGDT] = exec_store_table,
+	[OP_SIDT] = exec_store_table,
+	[OP_LLDT] = exec_lldt,
+	[OP_LTR] = exec_lldt,
+	[OP_SLDT] = exec_sldt,
+	[OP_STR] = exec_sldt,
+	[OP_VERR] = exec_verr,
+	[OP_VERW] = exec_verr,
+	[OP_LAR] = exec_lar,
+	[OP_LSL] = exec_lar,
 	[OP_INVLPG] = invlpg,
 	[OP_INVPCID] = invpcid,
 	[OP_INVD] = nothing, /* the host's caches are coherent */
@@ -686,10 +402,10 @@ const interp_fn interp_sys_table[OP_COUNT] = {
 	[OP_RDMSR] = rdmsr,
 	[OP_WRMSR] = wrmsr,
 	[OP_CPUID] = cpuid,
-	[OP_SYSCALL] = syscall_,
-	[OP_SYSRET] = sysret,
-	[OP_SYSENTER] = sysenter,
-	[OP_SYSEXIT] = sysexit,
+	[OP_SYSCALL] = exec_syscall,
+	[OP_SYSRET] = exec_sysret,
+	[OP_SYSENTER] = exec_sysenter,
+	[OP_SYSEXIT] = exec_sysexit,
 	[OP_VMCALL] = hypercall,
 	[OP_VMMCALL] = hypercall,
 	[OP_XGETBV] = xgetbv,
