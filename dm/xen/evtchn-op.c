@@ -210,8 +210,9 @@ static int64_t send_interdomain(struct evtchn *ec, struct evtchn_port *p)
 		p->fn(p->opaque);
 	peer = p->fn ? 0 : p->peer;
 	pthread_mutex_unlock(&p->lock);
-	if (peer)
-		evtchn_set_pending(ec, peer, evtchn_find(ec, peer));
+	p = peer ? evtchn_find(ec, peer) : NULL;
+	if (p)
+		evtchn_set_pending(ec, peer, p);
 	return 0;
 }
 
@@ -298,7 +299,8 @@ static int64_t op_bind_vcpu(void *self, struct gamut_hypercall *call, uint64_t a
 	pthread_mutex_lock(&ec->lock);
 	p = evtchn_find(ec, bind.port);
 	state = p ? evtchn_state(p) : EVTCHN_FREE;
-	if (state == EVTCHN_UNBOUND || state == EVTCHN_INTERDOMAIN) {
+	if (state == EVTCHN_UNBOUND || state == EVTCHN_INTERDOMAIN ||
+	    (state == EVTCHN_VIRQ && !per_vcpu(p->virq))) {
 		__atomic_store_n(&p->vcpu, bind.vcpu, __ATOMIC_RELAXED);
 		rc = 0;
 	}
