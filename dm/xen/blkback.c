@@ -292,7 +292,7 @@ static void disconnect(struct blkback *b)
 
 static bool connect_rings(struct blkback *b)
 {
-	struct terms terms;
+	struct terms terms = { 0 };
 
 	if (!read_terms(b, &terms))
 		return false;
@@ -437,6 +437,8 @@ static int announce(struct blkback *b)
 		err = publish_identity(b);
 	if (!err)
 		err = publish_features(b);
+	if (err == -EEXIST)
+		return b->host->fail(b->inst, EEXIST, "two disks are named \"%s\", or have its number", b->dev);
 	if (err)
 		return b->host->fail(b->inst, -err, "%s: cannot make the device's nodes in the store: %s", b->dev,
 		                     strerror(-err));
@@ -485,6 +487,8 @@ int blkback_reset(struct blkback *b)
 {
 	disconnect(b);
 	b->complaints = 0;
+	/* Gone with the store's old tree, as a rule. */
+	b->peers.bus->device_remove(b->peers.bus_self, "vbd", b->devid);
 	return announce(b);
 }
 

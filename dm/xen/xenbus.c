@@ -383,6 +383,15 @@ static int device_fill(struct xenbus *bus, const struct device_paths *p)
 	return err ? err : putf(bus, p->front, "state", "%d", XenbusStateInitialising);
 }
 
+static bool exists(struct xenbus *bus, const char *path)
+{
+	char *value = xenstore_read(bus->xs, path, NULL);
+	bool found = value != NULL;
+
+	free(value);
+	return found;
+}
+
 static int ops_device_add(void *self, const char *type, uint32_t devid, char *frontend, uint32_t frontend_len,
                           char *backend, uint32_t backend_len)
 {
@@ -394,6 +403,9 @@ static int ops_device_add(void *self, const char *type, uint32_t devid, char *fr
 		return err;
 	if (strlen(p.front) >= frontend_len || strlen(p.back) >= backend_len)
 		return -ENAMETOOLONG;
+	if (exists(bus, p.back))
+		return -EEXIST;
+	/* The guest may have made something where its half goes. */
 	err = device_clear(bus, &p);
 	if (!err)
 		err = device_fill(bus, &p);
