@@ -19,6 +19,7 @@ struct block_fake {
 	int refuse;       /* -errno for everything that is submitted, or 0 */
 	bool closed;
 	uint32_t kicks, drains, in_flight;
+	uint32_t n_refused; /* requests that were wrong, beside those of `refuse` */
 	uint32_t n_log;   /* requests submitted; the first ones are kept here */
 	struct {
 		uint8_t op;
