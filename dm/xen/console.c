@@ -210,16 +210,11 @@ static int publish(struct xen_console *con)
 	return err;
 }
 
-/* A port, empty rings, and everything that tells of them. */
-static int attach(struct xen_console *con)
+/* Empty rings, and everything that tells of them. */
+static int power_on(struct xen_console *con)
 {
-	int port = con->evtchn->alloc(con->evtchn_self, notified, con);
 	int err;
 
-	if (port < 0)
-		return con->host->fail(con->inst, -port, "no event channel for the console: %s", strerror(-port));
-	con->port = (uint32_t)port;
-	con->attached = true;
 	con->out_cons = con->in_prod = 0;
 	memset(con->ring, 0, 4096);
 	err = publish(con);
@@ -227,6 +222,17 @@ static int attach(struct xen_console *con)
 		return con->host->fail(con->inst, -err, "cannot announce the console in the store: %s",
 		                       strerror(-err));
 	return 0;
+}
+
+static int attach(struct xen_console *con)
+{
+	int port = con->evtchn->alloc(con->evtchn_self, notified, con);
+
+	if (port < 0)
+		return con->host->fail(con->inst, -port, "no event channel for the console: %s", strerror(-port));
+	con->port = (uint32_t)port;
+	con->attached = true;
+	return power_on(con);
 }
 
 static void detach(struct xen_console *con)
@@ -267,8 +273,8 @@ int xen_console_start(struct xen_console *con, const struct gamut_xenbus_ops *bu
 
 int xen_console_reset(struct xen_console *con)
 {
-	detach(con);
-	return attach(con);
+	con->host->timer_cancel(con->inst, con->retry);
+	return power_on(con);
 }
 
 void xen_console_stop(struct xen_console *con)

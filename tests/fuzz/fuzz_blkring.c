@@ -11,7 +11,7 @@
 #include "fake/block-fake.h"
 #include "fake/host-fake.h"
 #include "fake/xen-fake.h"
-#include "fuzz.h"
+#include "fuzz-input.h"
 
 #define DISK (64u << 10)
 #define PAGES 32u /* of guest memory: ring, tables and data, all granted under their numbers */

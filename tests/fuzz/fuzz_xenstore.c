@@ -7,7 +7,7 @@
 #include "dm/xen/xs-store.h"
 #include "fake/host-fake.h"
 #include "fake/xen-fake.h"
-#include "fuzz.h"
+#include "fuzz-input.h"
 
 struct world {
 	struct host_fake *f;
