@@ -345,6 +345,8 @@ static int teardown(void **state)
 	blkback_destroy(t->back);
 	assert_int_equal(t->x.maps, 0);
 	assert_int_equal(t->disk.in_flight, 0);
+	/* Whatever the guest asked, the disk was never asked for what it has not. */
+	assert_int_equal(t->disk.n_refused, 0);
 	xenbus_destroy(t->bus);
 	assert_int_equal(host_fake_destroy(t->f), 0);
 	block_fake_finish(&t->disk);
