@@ -77,7 +77,8 @@ static bool move_out(struct xen_console *con)
 		count(con->n_out, taken);
 		moved |= taken != 0;
 		if (taken < part) {
-			con->host->timer_set(con->inst, con->retry, con->host->time_now(con->inst) + RETRY_NS);
+			con->host->timer_set(con->inst, con->retry,
+			                     con->host->time_now(con->inst) + RETRY_NS);
 			break;
 		}
 	}
@@ -195,8 +196,8 @@ static int publish(struct xen_console *con)
 {
 	char ref[24], port[16];
 	const char *const nodes[][2] = {
-		{ "ring-ref", ref },         { "port", port },    { "type", "xenconsoled" },
-		{ "limit", BUFFER_LIMIT }, { "output", "pty" }, { "tty", "" },
+	        {"ring-ref", ref},       {"port", port},    {"type", "xenconsoled"},
+	        {"limit", BUFFER_LIMIT}, {"output", "pty"}, {"tty", ""},
 	};
 	int err;
 
@@ -229,7 +230,8 @@ static int attach(struct xen_console *con)
 	int port = con->evtchn->alloc(con->evtchn_self, notified, con);
 
 	if (port < 0)
-		return con->host->fail(con->inst, -port, "no event channel for the console: %s", strerror(-port));
+		return con->host->fail(con->inst, -port, "no event channel for the console: %s",
+		                       strerror(-port));
 	con->port = (uint32_t)port;
 	con->attached = true;
 	return power_on(con);
@@ -256,11 +258,13 @@ int xen_console_start(struct xen_console *con, const struct gamut_xenbus_ops *bu
 	if (!con->gfn)
 		con->gfn = bus->special_gfn(bus_self);
 	if (!con->gfn)
-		return con->host->fail(con->inst, ENOSPC, "the platform has no special frame left for the console");
+		return con->host->fail(con->inst, ENOSPC,
+		                       "the platform has no special frame left for the console");
 	err = con->host->page_map(con->inst, con->pages, 0, con->gfn << 12);
 	if (err)
-		return con->host->fail(con->inst, -err, "cannot map the console page at frame 0x%" PRIx64 ": %s",
-		                       con->gfn, strerror(-err));
+		return con->host->fail(con->inst, -err,
+		                       "cannot map the console page at frame 0x%" PRIx64 ": %s", con->gfn,
+		                       strerror(-err));
 	err = attach(con);
 	if (err) {
 		detach(con);

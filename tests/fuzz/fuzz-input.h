@@ -11,12 +11,12 @@
 
 #include "fuzz.h"
 
-#define FUZZ_CHECK(condition)                                                                                      \
-	do {                                                                                                       \
-		if (!(condition)) {                                                                                \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);                   \
-			abort();                                                                                   \
-		}                                                                                                  \
+#define FUZZ_CHECK(condition)                                                                                \
+	do {                                                                                                 \
+		if (!(condition)) {                                                                          \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition);              \
+			abort();                                                                             \
+		}                                                                                            \
 	} while (0)
 
 struct fuzz_input {

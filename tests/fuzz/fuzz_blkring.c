@@ -13,7 +13,7 @@
 #include "fake/xen-fake.h"
 #include "fuzz-input.h"
 
-#define DISK (64u << 10)
+#define DISK  (64u << 10)
 #define PAGES 32u /* of guest memory: ring, tables and data, all granted under their numbers */
 
 struct world {
@@ -93,7 +93,7 @@ static void act_grant(struct world *w, struct fuzz_input *in)
 
 static void act_disk(struct world *w, struct fuzz_input *in)
 {
-	static const int errors[] = { 0, 0, -5, -95 };
+	static const int errors[] = {0, 0, -5, -95};
 	uint8_t how = fuzz_u8(in);
 
 	w->disk.fail = errors[how & 3];
@@ -118,7 +118,7 @@ static void act_pause(struct world *w, struct fuzz_input *in)
 }
 
 static void (*const actions[])(struct world *w, struct fuzz_input *in) = {
-	act_request, act_request, act_bytes, act_index, act_grant, act_disk, act_pause,
+        act_request, act_request, act_bytes, act_index, act_grant, act_disk, act_pause,
 };
 
 static void check(struct world *w)
@@ -146,11 +146,18 @@ static bool begin(struct world *w, struct fuzz_input *in)
 {
 	uint8_t how = fuzz_u8(in);
 	struct blkring_config c = {
-		.host = w->f->host, .inst = w->f->inst, .block = &w->disk.block,
-		.grants = &xen_fake_grants, .grants_self = w->x, .evtchn = &xen_fake_evtchn, .evtchn_self = w->x,
-		.defer = w->defer, .counters = &w->counters,
-		.abi = blkabi_find(how & 1 ? "x86_32-abi" : "x86_64-abi"),
-		.n_pages = 1u << (how >> 1 & 3), .persistent = how & 8,
+	        .host = w->f->host,
+	        .inst = w->f->inst,
+	        .block = &w->disk.block,
+	        .grants = &xen_fake_grants,
+	        .grants_self = w->x,
+	        .evtchn = &xen_fake_evtchn,
+	        .evtchn_self = w->x,
+	        .defer = w->defer,
+	        .counters = &w->counters,
+	        .abi = blkabi_find(how & 1 ? "x86_32-abi" : "x86_64-abi"),
+	        .n_pages = 1u << (how >> 1 & 3),
+	        .persistent = how & 8,
 	};
 
 	w->disk.block.info.readonly = how & 16;
@@ -167,7 +174,7 @@ static bool begin(struct world *w, struct fuzz_input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz_input in = { data, size };
+	struct fuzz_input in = {data, size};
 	struct world *w = calloc(1, sizeof(*w));
 
 	w->f = host_fake_create(PAGES * 4096, 1);

@@ -47,7 +47,7 @@ static void act_bytes(struct world *w, struct fuzz_input *in)
 
 static void act_message(struct world *w, struct fuzz_input *in)
 {
-	struct xsd_sockmsg head = { .type = fuzz_u8(in), .tx_id = fuzz_u8(in) % 4 };
+	struct xsd_sockmsg head = {.type = fuzz_u8(in), .tx_id = fuzz_u8(in) % 4};
 	size_t n;
 	const uint8_t *p = fuzz_bytes(in, fuzz_u8(in), &n);
 
@@ -79,7 +79,8 @@ static void act_reconnect(struct world *w, struct fuzz_input *in)
 
 static void act_dom0(struct world *w, struct fuzz_input *in)
 {
-	static const char *const paths[] = { "/local/domain/1/data/a", "/local/domain/1/data", "/local/domain/1/x/y" };
+	static const char *const paths[] = {"/local/domain/1/data/a", "/local/domain/1/data",
+	                                    "/local/domain/1/x/y"};
 	const char *path = paths[fuzz_u8(in) % 3];
 
 	if (fuzz_u8(in) & 1)
@@ -90,7 +91,7 @@ static void act_dom0(struct world *w, struct fuzz_input *in)
 }
 
 static void (*const actions[])(struct world *w, struct fuzz_input *in) = {
-	act_bytes, act_message, act_indices, act_consume, act_reconnect, act_dom0,
+        act_bytes, act_message, act_indices, act_consume, act_reconnect, act_dom0,
 };
 
 static uint32_t owned(const struct xs_node *node, uint32_t domid)
@@ -115,9 +116,9 @@ static void check(struct world *w)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct xs_perm rw[] = { { 1, 'n' } }, ro[] = { { 0, 'n' }, { 1, 'r' } };
-	struct fuzz_input in = { data, size };
-	struct world w = { .f = host_fake_create(4096, 1), .x = malloc(sizeof(*w.x)), .page = calloc(1, 4096) };
+	static const struct xs_perm rw[] = {{1, 'n'}}, ro[] = {{0, 'n'}, {1, 'r'}};
+	struct fuzz_input in = {data, size};
+	struct world w = {.f = host_fake_create(4096, 1), .x = malloc(sizeof(*w.x)), .page = calloc(1, 4096)};
 
 	xen_fake_init(w.x, w.f);
 	w.xs = xenstore_create(w.f->host, w.f->inst, 1);

@@ -25,10 +25,10 @@
 #include "fake/host-fake.h"
 #include "fake/xen-fake.h"
 
-#define RAM (4ull << 20)
-#define DISK (1u << 20)
+#define RAM   (4ull << 20)
+#define DISK  (1u << 20)
 #define FRONT "/local/domain/1/device/vbd/51712"
-#define BACK "/local/domain/0/backend/vbd/1/51712"
+#define BACK  "/local/domain/0/backend/vbd/1/51712"
 
 struct fixture {
 	struct host_fake *f;
@@ -60,7 +60,7 @@ static void load(struct fixture *t, const char *name)
 static int setup(void **state)
 {
 	struct fixture *t = calloc(1, sizeof(*t));
-	struct xenbus_config c = { .special_gfn = (RAM >> 12) + 16, .special_count = 2 };
+	struct xenbus_config c = {.special_gfn = (RAM >> 12) + 16, .special_count = 2};
 	int fd;
 
 	t->f = host_fake_create(RAM, 1);
@@ -143,7 +143,7 @@ static int request(struct fixture *t, struct blkif_sring *s, uint32_t port, uint
 	r->operation = op;
 	r->nr_segments = (uint8_t)segments;
 	r->sector_number = 16;
-	r->seg[0] = (struct blkif_request_segment){ 9, 0, 7 };
+	r->seg[0] = (struct blkif_request_segment){9, 0, 7};
 	s->req_prod++;
 	xen_fake_send(&t->x, port);
 	for (int i = 0; i < 5000 && s->rsp_prod == at; i++) {
@@ -249,7 +249,7 @@ static void test_console(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_disk), T(test_no_file), T(test_bad_name), T(test_no_peers), T(test_console),
+	        T(test_disk), T(test_no_file), T(test_bad_name), T(test_no_peers), T(test_console),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
