@@ -211,11 +211,27 @@ static int publish(struct xen_console *con)
 	return err;
 }
 
-/* Empty rings, and everything that tells of them. */
-static int power_on(struct xen_console *con)
+/* The page where it belongs, whatever the guest has done to its map. */
+static int place_page(struct xen_console *con)
 {
 	int err;
 
+	con->host->page_unmap(con->inst, con->pages, 0);
+	err = con->host->page_map(con->inst, con->pages, 0, con->gfn << 12);
+	if (err)
+		return con->host->fail(con->inst, -err,
+		                       "cannot map the console page at frame 0x%" PRIx64 ": %s", con->gfn,
+		                       strerror(-err));
+	return 0;
+}
+
+/* Empty rings, and everything that tells of them. */
+static int power_on(struct xen_console *con)
+{
+	int err = place_page(con);
+
+	if (err)
+		return err;
 	con->out_cons = con->in_prod = 0;
 	memset(con->ring, 0, 4096);
 	err = publish(con);
@@ -244,6 +260,7 @@ static void detach(struct xen_console *con)
 	con->attached = false;
 	con->host->timer_cancel(con->inst, con->retry);
 	con->evtchn->unbind(con->evtchn_self, con->port);
+	con->host->page_unmap(con->inst, con->pages, 0);
 }
 
 int xen_console_start(struct xen_console *con, const struct gamut_xenbus_ops *bus, void *bus_self,
@@ -260,15 +277,9 @@ int xen_console_start(struct xen_console *con, const struct gamut_xenbus_ops *bu
 	if (!con->gfn)
 		return con->host->fail(con->inst, ENOSPC,
 		                       "the platform has no special frame left for the console");
-	err = con->host->page_map(con->inst, con->pages, 0, con->gfn << 12);
-	if (err)
-		return con->host->fail(con->inst, -err,
-		                       "cannot map the console page at frame 0x%" PRIx64 ": %s", con->gfn,
-		                       strerror(-err));
 	err = attach(con);
 	if (err) {
 		detach(con);
-		con->host->page_unmap(con->inst, con->pages, 0);
 		return err;
 	}
 	con->host->console_on_input(con->inst, work, con);
@@ -288,5 +299,4 @@ void xen_console_stop(struct xen_console *con)
 	move_out(con);
 	con->host->console_on_input(con->inst, NULL, NULL);
 	detach(con);
-	con->host->page_unmap(con->inst, con->pages, 0);
 }

@@ -288,16 +288,11 @@ void xenbus_destroy(struct xenbus *bus)
 
 int xenbus_start(struct xenbus *bus, const struct gamut_evtchn_ops *evtchn, void *evtchn_self)
 {
-	int err = bus->host->page_map(bus->inst, bus->page, 0, bus->store_gfn << 12);
-	int port;
+	int port = xenstore_attach(bus->xs, bus->page_host, evtchn, evtchn_self);
+	int err;
 
-	if (err)
-		return err;
-	port = xenstore_attach(bus->xs, bus->page_host, evtchn, evtchn_self);
-	if (port < 0) {
-		bus->host->page_unmap(bus->inst, bus->page, 0);
+	if (port < 0)
 		return port;
-	}
 	bus->attached = true;
 	bus->store_port = (uint32_t)port;
 	err = xenbus_reset(bus);
@@ -306,10 +301,19 @@ int xenbus_start(struct xenbus *bus, const struct gamut_evtchn_ops *evtchn, void
 	return err;
 }
 
+/* Whatever the guest has done to its map, the page is where the param says. */
+static int place_page(struct xenbus *bus)
+{
+	bus->host->page_unmap(bus->inst, bus->page, 0);
+	return bus->host->page_map(bus->inst, bus->page, 0, bus->store_gfn << 12);
+}
+
 int xenbus_reset(struct xenbus *bus)
 {
-	int err;
+	int err = place_page(bus);
 
+	if (err)
+		return err;
 	memset(bus->page_host, 0, 4096);
 	err = xenstore_reset(bus->xs);
 	params_reset(bus);
