@@ -27,8 +27,8 @@ enum image_format {
 };
 
 /* Ways to boot an image, as a mask; see image_modes. */
-#define IMAGE_MODE_PVH 1u    /* PHYS32_ENTRY note: hvm_start_info direct boot */
-#define IMAGE_MODE_PV 2u     /* Xen PV guest, 64-bit */
+#define IMAGE_MODE_PVH    1u /* PHYS32_ENTRY note: hvm_start_info direct boot */
+#define IMAGE_MODE_PV     2u /* Xen PV guest, 64-bit */
 #define IMAGE_MODE_DIRECT 4u /* Linux boot protocol without firmware, 64-bit entry (hvm, kvm) */
 
 /* Zero is the default for every member. */
@@ -46,13 +46,13 @@ struct image_options {
 };
 
 struct image {
-	struct gamut_boot boot;   /* what host->boot() hands out */
+	struct gamut_boot boot; /* what host->boot() hands out */
 	enum image_format format;
-	const char *packing;      /* "none", "gzip", "xz", "lzma", "lz4", "zstd" */
-	bool cached;              /* the unpacked kernel came from the cache */
-	uint32_t machine;         /* ELF e_machine */
-	uint16_t protocol;        /* Linux boot protocol, 0x020f = 2.15; 0 when not a bzImage */
-	uint16_t xloadflags;      /* of the bzImage; bit 0: 64-bit entry */
+	const char *packing;       /* "none", "gzip", "xz", "lzma", "lz4", "zstd" */
+	bool cached;               /* the unpacked kernel came from the cache */
+	uint32_t machine;          /* ELF e_machine */
+	uint16_t protocol;         /* Linux boot protocol, 0x020f = 2.15; 0 when not a bzImage */
+	uint16_t xloadflags;       /* of the bzImage; bit 0: 64-bit entry */
 	struct image_parts *parts; /* private */
 };
 
@@ -65,6 +65,14 @@ struct image *image_load(const struct image_options *options, char *err, size_t 
 
 /* Unmaps and frees; image may be NULL. No pointer from image->boot may be used after it. */
 void image_destroy(struct image *image);
+
+/*
+ * Gives the resident pages of the kernel and ramdisk back to the host once they have been
+ * copied into the guest. image->boot stays valid: whoever reads it again, for
+ * a reset, gets the pages back from the page cache. A kernel that was unpacked
+ * without the cache has no other copy and stays. [control]
+ */
+void image_trim(const struct image *image);
 
 /* The IMAGE_MODE_* that this image can boot in. */
 uint32_t image_modes(const struct image *image);

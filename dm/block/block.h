@@ -36,8 +36,8 @@
 enum block_op {
 	BLOCK_READ = 0,
 	BLOCK_WRITE = 1,
-	BLOCK_FLUSH = 2,        /* offset, length and iov are ignored */
-	BLOCK_DISCARD = 3,      /* iov is ignored; what the range reads as afterwards is zeros or the old data */
+	BLOCK_FLUSH = 2,   /* offset, length and iov are ignored */
+	BLOCK_DISCARD = 3, /* iov is ignored; what the range reads as afterwards is zeros or the old data */
 	BLOCK_WRITE_ZEROES = 4, /* iov is ignored; the range reads as zeros */
 	BLOCK_OP_COUNT
 };
@@ -64,7 +64,7 @@ struct block_req {
 
 	/* The back end's own, from submit to done. Need not be initialized. */
 	struct block_req *next;
-	uint64_t moved; /* bytes transferred so far */
+	uint64_t moved;   /* bytes transferred so far */
 	uint32_t first;   /* iov entries used up */
 	uint32_t retries; /* since the last progress */
 	int result;
@@ -73,14 +73,15 @@ struct block_req {
 
 /* What a disk is; constant from open to close. */
 struct block_info {
-	uint64_t capacity; /* bytes, a multiple of logical_sector */
-	uint32_t logical_sector;  /* smallest unit the medium addresses: 512 for files, as the device says otherwise */
+	uint64_t capacity;        /* bytes, a multiple of logical_sector */
+	uint32_t logical_sector;  /* smallest unit the medium addresses: 512 for files, as the device says
+	                             otherwise */
 	uint32_t physical_sector; /* unit without read-modify-write, for the guest to align to */
 	bool readonly;
-	bool discard; /* DISCARD does something; otherwise it answers -EOPNOTSUPP */
+	bool discard;                 /* DISCARD does something; otherwise it answers -EOPNOTSUPP */
 	uint32_t discard_granularity; /* bytes; 0 without discard */
-	bool direct; /* aligned requests bypass the host's page cache */
-	const char *driver; /* "io_uring" or "threads", for logs */
+	bool direct;                  /* aligned requests bypass the host's page cache */
+	const char *driver;           /* "io_uring" or "threads", for logs */
 };
 
 struct block_ops {

@@ -49,7 +49,8 @@ static int refuse_open(const struct message *m, int error, bool readonly)
 	switch (error) {
 	case ENOENT:
 	case ENOTDIR:
-		return refuse(m, error, "no such disk image; create it first, for instance with truncate -s 10G");
+		return refuse(m, error,
+		              "no such disk image; create it first, for instance with truncate -s 10G");
 	case EISDIR:
 		return refuse(m, error, "is a directory, not a disk image or block device");
 	case EROFS:
@@ -59,7 +60,8 @@ static int refuse_open(const struct message *m, int error, bool readonly)
 	case EACCES:
 	case EPERM:
 		if (!readonly)
-			return refuse(m, error, "may not be written; set readonly for this disk or change its rights");
+			return refuse(m, error,
+			              "may not be written; set readonly for this disk or change its rights");
 		return refuse(m, error, "may not be read: %s", strerror(error));
 	default:
 		return refuse(m, error, "cannot be opened: %s", strerror(error));
@@ -100,7 +102,7 @@ static int check_kind(const struct message *m, const struct stat *st, bool reado
  */
 static int lock_image(const struct message *m, int fd, bool readonly)
 {
-	struct flock lock = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
+	struct flock lock = {.l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET};
 
 	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
 		return 0;
@@ -112,7 +114,8 @@ static int lock_image(const struct message *m, int fd, bool readonly)
 /* One number of /sys/dev/block/<dev>/queue, or of the disk when dev is a partition; 0 when unknown. */
 static uint64_t queue_limit(dev_t dev, const char *name)
 {
-	static const char *const formats[] = { "/sys/dev/block/%u:%u/queue/%s", "/sys/dev/block/%u:%u/../queue/%s" };
+	static const char *const formats[] = {"/sys/dev/block/%u:%u/queue/%s",
+	                                      "/sys/dev/block/%u:%u/../queue/%s"};
 	uint64_t value = 0;
 	char path[128];
 
@@ -154,7 +157,8 @@ static int measure_device(const struct message *m, int fd, const struct stat *st
 	if (ioctl(fd, BLKPBSZGET, &physical) || physical < (unsigned int)logical)
 		physical = (unsigned int)logical;
 	if (logical < (int)BLOCK_SECTOR || !power_of_two((uint64_t)logical))
-		return refuse(m, EINVAL, "has sectors of %d bytes, which cannot be shown to a guest", logical);
+		return refuse(m, EINVAL, "has sectors of %d bytes, which cannot be shown to a guest",
+		              logical);
 	if (!info->readonly && ioctl(fd, BLKROGET, &readonly) == 0 && readonly)
 		return refuse(m, EROFS, "is a read-only device; set readonly for this disk");
 	info->capacity = size;
@@ -176,7 +180,8 @@ static void measure_file(int fd, const struct stat *st, struct block_info *info)
 	info->discard_granularity = block;
 }
 
-static int measure(const struct message *m, int fd, const struct stat *st, bool no_discard, struct block_info *info)
+static int measure(const struct message *m, int fd, const struct stat *st, bool no_discard,
+                   struct block_info *info)
 {
 	int error = 0;
 
@@ -202,9 +207,10 @@ static int measure(const struct message *m, int fd, const struct stat *st, bool 
 static bool ask_alignment(struct raw_file *file)
 {
 #ifdef STATX_DIOALIGN
-	struct statx stx = { 0 };
+	struct statx stx = {0};
 
-	if (statx(file->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 && (stx.stx_mask & STATX_DIOALIGN)) {
+	if (statx(file->direct_fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+	    (stx.stx_mask & STATX_DIOALIGN)) {
 		file->memory_align = stx.stx_dio_mem_align;
 		file->offset_align = stx.stx_dio_offset_align;
 		return true;
@@ -248,7 +254,8 @@ static void open_direct(struct raw_file *file, const char *path, int flags, cons
 	}
 	if (!ask_alignment(file))
 		probe_alignment(file);
-	if (same_file(file->direct_fd, st) && power_of_two(file->memory_align) && power_of_two(file->offset_align))
+	if (same_file(file->direct_fd, st) && power_of_two(file->memory_align) &&
+	    power_of_two(file->offset_align))
 		return;
 	close(file->direct_fd);
 	file->direct_fd = -1;
@@ -294,11 +301,11 @@ static int open_checked(struct raw_file *file, struct block_info *info, const st
 int raw_file_open(struct raw_file *file, struct block_info *info, const char *path,
                   const struct block_options *options, char *err, size_t err_len)
 {
-	struct message m = { path, err, err_len };
+	struct message m = {path, err, err_len};
 	int error;
 
-	*file = (struct raw_file){ .fd = -1, .direct_fd = -1 };
-	*info = (struct block_info){ .readonly = options->readonly };
+	*file = (struct raw_file){.fd = -1, .direct_fd = -1};
+	*info = (struct block_info){.readonly = options->readonly};
 	error = open_checked(file, info, &m, options);
 	if (error)
 		raw_file_close(file);
@@ -307,11 +314,12 @@ int raw_file_open(struct raw_file *file, struct block_info *info, const char *pa
 
 void raw_file_close(struct raw_file *file)
 {
-	struct flock unlock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+	struct flock unlock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 
 	if (file->direct_fd >= 0)
 		close(file->direct_fd);
-	/* By hand: an io_uring that is being torn down may hold the description a little longer than we do. */
+	/* By hand: an io_uring that is being torn down may hold the description a little longer than we do.
+	 */
 	if (file->fd >= 0) {
 		(void)fcntl(file->fd, F_OFD_SETLK, &unlock);
 		close(file->fd);

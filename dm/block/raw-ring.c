@@ -28,7 +28,7 @@
 #include "dm/block/raw.h"
 
 #define DEFAULT_DEPTH 128u
-#define MAX_DEPTH 4096u
+#define MAX_DEPTH     4096u
 
 /* Indices of the registered files. */
 enum { FIXED_BUFFERED = 0, FIXED_DIRECT = 1 };
@@ -148,7 +148,7 @@ static void on_event(void *opaque, int fd, uint32_t events)
 
 static void pause_briefly(void)
 {
-	const struct timespec one_ms = { .tv_nsec = 1000000 };
+	const struct timespec one_ms = {.tv_nsec = 1000000};
 
 	nanosleep(&one_ms, NULL);
 }
@@ -183,15 +183,16 @@ static void ring_close(struct block *block)
 }
 
 static const struct block_ops ring_ops = {
-	.submit = ring_submit,
-	.kick = ring_kick,
-	.drain = ring_drain,
-	.close = ring_close,
+        .submit = ring_submit,
+        .kick = ring_kick,
+        .drain = ring_drain,
+        .close = ring_close,
 };
 
 static int check_opcodes(struct io_uring *ring)
 {
-	static const uint8_t needed[] = { IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE };
+	static const uint8_t needed[] = {IORING_OP_READV, IORING_OP_WRITEV, IORING_OP_FSYNC,
+	                                 IORING_OP_FALLOCATE};
 	struct io_uring_probe *probe = io_uring_get_probe_ring(ring);
 	int error = probe ? 0 : -ENOSYS;
 
@@ -204,7 +205,7 @@ static int check_opcodes(struct io_uring *ring)
 
 static int setup(struct raw_ring *r)
 {
-	int files[] = { r->raw.file.fd, r->raw.file.direct_fd };
+	int files[] = {r->raw.file.fd, r->raw.file.direct_fd};
 	int error = check_opcodes(&r->ring);
 
 	if (!error)

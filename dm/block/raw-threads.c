@@ -121,7 +121,7 @@ static void threads_kick(struct block *block)
 /* Calls done for what has finished; wait nonzero: sleeps until something has. */
 static void reap(struct raw_threads *t, bool wait)
 {
-	struct raw_queue batch = { 0 };
+	struct raw_queue batch = {0};
 	struct block_req *req;
 
 	pthread_mutex_lock(&t->lock);
@@ -188,10 +188,10 @@ static void threads_close(struct block *block)
 }
 
 static const struct block_ops threads_ops = {
-	.submit = threads_submit,
-	.kick = threads_kick,
-	.drain = threads_drain,
-	.close = threads_close,
+        .submit = threads_submit,
+        .kick = threads_kick,
+        .drain = threads_drain,
+        .close = threads_close,
 };
 
 /* Workers take no signals: those belong to the threads that know what they mean. */

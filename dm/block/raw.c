@@ -207,7 +207,8 @@ bool raw_advance(struct raw *raw, struct block_req *req, ssize_t outcome)
 struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
                          const struct block_options *options, char *err, size_t err_len)
 {
-	struct raw model = { .host = host, .inst = inst, .zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE };
+	struct raw model = {
+	        .host = host, .inst = inst, .zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
 	struct block *block = NULL;
 	int error;
 
@@ -216,7 +217,8 @@ struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst,
 		goto fail;
 	error = options->no_uring ? -ENOSYS : raw_ring_create(&model, options, &block);
 	if (error && !options->no_uring)
-		host->log(inst, GAMUT_LOG_INFO, "%s: no io_uring here (%s), using threads", path, strerror(-error));
+		host->log(inst, GAMUT_LOG_INFO, "%s: no io_uring here (%s), using threads", path,
+		          strerror(-error));
 	if (error)
 		error = raw_threads_create(&model, options, &block);
 	if (error) {

@@ -41,7 +41,8 @@ struct raw {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	struct raw_file file;
-	int zero_mode; /* fallocate mode for WRITE_ZEROES; steps down when the file system lacks it. Atomic. */
+	int zero_mode; /* fallocate mode for WRITE_ZEROES; steps down when the file system lacks it. Atomic.
+	                */
 };
 
 /* Requests in order of arrival. */

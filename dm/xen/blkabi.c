@@ -10,26 +10,26 @@
 
 /* On i386 each member from the first uint64_t on lies 4 bytes earlier: nothing else is padded differently. */
 static const struct blkabi layouts[] = {
-	{
-		.protocol = XEN_IO_PROTO_ABI_X86_64,
-		.entry = sizeof(union blkif_sring_entry),
-		.response = sizeof(struct blkif_response),
-		.id = AT(blkif_request, id),
-		.sector = AT(blkif_request, sector_number),
-		.segments = AT(blkif_request, seg),
-		.grefs = AT(blkif_request_indirect, indirect_grefs),
-		.nr_sectors = AT(blkif_request_discard, nr_sectors),
-	},
-	{
-		.protocol = XEN_IO_PROTO_ABI_X86_32,
-		.entry = sizeof(union blkif_sring_entry) - 4,
-		.response = sizeof(struct blkif_response) - 4,
-		.id = AT(blkif_request, id) - 4,
-		.sector = AT(blkif_request, sector_number) - 4,
-		.segments = AT(blkif_request, seg) - 4,
-		.grefs = AT(blkif_request_indirect, indirect_grefs) - 4,
-		.nr_sectors = AT(blkif_request_discard, nr_sectors) - 4,
-	},
+        {
+                .protocol = XEN_IO_PROTO_ABI_X86_64,
+                .entry = sizeof(union blkif_sring_entry),
+                .response = sizeof(struct blkif_response),
+                .id = AT(blkif_request, id),
+                .sector = AT(blkif_request, sector_number),
+                .segments = AT(blkif_request, seg),
+                .grefs = AT(blkif_request_indirect, indirect_grefs),
+                .nr_sectors = AT(blkif_request_discard, nr_sectors),
+        },
+        {
+                .protocol = XEN_IO_PROTO_ABI_X86_32,
+                .entry = sizeof(union blkif_sring_entry) - 4,
+                .response = sizeof(struct blkif_response) - 4,
+                .id = AT(blkif_request, id) - 4,
+                .sector = AT(blkif_request, sector_number) - 4,
+                .segments = AT(blkif_request, seg) - 4,
+                .grefs = AT(blkif_request_indirect, indirect_grefs) - 4,
+                .nr_sectors = AT(blkif_request_discard, nr_sectors) - 4,
+        },
 };
 
 _Static_assert(sizeof(union blkif_sring_entry) == 112, "the public x86_64 entry");

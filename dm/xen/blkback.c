@@ -30,7 +30,7 @@
 
 /* Lines in the log that one guest may cause by misuse. */
 #define MAX_COMPLAINTS 16u
-#define PATH 160u
+#define PATH           160u
 
 struct blkback {
 	const struct gamut_host *host;
@@ -60,8 +60,7 @@ struct terms {
 
 /* ---- the store -------------------------------------------------------------------------- */
 
-static int GAMUT_PRINTF(4, 5)
-put(struct blkback *b, const char *dir, const char *name, const char *fmt, ...)
+static int GAMUT_PRINTF(4, 5) put(struct blkback *b, const char *dir, const char *name, const char *fmt, ...)
 {
 	char path[PATH], value[128];
 	va_list args;
@@ -254,11 +253,18 @@ static bool read_refs(struct blkback *b, const char *prefix, const struct terms 
 static bool connect_ring(struct blkback *b, const struct terms *terms, uint32_t index)
 {
 	struct blkring_config c = {
-		.host = b->host, .inst = b->inst, .block = b->block,
-		.grants = b->peers.grants, .grants_self = b->peers.grants_self,
-		.evtchn = b->peers.evtchn, .evtchn_self = b->peers.evtchn_self,
-		.defer = b->defer, .counters = &b->counters,
-		.abi = terms->abi, .n_pages = terms->pages, .persistent = terms->persistent,
+	        .host = b->host,
+	        .inst = b->inst,
+	        .block = b->block,
+	        .grants = b->peers.grants,
+	        .grants_self = b->peers.grants_self,
+	        .evtchn = b->peers.evtchn,
+	        .evtchn_self = b->peers.evtchn_self,
+	        .defer = b->defer,
+	        .counters = &b->counters,
+	        .abi = terms->abi,
+	        .n_pages = terms->pages,
+	        .persistent = terms->persistent,
 	};
 	char prefix[24] = "", name[64];
 
@@ -271,7 +277,8 @@ static bool connect_ring(struct blkback *b, const struct terms *terms, uint32_t 
 		return false;
 	b->rings[index] = blkring_create(&c);
 	if (!b->rings[index])
-		return complain(b, "ring %u (grant %u, port %u): %s", index, c.refs[0], c.port, strerror(errno));
+		return complain(b, "ring %u (grant %u, port %u): %s", index, c.refs[0], c.port,
+		                strerror(errno));
 	b->n_rings++;
 	return true;
 }
@@ -292,7 +299,7 @@ static void disconnect(struct blkback *b)
 
 static bool connect_rings(struct blkback *b)
 {
-	struct terms terms = { 0 };
+	struct terms terms = {0};
 
 	if (!read_terms(b, &terms))
 		return false;
@@ -337,12 +344,9 @@ static void front_closed(struct blkback *b)
 }
 
 static void (*const on_front[])(struct blkback *b) = {
-	[XenbusStateUnknown] = front_closed,
-	[XenbusStateInitialising] = front_initialising,
-	[XenbusStateInitialised] = connect_front,
-	[XenbusStateConnected] = connect_front,
-	[XenbusStateClosing] = front_closing,
-	[XenbusStateClosed] = front_closed,
+        [XenbusStateUnknown] = front_closed,      [XenbusStateInitialising] = front_initialising,
+        [XenbusStateInitialised] = connect_front, [XenbusStateConnected] = connect_front,
+        [XenbusStateClosing] = front_closing,     [XenbusStateClosed] = front_closed,
 };
 
 /* The front end's state changed, or may have. [io] */
@@ -377,15 +381,15 @@ static void work(void *opaque)
 static struct blkcounters counters_of(const struct gamut_host *host, struct gamut_inst *inst)
 {
 	return (struct blkcounters){
-		.reads = host->counter(inst, "reads"),
-		.writes = host->counter(inst, "writes"),
-		.flushes = host->counter(inst, "flushes"),
-		.discards = host->counter(inst, "discards"),
-		.bytes = host->counter(inst, "bytes"),
-		.bad = host->counter(inst, "bad-requests"),
-		.io_errors = host->counter(inst, "io-errors"),
-		.broken = host->counter(inst, "broken-rings"),
-		.notifies = host->counter(inst, "notifications"),
+	        .reads = host->counter(inst, "reads"),
+	        .writes = host->counter(inst, "writes"),
+	        .flushes = host->counter(inst, "flushes"),
+	        .discards = host->counter(inst, "discards"),
+	        .bytes = host->counter(inst, "bytes"),
+	        .bad = host->counter(inst, "bad-requests"),
+	        .io_errors = host->counter(inst, "io-errors"),
+	        .broken = host->counter(inst, "broken-rings"),
+	        .notifies = host->counter(inst, "notifications"),
 	};
 }
 
@@ -438,10 +442,11 @@ static int announce(struct blkback *b)
 	if (!err)
 		err = publish_features(b);
 	if (err == -EEXIST)
-		return b->host->fail(b->inst, EEXIST, "two disks are named \"%s\", or have its number", b->dev);
+		return b->host->fail(b->inst, EEXIST, "two disks are named \"%s\", or have its number",
+		                     b->dev);
 	if (err)
-		return b->host->fail(b->inst, -err, "%s: cannot make the device's nodes in the store: %s", b->dev,
-		                     strerror(-err));
+		return b->host->fail(b->inst, -err, "%s: cannot make the device's nodes in the store: %s",
+		                     b->dev, strerror(-err));
 	set_state(b, XenbusStateInitWait);
 	return 0;
 }
@@ -458,7 +463,8 @@ int blkback_start(struct blkback *b, const struct blkback_peers *peers)
 	snprintf(path, sizeof(path), "%s/state", b->front);
 	b->watch = peers->bus->watch(peers->bus_self, path, front_changed, b);
 	if (!b->watch)
-		return b->host->fail(b->inst, errno, "%s: cannot watch the store: %s", b->dev, strerror(errno));
+		return b->host->fail(b->inst, errno, "%s: cannot watch the store: %s", b->dev,
+		                     strerror(errno));
 	b->started = true;
 	return 0;
 }
@@ -504,7 +510,7 @@ static void flush_done(struct block_req *io, int result)
 
 static void flush(struct blkback *b)
 {
-	struct last_flush last = { .io = { .op = BLOCK_FLUSH, .done = flush_done } };
+	struct last_flush last = {.io = {.op = BLOCK_FLUSH, .done = flush_done}};
 	int err = block_submit(b->block, &last.io);
 
 	if (!err) {
@@ -512,7 +518,8 @@ static void flush(struct blkback *b)
 		err = last.result;
 	}
 	if (err)
-		b->host->log(b->inst, GAMUT_LOG_ERROR, "%s: the last flush failed: %s", b->dev, strerror(-err));
+		b->host->log(b->inst, GAMUT_LOG_ERROR, "%s: the last flush failed: %s", b->dev,
+		             strerror(-err));
 }
 
 void blkback_stop(struct blkback *b)

@@ -18,11 +18,11 @@ struct blkback;
 struct blkback_config {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
-	struct block *block;  /* borrowed; open from create to destroy */
-	const char *dev;      /* "xvda"; for the store and for messages */
-	uint32_t devid;       /* its number, see vdev.h */
-	uint32_t max_queues;  /* at least 1 */
-	bool persistent;      /* offer feature-persistent */
+	struct block *block; /* borrowed; open from create to destroy */
+	const char *dev;     /* "xvda"; for the store and for messages */
+	uint32_t devid;      /* its number, see vdev.h */
+	uint32_t max_queues; /* at least 1 */
+	bool persistent;     /* offer feature-persistent */
 };
 
 /* What it needs of its peers. */

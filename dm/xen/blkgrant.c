@@ -39,7 +39,11 @@ int blkgrants_init(struct blkgrants *grants, const struct gamut_host *host, stru
                    const struct gamut_grant_ops *ops, void *ops_self, bool persistent)
 {
 	*grants = (struct blkgrants){
-		.host = host, .inst = inst, .ops = ops, .ops_self = ops_self, .persistent = persistent,
+	        .host = host,
+	        .inst = inst,
+	        .ops = ops,
+	        .ops_self = ops_self,
+	        .persistent = persistent,
 	};
 	if (!persistent)
 		return 0;
@@ -133,7 +137,7 @@ static bool get_kept(struct blkgrants *grants, uint32_t ref, struct blkhold *hol
 	if (!g)
 		return false;
 	g->users++;
-	*hold = (struct blkhold){ .page = g->page, .gpa = g->gpa, .kept = g, .ref = ref };
+	*hold = (struct blkhold){.page = g->page, .gpa = g->gpa, .kept = g, .ref = ref};
 	return true;
 }
 

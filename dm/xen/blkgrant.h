@@ -20,11 +20,11 @@
 #include "gamut/xen.h"
 
 /* As many as Linux' back end keeps for a ring. */
-#define BLKGRANT_LIMIT 1056u
+#define BLKGRANT_LIMIT   1056u
 #define BLKGRANT_BUCKETS 1024u
 
 struct blkgrant {
-	struct blkgrant *chain;       /* hash bucket, or free list */
+	struct blkgrant *chain; /* hash bucket, or free list */
 	struct blkgrant *older, *newer;
 	void *page;
 	uint64_t gpa;

@@ -187,7 +187,7 @@ static void iov_append(struct block_req *io, uint8_t *base, uint32_t len)
 	if (last && (uint8_t *)last->iov_base + last->iov_len == base)
 		last->iov_len += len;
 	else
-		io->iov[io->n_iov++] = (struct iovec){ .iov_base = base, .iov_len = len };
+		io->iov[io->n_iov++] = (struct iovec){.iov_base = base, .iov_len = len};
 }
 
 static bool segments_map(struct blkreq *req, const struct blkif_request_segment *raw, uint32_t n, bool write)
@@ -206,8 +206,8 @@ static bool segments_map(struct blkreq *req, const struct blkif_request_segment 
 }
 
 /* Checks and maps the data of a request: op is BLOCK_READ or BLOCK_WRITE. */
-static bool data_prepare(struct blkreq *req, uint8_t op, uint64_t sector, const struct blkif_request_segment *raw,
-                         uint32_t n)
+static bool data_prepare(struct blkreq *req, uint8_t op, uint64_t sector,
+                         const struct blkif_request_segment *raw, uint32_t n)
 {
 	struct blkring *ring = req->ring;
 	uint32_t sectors = count_sectors(raw, n);
@@ -224,8 +224,8 @@ static bool data_prepare(struct blkreq *req, uint8_t op, uint64_t sector, const 
 	return true;
 }
 
-static void data_start(struct blkreq *req, uint8_t op, uint64_t sector, const struct blkif_request_segment *raw,
-                       uint32_t n)
+static void data_start(struct blkreq *req, uint8_t op, uint64_t sector,
+                       const struct blkif_request_segment *raw, uint32_t n)
 {
 	const struct blkcounters *counters = req->ring->c.counters;
 
@@ -301,7 +301,8 @@ static bool indirect_read(struct blkreq *req, const struct blkcmd *cmd)
 	struct blkring *ring = req->ring;
 	struct blkhold hold;
 
-	_Static_assert(BLKRING_MAX_INDIRECT * sizeof(struct blkif_request_segment) <= 4096, "one indirect page");
+	_Static_assert(BLKRING_MAX_INDIRECT * sizeof(struct blkif_request_segment) <= 4096,
+	               "one indirect page");
 	if (!blkgrants_get(&ring->grants, cmd->grefs[0], false, &hold))
 		return false;
 	memcpy(req->large->raw, hold.page, cmd->n_segments * sizeof(req->large->raw[0]));
@@ -322,8 +323,8 @@ static void op_indirect(struct blkreq *req, const struct blkcmd *cmd)
 	}
 	req->segs = req->large->segs;
 	req->io.iov = req->large->iov;
-	data_start(req, cmd->indirect_op == BLKIF_OP_READ ? BLOCK_READ : BLOCK_WRITE, cmd->sector, req->large->raw,
-	           cmd->n_segments);
+	data_start(req, cmd->indirect_op == BLKIF_OP_READ ? BLOCK_READ : BLOCK_WRITE, cmd->sector,
+	           req->large->raw, cmd->n_segments);
 }
 
 static void op_unsupported(struct blkreq *req, const struct blkcmd *cmd)
@@ -334,13 +335,10 @@ static void op_unsupported(struct blkreq *req, const struct blkcmd *cmd)
 }
 
 static void (*const ops[])(struct blkreq *req, const struct blkcmd *cmd) = {
-	[BLKIF_OP_READ] = op_read_write,
-	[BLKIF_OP_WRITE] = op_read_write,
-	[BLKIF_OP_WRITE_BARRIER] = op_unsupported, /* not announced: no ordering beyond flush */
-	[BLKIF_OP_FLUSH_DISKCACHE] = op_flush,
-	[BLKIF_OP_RESERVED_1] = op_unsupported,
-	[BLKIF_OP_DISCARD] = op_discard,
-	[BLKIF_OP_INDIRECT] = op_indirect,
+        [BLKIF_OP_READ] = op_read_write,           [BLKIF_OP_WRITE] = op_read_write,
+        [BLKIF_OP_WRITE_BARRIER] = op_unsupported, /* not announced: no ordering beyond flush */
+        [BLKIF_OP_FLUSH_DISKCACHE] = op_flush,     [BLKIF_OP_RESERVED_1] = op_unsupported,
+        [BLKIF_OP_DISCARD] = op_discard,           [BLKIF_OP_INDIRECT] = op_indirect,
 };
 
 bool blkreq_start(struct blkring *ring, const struct blkcmd *cmd)
@@ -350,7 +348,8 @@ bool blkreq_start(struct blkring *ring, const struct blkcmd *cmd)
 
 	if (cmd->op == BLKIF_OP_INDIRECT) {
 		large = large_get(ring);
-		/* One that is in use will come back; without any there is no memory, and the request fails. */
+		/* One that is in use will come back; without any there is no memory, and the request fails.
+		 */
 		if (!large && ring->n_large)
 			return false;
 	}

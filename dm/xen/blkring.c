@@ -28,7 +28,8 @@ static void bump(uint64_t *counter)
  */
 static void copy_entry(struct blkring *ring, RING_IDX index, void *buf, uint32_t len, bool to_ring)
 {
-	uint32_t at = (uint32_t)offsetof(struct blkif_sring, ring) + (index & (ring->size - 1)) * ring->c.abi->entry;
+	uint32_t at = (uint32_t)offsetof(struct blkif_sring, ring) +
+	              (index & (ring->size - 1)) * ring->c.abi->entry;
 	uint8_t *p = buf;
 
 	while (len) {
@@ -81,12 +82,15 @@ void blkring_publish(struct blkring *ring)
 /* More requests than entries: the guest lies or is lost. Nothing it says of this ring can be used. */
 static bool check_prod(struct blkring *ring, RING_IDX prod)
 {
-	if ((RING_IDX)(prod - ring->rsp_prod) <= ring->size && (RING_IDX)(prod - ring->req_cons) <= ring->size)
+	if ((RING_IDX)(prod - ring->rsp_prod) <= ring->size &&
+	    (RING_IDX)(prod - ring->req_cons) <= ring->size)
 		return true;
 	ring->broken = true;
 	bump(ring->c.counters->broken);
-	ring->c.host->log(ring->c.inst, GAMUT_LOG_WARN, "impossible request index %u (consumed %u, ring of %u): "
-	                  "the ring is not served any more", prod, ring->req_cons, ring->size);
+	ring->c.host->log(ring->c.inst, GAMUT_LOG_WARN,
+	                  "impossible request index %u (consumed %u, ring of %u): "
+	                  "the ring is not served any more",
+	                  prod, ring->req_cons, ring->size);
 	return false;
 }
 

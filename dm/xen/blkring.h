@@ -35,9 +35,9 @@
 
 struct blkcounters {
 	uint64_t *reads, *writes, *flushes, *discards, *bytes;
-	uint64_t *bad;      /* requests that were refused */
+	uint64_t *bad;       /* requests that were refused */
 	uint64_t *io_errors; /* requests that the host failed */
-	uint64_t *broken;   /* rings with impossible indices */
+	uint64_t *broken;    /* rings with impossible indices */
 	uint64_t *notifies;
 };
 
@@ -78,7 +78,7 @@ struct blkreq {
 	struct blklarge *large;
 	struct blkseg *segs;
 	uint64_t id;
-	uint8_t op; /* as it is answered */
+	uint8_t op;      /* as it is answered */
 	bool then_write; /* a flush with data: the write comes after it */
 	uint32_t n_segs;
 	struct blkseg small_segs[BLKIF_MAX_SEGMENTS_PER_REQUEST];
@@ -92,8 +92,8 @@ struct blkring {
 	RING_IDX req_cons, rsp_prod;    /* ours; the page gets copies */
 	RING_IDX rsp_published;
 	bool bound;
-	bool broken;  /* impossible indices: nothing is taken any more */
-	bool stalled; /* waits for an indirect request to end */
+	bool broken;        /* impossible indices: nothing is taken any more */
+	bool stalled;       /* waits for an indirect request to end */
 	uint32_t attention; /* atomic: there is, or may be, work */
 	struct blkgrants grants;
 	struct blkreq *reqs, *unused; /* size of them */

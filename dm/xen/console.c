@@ -77,7 +77,8 @@ static bool move_out(struct xen_console *con)
 		count(con->n_out, taken);
 		moved |= taken != 0;
 		if (taken < part) {
-			con->host->timer_set(con->inst, con->retry, con->host->time_now(con->inst) + RETRY_NS);
+			con->host->timer_set(con->inst, con->retry,
+			                     con->host->time_now(con->inst) + RETRY_NS);
 			break;
 		}
 	}
@@ -195,8 +196,8 @@ static int publish(struct xen_console *con)
 {
 	char ref[24], port[16];
 	const char *const nodes[][2] = {
-		{ "ring-ref", ref },         { "port", port },    { "type", "xenconsoled" },
-		{ "limit", BUFFER_LIMIT }, { "output", "pty" }, { "tty", "" },
+	        {"ring-ref", ref},       {"port", port},    {"type", "xenconsoled"},
+	        {"limit", BUFFER_LIMIT}, {"output", "pty"}, {"tty", ""},
 	};
 	int err;
 
@@ -210,16 +211,27 @@ static int publish(struct xen_console *con)
 	return err;
 }
 
-/* A port, empty rings, and everything that tells of them. */
-static int attach(struct xen_console *con)
+/* The page where it belongs, whatever the guest has done to its map. */
+static int place_page(struct xen_console *con)
 {
-	int port = con->evtchn->alloc(con->evtchn_self, notified, con);
 	int err;
 
-	if (port < 0)
-		return con->host->fail(con->inst, -port, "no event channel for the console: %s", strerror(-port));
-	con->port = (uint32_t)port;
-	con->attached = true;
+	con->host->page_unmap(con->inst, con->pages, 0);
+	err = con->host->page_map(con->inst, con->pages, 0, con->gfn << 12);
+	if (err)
+		return con->host->fail(con->inst, -err,
+		                       "cannot map the console page at frame 0x%" PRIx64 ": %s", con->gfn,
+		                       strerror(-err));
+	return 0;
+}
+
+/* Empty rings, and everything that tells of them. */
+static int power_on(struct xen_console *con)
+{
+	int err = place_page(con);
+
+	if (err)
+		return err;
 	con->out_cons = con->in_prod = 0;
 	memset(con->ring, 0, 4096);
 	err = publish(con);
@@ -229,6 +241,18 @@ static int attach(struct xen_console *con)
 	return 0;
 }
 
+static int attach(struct xen_console *con)
+{
+	int port = con->evtchn->alloc(con->evtchn_self, notified, con);
+
+	if (port < 0)
+		return con->host->fail(con->inst, -port, "no event channel for the console: %s",
+		                       strerror(-port));
+	con->port = (uint32_t)port;
+	con->attached = true;
+	return power_on(con);
+}
+
 static void detach(struct xen_console *con)
 {
 	if (!con->attached)
@@ -236,6 +260,7 @@ static void detach(struct xen_console *con)
 	con->attached = false;
 	con->host->timer_cancel(con->inst, con->retry);
 	con->evtchn->unbind(con->evtchn_self, con->port);
+	con->host->page_unmap(con->inst, con->pages, 0);
 }
 
 int xen_console_start(struct xen_console *con, const struct gamut_xenbus_ops *bus, void *bus_self,
@@ -250,15 +275,11 @@ int xen_console_start(struct xen_console *con, const struct gamut_xenbus_ops *bu
 	if (!con->gfn)
 		con->gfn = bus->special_gfn(bus_self);
 	if (!con->gfn)
-		return con->host->fail(con->inst, ENOSPC, "the platform has no special frame left for the console");
-	err = con->host->page_map(con->inst, con->pages, 0, con->gfn << 12);
-	if (err)
-		return con->host->fail(con->inst, -err, "cannot map the console page at frame 0x%" PRIx64 ": %s",
-		                       con->gfn, strerror(-err));
+		return con->host->fail(con->inst, ENOSPC,
+		                       "the platform has no special frame left for the console");
 	err = attach(con);
 	if (err) {
 		detach(con);
-		con->host->page_unmap(con->inst, con->pages, 0);
 		return err;
 	}
 	con->host->console_on_input(con->inst, work, con);
@@ -267,8 +288,8 @@ int xen_console_start(struct xen_console *con, const struct gamut_xenbus_ops *bu
 
 int xen_console_reset(struct xen_console *con)
 {
-	detach(con);
-	return attach(con);
+	con->host->timer_cancel(con->inst, con->retry);
+	return power_on(con);
 }
 
 void xen_console_stop(struct xen_console *con)
@@ -278,5 +299,4 @@ void xen_console_stop(struct xen_console *con)
 	move_out(con);
 	con->host->console_on_input(con->inst, NULL, NULL);
 	detach(con);
-	con->host->page_unmap(con->inst, con->pages, 0);
 }

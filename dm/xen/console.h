@@ -24,7 +24,7 @@ void xen_console_destroy(struct xen_console *con);
  */
 int xen_console_start(struct xen_console *con, const struct gamut_xenbus_ops *bus, void *bus_self,
                       const struct gamut_evtchn_ops *evtchn, void *evtchn_self);
-/* Guest reset: empty rings; the same frame; params, store and port anew. [control] */
+/* Guest reset: empty rings; the same frame and port, announced anew. [control] */
 int xen_console_reset(struct xen_console *con);
 /* Takes out what the guest has written so far, then disconnects. [control] */
 void xen_console_stop(struct xen_console *con);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* Disks from the 17th on, and partitions from the 16th on, have numbers of this form. */
-#define EXTENDED (1u << 28)
+#define EXTENDED       (1u << 28)
 #define EXTENDED_DISKS (1u << 20)
 
 /* "a" is 0, "z" 25, "aa" 26: the name as Linux makes it. Returns what follows, NULL when there is none. */
@@ -65,7 +65,7 @@ static int sd(uint32_t disk, uint32_t part, uint32_t *number)
 static const struct {
 	const char *prefix;
 	int (*number)(uint32_t disk, uint32_t part, uint32_t *number);
-} families[] = { { "xvd", xvd }, { "hd", hd }, { "sd", sd } };
+} families[] = {{"xvd", xvd}, {"hd", hd}, {"sd", sd}};
 
 int vdev_number(const char *name, uint32_t *number)
 {

@@ -48,10 +48,10 @@ enum rights {
 static int set_rights(struct xenbus *bus, const char *path, enum rights rights)
 {
 	const struct xs_perm table[][2] = {
-		[RIGHTS_NONE] = { { 0, 'n' } },
-		[RIGHTS_RO] = { { 0, 'n' }, { bus->domid, 'r' } },
-		[RIGHTS_RW] = { { bus->domid, 'n' } },
-		[RIGHTS_FRONT] = { { bus->domid, 'n' }, { 0, 'r' } },
+	        [RIGHTS_NONE] = {{0, 'n'}},
+	        [RIGHTS_RO] = {{0, 'n'}, {bus->domid, 'r'}},
+	        [RIGHTS_RW] = {{bus->domid, 'n'}},
+	        [RIGHTS_FRONT] = {{bus->domid, 'n'}, {0, 'r'}},
 	};
 	uint32_t n = rights == RIGHTS_RO || rights == RIGHTS_FRONT ? 2 : 1;
 
@@ -66,7 +66,8 @@ static int put(struct xenbus *bus, enum rights rights, const char *path, const c
 }
 
 /* dir/name = the formatted value, with the rights that dir has. */
-static int GAMUT_PRINTF(4, 5) putf(struct xenbus *bus, const char *dir, const char *name, const char *fmt, ...)
+static int GAMUT_PRINTF(4, 5)
+        putf(struct xenbus *bus, const char *dir, const char *name, const char *fmt, ...)
 {
 	char path[XS_PATH_SIZE], value[256];
 	va_list args;
@@ -88,31 +89,31 @@ static const struct {
 	const char *value;
 	enum rights rights;
 } domain_nodes[] = {
-	{ "cpu", "", RIGHTS_RO },
-	{ "memory", "", RIGHTS_RO },
-	{ "device", "", RIGHTS_RO },
-	{ "device/suspend", "", RIGHTS_RO },
-	{ "device/suspend/event-channel", "", RIGHTS_RW },
-	{ "store", "", RIGHTS_RO },
-	{ "console", "", RIGHTS_RO },
-	{ "control", "", RIGHTS_RO },
-	{ "control/shutdown", "", RIGHTS_RW },
-	{ "control/feature-suspend", "", RIGHTS_RW },
-	{ "control/feature-poweroff", "", RIGHTS_RW },
-	{ "control/feature-reboot", "", RIGHTS_RW },
-	{ "control/feature-s3", "", RIGHTS_RW },
-	{ "control/feature-s4", "", RIGHTS_RW },
-	{ "control/feature-balloon", "", RIGHTS_RW },
-	{ "control/sysrq", "", RIGHTS_RW },
-	{ "control/platform-feature-multiprocessor-suspend", "1", RIGHTS_RO },
-	{ "control/platform-feature-xs_reset_watches", "1", RIGHTS_RO },
-	{ "hvmloader", "", RIGHTS_RO },
-	{ "data", "", RIGHTS_RW },
-	{ "drivers", "", RIGHTS_RW },
-	{ "feature", "", RIGHTS_RW },
-	{ "attr", "", RIGHTS_RW },
-	{ "error", "", RIGHTS_RW },
-	{ "backend", "", RIGHTS_RO },
+        {"cpu", "", RIGHTS_RO},
+        {"memory", "", RIGHTS_RO},
+        {"device", "", RIGHTS_RO},
+        {"device/suspend", "", RIGHTS_RO},
+        {"device/suspend/event-channel", "", RIGHTS_RW},
+        {"store", "", RIGHTS_RO},
+        {"console", "", RIGHTS_RO},
+        {"control", "", RIGHTS_RO},
+        {"control/shutdown", "", RIGHTS_RW},
+        {"control/feature-suspend", "", RIGHTS_RW},
+        {"control/feature-poweroff", "", RIGHTS_RW},
+        {"control/feature-reboot", "", RIGHTS_RW},
+        {"control/feature-s3", "", RIGHTS_RW},
+        {"control/feature-s4", "", RIGHTS_RW},
+        {"control/feature-balloon", "", RIGHTS_RW},
+        {"control/sysrq", "", RIGHTS_RW},
+        {"control/platform-feature-multiprocessor-suspend", "1", RIGHTS_RO},
+        {"control/platform-feature-xs_reset_watches", "1", RIGHTS_RO},
+        {"hvmloader", "", RIGHTS_RO},
+        {"data", "", RIGHTS_RW},
+        {"drivers", "", RIGHTS_RW},
+        {"feature", "", RIGHTS_RW},
+        {"attr", "", RIGHTS_RW},
+        {"error", "", RIGHTS_RW},
+        {"backend", "", RIGHTS_RO},
 };
 
 static int fill_nodes(struct xenbus *bus)
@@ -239,8 +240,9 @@ static void params_reset(struct xenbus *bus)
 
 static void format_uuid(const uint8_t *u, char *text, size_t size)
 {
-	snprintf(text, size, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1],
-	         u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+	snprintf(text, size, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],
+	         u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
+	         u[15]);
 }
 
 struct xenbus *xenbus_create(const struct xenbus_config *config)
@@ -286,16 +288,11 @@ void xenbus_destroy(struct xenbus *bus)
 
 int xenbus_start(struct xenbus *bus, const struct gamut_evtchn_ops *evtchn, void *evtchn_self)
 {
-	int err = bus->host->page_map(bus->inst, bus->page, 0, bus->store_gfn << 12);
-	int port;
+	int port = xenstore_attach(bus->xs, bus->page_host, evtchn, evtchn_self);
+	int err;
 
-	if (err)
-		return err;
-	port = xenstore_attach(bus->xs, bus->page_host, evtchn, evtchn_self);
-	if (port < 0) {
-		bus->host->page_unmap(bus->inst, bus->page, 0);
+	if (port < 0)
 		return port;
-	}
 	bus->attached = true;
 	bus->store_port = (uint32_t)port;
 	err = xenbus_reset(bus);
@@ -304,10 +301,19 @@ int xenbus_start(struct xenbus *bus, const struct gamut_evtchn_ops *evtchn, void
 	return err;
 }
 
+/* Whatever the guest has done to its map, the page is where the param says. */
+static int place_page(struct xenbus *bus)
+{
+	bus->host->page_unmap(bus->inst, bus->page, 0);
+	return bus->host->page_map(bus->inst, bus->page, 0, bus->store_gfn << 12);
+}
+
 int xenbus_reset(struct xenbus *bus)
 {
-	int err;
+	int err = place_page(bus);
 
+	if (err)
+		return err;
 	memset(bus->page_host, 0, 4096);
 	err = xenstore_reset(bus->xs);
 	params_reset(bus);
@@ -337,7 +343,8 @@ struct device_paths {
 static int device_paths(struct xenbus *bus, const char *type, uint32_t devid, struct device_paths *p)
 {
 	int f = snprintf(p->front, sizeof(p->front), "%s/device/%s/%u", bus->home, type, devid);
-	int b = snprintf(p->back, sizeof(p->back), "/local/domain/0/backend/%s/%u/%u", type, bus->domid, devid);
+	int b = snprintf(p->back, sizeof(p->back), "/local/domain/0/backend/%s/%u/%u", type, bus->domid,
+	                 devid);
 
 	if (f < 0 || b < 0 || (size_t)f >= sizeof(p->front) || (size_t)b >= sizeof(p->back))
 		return -EINVAL;
@@ -467,15 +474,15 @@ static uint64_t ops_special_gfn(void *self)
 }
 
 const struct gamut_xenbus_ops xenbus_ops = {
-	.size = sizeof(struct gamut_xenbus_ops),
-	.read = ops_read,
-	.write = ops_write,
-	.rm = ops_rm,
-	.watch = ops_watch,
-	.unwatch = ops_unwatch,
-	.device_add = ops_device_add,
-	.device_remove = ops_device_remove,
-	.hvm_param_set = ops_param_set,
-	.hvm_param_get = ops_param_get,
-	.special_gfn = ops_special_gfn,
+        .size = sizeof(struct gamut_xenbus_ops),
+        .read = ops_read,
+        .write = ops_write,
+        .rm = ops_rm,
+        .watch = ops_watch,
+        .unwatch = ops_unwatch,
+        .device_add = ops_device_add,
+        .device_remove = ops_device_remove,
+        .hvm_param_set = ops_param_set,
+        .hvm_param_get = ops_param_get,
+        .special_gfn = ops_special_gfn,
 };

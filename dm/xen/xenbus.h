@@ -52,9 +52,7 @@ int xenbus_start(struct xenbus *bus, const struct gamut_evtchn_ops *evtchn, void
 /*
  * Guest reset: the tree and the params as after start, same frames and port.
  * Special frames that were given out stay given out. Device directories are
- * gone: each back end adds its own again in its reset. For an event-channel
- * object that forgets its ports on reset: xenbus_stop and xenbus_start do the
- * same with a new port. [control]
+ * gone: each back end adds its own again in its reset. [control]
  */
 int xenbus_reset(struct xenbus *bus);
 

@@ -62,7 +62,7 @@ void xs_store_fire(void *store, const struct xs_tree *old, const struct xs_chang
 int xs_store_change(struct xenstore *xs, uint32_t by, const struct xs_change *change)
 {
 	bool keep = change->kind == XS_CHANGE_RM;
-	struct xs_tree old = { 0 };
+	struct xs_tree old = {0};
 	int err;
 
 	if (keep)
@@ -194,20 +194,21 @@ int xenstore_write(struct xenstore *xs, const char *path, const void *value, uin
 {
 	if (len > XENSTORE_PAYLOAD_MAX)
 		return -E2BIG;
-	return change_as_dom0(xs, &(struct xs_change){ XS_CHANGE_WRITE, path, value ? value : "", len });
+	return change_as_dom0(xs, &(struct xs_change){XS_CHANGE_WRITE, path, value ? value : "", len});
 }
 
 int xenstore_rm(struct xenstore *xs, const char *path)
 {
-	return change_as_dom0(xs, &(struct xs_change){ XS_CHANGE_RM, path, NULL, 0 });
+	return change_as_dom0(xs, &(struct xs_change){XS_CHANGE_RM, path, NULL, 0});
 }
 
 int xenstore_set_perms(struct xenstore *xs, const char *path, const struct xs_perm *perms, uint32_t n)
 {
-	return change_as_dom0(xs, &(struct xs_change){ XS_CHANGE_PERMS, path, perms, n });
+	return change_as_dom0(xs, &(struct xs_change){XS_CHANGE_PERMS, path, perms, n});
 }
 
-struct gamut_xs_watch *xenstore_watch(struct xenstore *xs, const char *path, gamut_xs_watch_fn fn, void *opaque)
+struct gamut_xs_watch *xenstore_watch(struct xenstore *xs, const char *path, gamut_xs_watch_fn fn,
+                                      void *opaque)
 {
 	struct gamut_xs_watch *watch;
 

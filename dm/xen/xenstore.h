@@ -30,7 +30,8 @@ void xenstore_destroy(struct xenstore *xs);
  * caller, valid until xenstore_detach), port is found with evtchn->alloc and
  * returned. -errno on failure. [control]
  */
-int xenstore_attach(struct xenstore *xs, void *page, const struct gamut_evtchn_ops *evtchn, void *evtchn_self);
+int xenstore_attach(struct xenstore *xs, void *page, const struct gamut_evtchn_ops *evtchn,
+                    void *evtchn_self);
 /* The guest's connection ends; its watches and transactions go. The tree stays. [control] */
 void xenstore_detach(struct xenstore *xs);
 
@@ -60,7 +61,8 @@ struct xs_perm {
 int xenstore_set_perms(struct xenstore *xs, const char *path, const struct xs_perm *perms, uint32_t n);
 
 /* As struct gamut_xenbus_ops.watch. Callbacks run on [io], never from inside another call of this file. */
-struct gamut_xs_watch *xenstore_watch(struct xenstore *xs, const char *path, gamut_xs_watch_fn fn, void *opaque);
+struct gamut_xs_watch *xenstore_watch(struct xenstore *xs, const char *path, gamut_xs_watch_fn fn,
+                                      void *opaque);
 void xenstore_unwatch(struct xenstore *xs, struct gamut_xs_watch *watch);
 
 #endif

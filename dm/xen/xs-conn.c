@@ -51,7 +51,7 @@ static bool event_take(struct xenstore *xs)
 {
 	struct xs_conn *conn = &xs->conn;
 	struct xs_event *event = xs_events_pop(&xs->watches, &xs->watches.guest);
-	struct xsd_sockmsg head = { .type = XS_WATCH_EVENT };
+	struct xsd_sockmsg head = {.type = XS_WATCH_EVENT};
 	char *body = conn->out + sizeof(head);
 	const char *path;
 	size_t path_len, token_len;
@@ -82,12 +82,12 @@ static void request_answer(struct xenstore *xs)
 	struct xs_conn *conn = &xs->conn;
 	struct xsd_sockmsg head = conn->head;
 	struct xs_req req = {
-		.xs = xs,
-		.type = head.type,
-		.tx_id = head.tx_id,
-		.body = conn->body,
-		.len = head.len,
-		.reply = conn->out + sizeof(head),
+	        .xs = xs,
+	        .type = head.type,
+	        .tx_id = head.tx_id,
+	        .body = conn->body,
+	        .len = head.len,
+	        .reply = conn->out + sizeof(head),
 	};
 	int err;
 

@@ -239,7 +239,7 @@ static int op_write(struct xs_req *req)
 {
 	uint32_t pos = 0;
 	const char *path = next_string(req, &pos);
-	struct xs_change c = { .kind = XS_CHANGE_WRITE, .path = req->path };
+	struct xs_change c = {.kind = XS_CHANGE_WRITE, .path = req->path};
 	bool exists;
 	int err;
 
@@ -257,7 +257,7 @@ static int op_write(struct xs_req *req)
 
 static int op_mkdir(struct xs_req *req)
 {
-	struct xs_change c = { .kind = XS_CHANGE_MKDIR, .path = req->path };
+	struct xs_change c = {.kind = XS_CHANGE_MKDIR, .path = req->path};
 	bool exists = false;
 	int err = only_path(req);
 
@@ -284,7 +284,7 @@ static int rm_missing(struct xs_req *req)
 
 static int op_rm(struct xs_req *req)
 {
-	struct xs_change c = { .kind = XS_CHANGE_RM, .path = req->path };
+	struct xs_change c = {.kind = XS_CHANGE_RM, .path = req->path};
 	const struct xs_node *node;
 	int err = only_path(req);
 
@@ -326,8 +326,8 @@ static int parse_perms(const struct xs_req *req, uint32_t pos, struct xs_perm *p
 
 static int op_set_perms(struct xs_req *req)
 {
-	struct xs_perm perms[XS_PERMS_MAX] = { 0 };
-	struct xs_change c = { .kind = XS_CHANGE_PERMS, .path = req->path, .value = perms };
+	struct xs_perm perms[XS_PERMS_MAX] = {0};
+	struct xs_change c = {.kind = XS_CHANGE_PERMS, .path = req->path, .value = perms};
 	const struct xs_node *node;
 	uint32_t pos = 0;
 	const char *path = next_string(req, &pos);
@@ -474,26 +474,26 @@ struct xs_op {
 };
 
 static const struct xs_op ops[XS_TYPE_COUNT] = {
-	[XS_CONTROL] = { op_privileged, true },
-	[XS_DIRECTORY] = { op_directory, false },
-	[XS_READ] = { op_read, false },
-	[XS_GET_PERMS] = { op_get_perms, false },
-	[XS_WATCH] = { op_watch, true },
-	[XS_UNWATCH] = { op_unwatch, true },
-	[XS_TRANSACTION_START] = { op_transaction_start, true },
-	[XS_TRANSACTION_END] = { op_transaction_end, false },
-	[XS_INTRODUCE] = { op_privileged, true },
-	[XS_RELEASE] = { op_privileged, true },
-	[XS_GET_DOMAIN_PATH] = { op_get_domain_path, true },
-	[XS_WRITE] = { op_write, false },
-	[XS_MKDIR] = { op_mkdir, false },
-	[XS_RM] = { op_rm, false },
-	[XS_SET_PERMS] = { op_set_perms, false },
-	[XS_IS_DOMAIN_INTRODUCED] = { op_is_domain_introduced, true },
-	[XS_RESUME] = { op_privileged, true },
-	[XS_SET_TARGET] = { op_privileged, true },
-	[XS_RESET_WATCHES] = { op_reset_watches, true },
-	[XS_DIRECTORY_PART] = { op_directory_part, false },
+        [XS_CONTROL] = {op_privileged, true},
+        [XS_DIRECTORY] = {op_directory, false},
+        [XS_READ] = {op_read, false},
+        [XS_GET_PERMS] = {op_get_perms, false},
+        [XS_WATCH] = {op_watch, true},
+        [XS_UNWATCH] = {op_unwatch, true},
+        [XS_TRANSACTION_START] = {op_transaction_start, true},
+        [XS_TRANSACTION_END] = {op_transaction_end, false},
+        [XS_INTRODUCE] = {op_privileged, true},
+        [XS_RELEASE] = {op_privileged, true},
+        [XS_GET_DOMAIN_PATH] = {op_get_domain_path, true},
+        [XS_WRITE] = {op_write, false},
+        [XS_MKDIR] = {op_mkdir, false},
+        [XS_RM] = {op_rm, false},
+        [XS_SET_PERMS] = {op_set_perms, false},
+        [XS_IS_DOMAIN_INTRODUCED] = {op_is_domain_introduced, true},
+        [XS_RESUME] = {op_privileged, true},
+        [XS_SET_TARGET] = {op_privileged, true},
+        [XS_RESET_WATCHES] = {op_reset_watches, true},
+        [XS_DIRECTORY_PART] = {op_directory_part, false},
 };
 
 int xs_ops_handle(struct xs_req *req)

@@ -8,12 +8,13 @@ void xs_ring_init(struct xs_ring *ring, void *page)
 {
 	struct xenstore_domain_interface *p = page;
 
-	*ring = (struct xs_ring){ .page = p, .notify = true };
+	*ring = (struct xs_ring){.page = p, .notify = true};
 	__atomic_store_n(&p->req_prod, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->req_cons, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->rsp_prod, 0, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->rsp_cons, 0, __ATOMIC_RELAXED);
-	__atomic_store_n(&p->server_features, XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR,
+	__atomic_store_n(&p->server_features,
+	                 XENSTORE_SERVER_FEATURE_RECONNECTION | XENSTORE_SERVER_FEATURE_ERROR,
 	                 __ATOMIC_RELAXED);
 	__atomic_store_n(&p->error, XENSTORE_ERROR_NONE, __ATOMIC_RELAXED);
 	/* Last: the guest waits for it and then uses the indices. */

@@ -15,8 +15,8 @@
 #include "dm/xen/xs-tree.h"
 
 #define XS_QUOTA_TRANSACTIONS 10u
-#define XS_QUOTA_TX_PATHS 1024u
-#define XS_QUOTA_TX_CHANGES 1024u
+#define XS_QUOTA_TX_PATHS     1024u
+#define XS_QUOTA_TX_CHANGES   1024u
 
 enum xs_change_kind { XS_CHANGE_WRITE, XS_CHANGE_MKDIR, XS_CHANGE_RM, XS_CHANGE_PERMS };
 

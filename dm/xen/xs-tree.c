@@ -119,7 +119,8 @@ static int children_reserve(struct xs_node *node)
 
 static void child_insert(struct xs_node *node, uint32_t at, struct xs_node *child)
 {
-	memmove(&node->children[at + 1], &node->children[at], (node->n_children - at) * sizeof(*node->children));
+	memmove(&node->children[at + 1], &node->children[at],
+	        (node->n_children - at) * sizeof(*node->children));
 	node->children[at] = child;
 	node->n_children++;
 }
@@ -127,7 +128,8 @@ static void child_insert(struct xs_node *node, uint32_t at, struct xs_node *chil
 static void child_remove(struct xs_node *node, uint32_t at)
 {
 	node->n_children--;
-	memmove(&node->children[at], &node->children[at + 1], (node->n_children - at) * sizeof(*node->children));
+	memmove(&node->children[at], &node->children[at + 1],
+	        (node->n_children - at) * sizeof(*node->children));
 }
 
 static uint32_t node_size(const struct xs_node *node, uint32_t len)
@@ -159,12 +161,12 @@ uint32_t xs_node_access(const struct xs_node *node, uint32_t domid)
 
 int xs_tree_init(struct xs_tree *tree, uint32_t domid, uint64_t *gen)
 {
-	*tree = (struct xs_tree){ .domid = domid, .gen = gen };
+	*tree = (struct xs_tree){.domid = domid, .gen = gen};
 	tree->root = node_new("", 0);
 	if (!tree->root)
 		return -ENOMEM;
 	tree->root->gen = ++*gen;
-	tree->root->perms[0] = (struct xs_perm){ .domid = 0, .access = 'n' };
+	tree->root->perms[0] = (struct xs_perm){.domid = 0, .access = 'n'};
 	tree->root->n_perms = 1;
 	return 0;
 }
@@ -292,8 +294,8 @@ static struct xs_node *node_inherit(struct xs_tree *tree, uint32_t by, const str
  * The missing part of a path as a chain of nodes not yet linked to the tree.
  * Returns its top and, through count, how many there are.
  */
-static struct xs_node *chain_new(struct xs_tree *tree, uint32_t by, const struct xs_node *parent, const char *rest,
-                                 const void *value, uint32_t len, uint32_t *count)
+static struct xs_node *chain_new(struct xs_tree *tree, uint32_t by, const struct xs_node *parent,
+                                 const char *rest, const void *value, uint32_t len, uint32_t *count)
 {
 	struct xs_node *top = NULL, *last = NULL;
 	const char *name;
@@ -396,7 +398,8 @@ int xs_tree_rm(struct xs_tree *tree, const char *path)
 	return 0;
 }
 
-int xs_tree_set_perms(struct xs_tree *tree, uint32_t by, const char *path, const struct xs_perm *perms, uint32_t n)
+int xs_tree_set_perms(struct xs_tree *tree, uint32_t by, const char *path, const struct xs_perm *perms,
+                      uint32_t n)
 {
 	const struct xs_node *old = xs_tree_find(tree, path);
 	struct xs_node *node;

@@ -24,9 +24,9 @@
 #include "dm/xen/xs-path.h"
 
 /* The limits of xenstored as it comes. */
-#define XS_QUOTA_NODES 1000u
+#define XS_QUOTA_NODES     1000u
 #define XS_QUOTA_NODE_SIZE 2048u
-#define XS_PERMS_MAX 5u
+#define XS_PERMS_MAX       5u
 
 struct xs_node {
 	uint32_t refs;
@@ -36,8 +36,8 @@ struct xs_node {
 	uint32_t name_len;
 	uint64_t gen;
 	struct xs_perm perms[XS_PERMS_MAX];
-	uint8_t *value;             /* len bytes and a NUL; NULL when len is 0 */
-	struct xs_node **children;  /* ascending by name */
+	uint8_t *value;            /* len bytes and a NUL; NULL when len is 0 */
+	struct xs_node **children; /* ascending by name */
 	char name[];
 };
 
@@ -67,9 +67,10 @@ int xs_tree_write(struct xs_tree *tree, uint32_t by, const char *path, const voi
 /* 0, -ENOENT, -EINVAL for the root, -ENOMEM. */
 int xs_tree_rm(struct xs_tree *tree, const char *path);
 /* n from 1 to XS_PERMS_MAX. 0, -ENOENT, -ENOSPC, -ENOMEM. */
-int xs_tree_set_perms(struct xs_tree *tree, uint32_t by, const char *path, const struct xs_perm *perms, uint32_t n);
+int xs_tree_set_perms(struct xs_tree *tree, uint32_t by, const char *path, const struct xs_perm *perms,
+                      uint32_t n);
 
-#define XS_READ_ACCESS 1u
+#define XS_READ_ACCESS  1u
 #define XS_WRITE_ACCESS 2u
 #define XS_OWNER_ACCESS 4u
 

@@ -7,7 +7,7 @@
 
 void xs_watches_init(struct xs_watches *watches)
 {
-	*watches = (struct xs_watches){ 0 };
+	*watches = (struct xs_watches){0};
 	watches->guest.last = &watches->guest.first;
 	watches->back.last = &watches->back.first;
 }
@@ -107,7 +107,8 @@ static struct gamut_xs_watch *watch_new(struct xs_watches *watches, struct xs_ev
 	return watch;
 }
 
-struct gamut_xs_watch *xs_watch_find_guest(const struct xs_watches *watches, const char *path, const char *token)
+struct gamut_xs_watch *xs_watch_find_guest(const struct xs_watches *watches, const char *path,
+                                           const char *token)
 {
 	for (struct gamut_xs_watch *w = watches->first; w; w = w->next)
 		if (w->token && !strcmp(w->path, path) && !strcmp(w->token, token))

@@ -13,7 +13,7 @@
 #include "dm/xen/xs-tree.h"
 
 #define XS_QUOTA_WATCHES 128u
-#define XS_QUOTA_EVENTS 512u
+#define XS_QUOTA_EVENTS  512u
 /* So that an event, path and token, always fits a message. */
 #define XS_TOKEN_MAX (XENSTORE_PAYLOAD_MAX - XENSTORE_ABS_PATH_MAX - 2)
 
@@ -31,9 +31,9 @@ struct xs_events {
 struct gamut_xs_watch {
 	struct gamut_xs_watch *next;
 	struct xs_events *queue;
-	char *path;           /* absolute */
-	char *token;          /* the guest's; NULL for back ends */
-	uint32_t skip;        /* bytes of an event's path that the guest left out */
+	char *path;    /* absolute */
+	char *token;   /* the guest's; NULL for back ends */
+	uint32_t skip; /* bytes of an event's path that the guest left out */
 	bool folded;
 	gamut_xs_watch_fn fn; /* back ends */
 	void *opaque;
@@ -55,7 +55,8 @@ struct gamut_xs_watch *xs_watch_add_guest(struct xs_watches *watches, const char
 struct gamut_xs_watch *xs_watch_add_back(struct xs_watches *watches, const char *path, gamut_xs_watch_fn fn,
                                          void *opaque);
 /* The guest's watch of that path and token, or NULL. */
-struct gamut_xs_watch *xs_watch_find_guest(const struct xs_watches *watches, const char *path, const char *token);
+struct gamut_xs_watch *xs_watch_find_guest(const struct xs_watches *watches, const char *path,
+                                           const char *token);
 /* Drops its waiting events as well. */
 void xs_watch_remove(struct xs_watches *watches, struct gamut_xs_watch *watch);
 

@@ -51,8 +51,8 @@ static int start(void *self)
 	bus = c->host->lookup(c->inst, GAMUT_XENBUS, GAMUT_XEN_REVISION, 0, &bus_self);
 	evtchn = c->host->lookup(c->inst, GAMUT_EVENT_CHANNELS, GAMUT_XEN_REVISION, 0, &evtchn_self);
 	if (!bus || !evtchn)
-		return c->host->fail(c->inst, ENODEV, "the Xen console needs a platform with %s and %s", GAMUT_XENBUS,
-		                     GAMUT_EVENT_CHANNELS);
+		return c->host->fail(c->inst, ENODEV, "the Xen console needs a platform with %s and %s",
+		                     GAMUT_XENBUS, GAMUT_EVENT_CHANNELS);
 	return xen_console_start(c->console, bus, bus_self, evtchn, evtchn_self);
 }
 
@@ -67,36 +67,32 @@ static void stop(void *self)
 }
 
 static const struct gamut_ops ops = {
-	.size = sizeof(struct gamut_ops),
-	.create = create,
-	.start = start,
-	.reset = reset,
-	.stop = stop,
-	.destroy = destroy,
+        .size = sizeof(struct gamut_ops),
+        .create = create,
+        .start = start,
+        .reset = reset,
+        .stop = stop,
+        .destroy = destroy,
 };
 
-static const char *const needs[] = { GAMUT_EVENT_CHANNELS, GAMUT_XENBUS, NULL };
-static const char *const gives[] = { NULL };
+static const char *const needs[] = {GAMUT_EVENT_CHANNELS, GAMUT_XENBUS, NULL};
+static const char *const gives[] = {NULL};
 
 static const struct gamut_descriptor descriptor = {
-	.size = sizeof(struct gamut_descriptor),
-	.axis = GAMUT_AXIS_CONSOLE,
-	.colour = GAMUT_COLOUR_P,
-	.score = 100,
-	.choice = "xen",
-	.description = "Xen PV console (hvc0)",
-	.needs = needs,
-	.gives = gives,
-	.ops = &ops,
+        .size = sizeof(struct gamut_descriptor),
+        .axis = GAMUT_AXIS_CONSOLE,
+        .colour = GAMUT_COLOUR_P,
+        .score = 100,
+        .choice = "xen",
+        .description = "Xen PV console (hvc0)",
+        .needs = needs,
+        .gives = gives,
+        .ops = &ops,
 };
 
-static const struct gamut_descriptor *const descriptors[] = { &descriptor };
+static const struct gamut_descriptor *const descriptors[] = {&descriptor};
 
 GAMUT_EXPORT const struct gamut_plugin gamut_plugin = {
-	GAMUT_PLUGIN_HEADER,
-	.name = "console-xen",
-	.version = "0.1.0",
-	.licence = "MIT",
-	.n_descriptors = 1,
-	.descriptors = descriptors,
+        GAMUT_PLUGIN_HEADER, .name = "console-xen", .version = "0.1.0",
+        .licence = "MIT",    .n_descriptors = 1,    .descriptors = descriptors,
 };

@@ -26,9 +26,10 @@ static void destroy(void *self)
 }
 
 /* The values of `direct`, in the order of enum block_direct. */
-static const char *const direct_choices[] = { "auto", "on", "off", NULL };
+static const char *const direct_choices[] = {"auto", "on", "off", NULL};
 
-static void read_block_options(const struct gamut_host *host, struct gamut_inst *inst, struct block_options *o)
+static void read_block_options(const struct gamut_host *host, struct gamut_inst *inst,
+                               struct block_options *o)
 {
 	const char *text;
 	int64_t number;
@@ -50,7 +51,7 @@ static void read_block_options(const struct gamut_host *host, struct gamut_inst 
 
 static int open_block(struct disk_xen *d)
 {
-	struct block_options options = { 0 };
+	struct block_options options = {0};
 	const char *path;
 	char err[256];
 
@@ -66,16 +67,20 @@ static int open_block(struct disk_xen *d)
 static int make_back(struct disk_xen *d)
 {
 	struct blkback_config c = {
-		.host = d->host, .inst = d->inst, .block = d->block, .max_queues = d->host->vcpu_count(d->inst),
+	        .host = d->host,
+	        .inst = d->inst,
+	        .block = d->block,
+	        .max_queues = d->host->vcpu_count(d->inst),
 	};
 	int flag = 1;
 
 	if (!d->host->option_string(d->inst, "dev", &c.dev))
 		return d->host->fail(d->inst, EINVAL, "a disk needs a dev, for instance \"xvda\"");
 	if (vdev_number(c.dev, &c.devid))
-		return d->host->fail(d->inst, EINVAL,
-		                     "\"%s\" is no name of a Xen disk: use xvda, xvdb, ..., hda to hdd or sda to sdp",
-		                     c.dev);
+		return d->host->fail(
+		        d->inst, EINVAL,
+		        "\"%s\" is no name of a Xen disk: use xvda, xvdb, ..., hda to hdd or sda to sdp",
+		        c.dev);
 	d->host->option_bool(d->inst, "persistent", &flag);
 	c.persistent = flag;
 	d->back = blkback_create(&c);
@@ -111,8 +116,8 @@ static int start(void *self)
 	p.evtchn = d->host->lookup(d->inst, GAMUT_EVENT_CHANNELS, GAMUT_XEN_REVISION, 0, &p.evtchn_self);
 	p.grants = d->host->lookup(d->inst, GAMUT_GRANTS, GAMUT_XEN_REVISION, 0, &p.grants_self);
 	if (!p.bus || !p.evtchn || !p.grants)
-		return d->host->fail(d->inst, ENODEV, "a Xen disk needs a platform with %s, %s and %s", GAMUT_XENBUS,
-		                     GAMUT_EVENT_CHANNELS, GAMUT_GRANTS);
+		return d->host->fail(d->inst, ENODEV, "a Xen disk needs a platform with %s, %s and %s",
+		                     GAMUT_XENBUS, GAMUT_EVENT_CHANNELS, GAMUT_GRANTS);
 	return blkback_start(d->back, &p);
 }
 
@@ -139,57 +144,55 @@ static void stop(void *self)
 }
 
 static const struct gamut_ops ops = {
-	.size = sizeof(struct gamut_ops),
-	.create = create,
-	.start = start,
-	.pause = pause_disk,
-	.resume = resume,
-	.reset = reset,
-	.stop = stop,
-	.destroy = destroy,
+        .size = sizeof(struct gamut_ops),
+        .create = create,
+        .start = start,
+        .pause = pause_disk,
+        .resume = resume,
+        .reset = reset,
+        .stop = stop,
+        .destroy = destroy,
 };
 
-static const char *const aio_choices[] = { "auto", "threads", NULL };
+static const char *const aio_choices[] = {"auto", "threads", NULL};
 
-#define OPTION(t, n, h, d) .size = sizeof(struct gamut_option), .type = GAMUT_OPTION_##t, .name = n, .help = h, \
+#define OPTION(t, n, h, d)                                                                                   \
+	.size = sizeof(struct gamut_option), .type = GAMUT_OPTION_##t, .name = n, .help = h,                 \
 	.default_value = d
 
 static const struct gamut_option options[] = {
-	{ OPTION(STRING, "dev", "Name in the guest: xvda, xvdb, ..., or hda to hdd, sda to sdp", NULL), .required = 1 },
-	{ OPTION(STRING, "path", "Raw image or block device on the host", NULL), .required = 1 },
-	{ OPTION(BOOL, "readonly", "The guest may not write", "false") },
-	{ OPTION(BOOL, "discard", "Offer discard where the host has it", "true") },
-	{ OPTION(BOOL, "persistent", "Offer persistent grants", "true") },
-	{ OPTION(CHOICE, "direct", "Bypass the host's page cache", "auto"), .choices = direct_choices },
-	{ OPTION(CHOICE, "aio", "How requests reach the host: io_uring where it works, or threads", "auto"),
-	  .choices = aio_choices },
-	{ OPTION(INT, "queue-depth", "Requests in flight on the host", "128"), .min = 1, .max = 4096 },
+        {OPTION(STRING, "dev", "Name in the guest: xvda, xvdb, ..., or hda to hdd, sda to sdp", NULL),
+         .required = 1},
+        {OPTION(STRING, "path", "Raw image or block device on the host", NULL), .required = 1},
+        {OPTION(BOOL, "readonly", "The guest may not write", "false")},
+        {OPTION(BOOL, "discard", "Offer discard where the host has it", "true")},
+        {OPTION(BOOL, "persistent", "Offer persistent grants", "true")},
+        {OPTION(CHOICE, "direct", "Bypass the host's page cache", "auto"), .choices = direct_choices},
+        {OPTION(CHOICE, "aio", "How requests reach the host: io_uring where it works, or threads", "auto"),
+         .choices = aio_choices},
+        {OPTION(INT, "queue-depth", "Requests in flight on the host", "128"), .min = 1, .max = 4096},
 };
 
-static const char *const needs[] = { GAMUT_EVENT_CHANNELS, GAMUT_GRANTS, GAMUT_XENBUS, NULL };
-static const char *const gives[] = { NULL };
+static const char *const needs[] = {GAMUT_EVENT_CHANNELS, GAMUT_GRANTS, GAMUT_XENBUS, NULL};
+static const char *const gives[] = {NULL};
 
 static const struct gamut_descriptor descriptor = {
-	.size = sizeof(struct gamut_descriptor),
-	.axis = GAMUT_AXIS_DISK,
-	.colour = GAMUT_COLOUR_P,
-	.score = 100,
-	.choice = "xen",
-	.description = "Xen block device (blkif) on a raw image",
-	.needs = needs,
-	.gives = gives,
-	.options = options,
-	.n_options = sizeof(options) / sizeof(options[0]),
-	.ops = &ops,
+        .size = sizeof(struct gamut_descriptor),
+        .axis = GAMUT_AXIS_DISK,
+        .colour = GAMUT_COLOUR_P,
+        .score = 100,
+        .choice = "xen",
+        .description = "Xen block device (blkif) on a raw image",
+        .needs = needs,
+        .gives = gives,
+        .options = options,
+        .n_options = sizeof(options) / sizeof(options[0]),
+        .ops = &ops,
 };
 
-static const struct gamut_descriptor *const descriptors[] = { &descriptor };
+static const struct gamut_descriptor *const descriptors[] = {&descriptor};
 
 GAMUT_EXPORT const struct gamut_plugin gamut_plugin = {
-	GAMUT_PLUGIN_HEADER,
-	.name = "disk-xen",
-	.version = "0.1.0",
-	.licence = "MIT",
-	.n_descriptors = 1,
-	.descriptors = descriptors,
+        GAMUT_PLUGIN_HEADER, .name = "disk-xen", .version = "0.1.0",
+        .licence = "MIT",    .n_descriptors = 1, .descriptors = descriptors,
 };

@@ -52,19 +52,28 @@ void block_fake_complete(struct block_fake *b)
 	}
 }
 
+static bool in_range(const struct block_req *req, uint64_t capacity)
+{
+	return req->op == BLOCK_FLUSH ||
+	       (req->offset % BLOCK_SECTOR == 0 && req->length % BLOCK_SECTOR == 0 && req->length &&
+	        req->length <= capacity && req->offset <= capacity - req->length);
+}
+
+static bool changes(const struct block_req *req)
+{
+	return req->op != BLOCK_READ && req->op != BLOCK_FLUSH;
+}
+
 static int fake_submit(struct block *block, struct block_req *req)
 {
 	struct block_fake *b = (struct block_fake *)block;
-	uint64_t capacity = block->info.capacity;
 
 	if (b->refuse)
 		return b->refuse;
-	if (req->op != BLOCK_FLUSH &&
-	    (req->offset % BLOCK_SECTOR || req->length % BLOCK_SECTOR || !req->length || req->length > capacity ||
-	     req->offset > capacity - req->length))
-		return -EINVAL;
-	if (req->op == BLOCK_WRITE && block->info.readonly)
-		return -EROFS;
+	if (!in_range(req, block->info.capacity) || (changes(req) && block->info.readonly)) {
+		b->n_refused++;
+		return block->info.readonly ? -EROFS : -EINVAL;
+	}
 	if (b->n_log < BLOCK_FAKE_LOG) {
 		b->log[b->n_log].op = req->op;
 		b->log[b->n_log].offset = req->offset;
@@ -103,10 +112,10 @@ static void fake_close(struct block *block)
 }
 
 static const struct block_ops ops = {
-	.submit = fake_submit,
-	.kick = fake_kick,
-	.drain = fake_drain,
-	.close = fake_close,
+        .submit = fake_submit,
+        .kick = fake_kick,
+        .drain = fake_drain,
+        .close = fake_close,
 };
 
 void block_fake_init(struct block_fake *b, uint64_t size)
@@ -114,8 +123,12 @@ void block_fake_init(struct block_fake *b, uint64_t size)
 	memset(b, 0, sizeof(*b));
 	b->block.ops = &ops;
 	b->block.info = (struct block_info){
-		.capacity = size, .logical_sector = 512, .physical_sector = 4096,
-		.discard = true, .discard_granularity = 4096, .driver = "fake",
+	        .capacity = size,
+	        .logical_sector = 512,
+	        .physical_sector = 4096,
+	        .discard = true,
+	        .discard_granularity = 4096,
+	        .driver = "fake",
 	};
 	b->data = calloc(1, size);
 	b->stable = calloc(1, size);

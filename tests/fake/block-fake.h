@@ -14,12 +14,13 @@ struct block_fake {
 	struct block block; /* first */
 	uint8_t *data, *stable;
 	struct block_req *first, **last; /* submitted, not done */
-	bool hold;        /* kick completes nothing; drain still does */
-	int fail;         /* -errno for everything that completes, or 0 */
-	int refuse;       /* -errno for everything that is submitted, or 0 */
+	bool hold;                       /* kick completes nothing; drain still does */
+	int fail;                        /* -errno for everything that completes, or 0 */
+	int refuse;                      /* -errno for everything that is submitted, or 0 */
 	bool closed;
 	uint32_t kicks, drains, in_flight;
-	uint32_t n_log;   /* requests submitted; the first ones are kept here */
+	uint32_t n_refused; /* requests that were wrong, beside those of `refuse` */
+	uint32_t n_log;     /* requests submitted; the first ones are kept here */
 	struct {
 		uint8_t op;
 		uint64_t offset, length;

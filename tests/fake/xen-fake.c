@@ -107,15 +107,15 @@ static void fake_unmap(void *self, uint32_t ref, void *page, int dirty)
 }
 
 const struct gamut_evtchn_ops xen_fake_evtchn = {
-	.size = sizeof(struct gamut_evtchn_ops),
-	.alloc = fake_alloc,
-	.bind = fake_bind,
-	.unbind = fake_unbind,
-	.notify = fake_notify,
+        .size = sizeof(struct gamut_evtchn_ops),
+        .alloc = fake_alloc,
+        .bind = fake_bind,
+        .unbind = fake_unbind,
+        .notify = fake_notify,
 };
 
 const struct gamut_grant_ops xen_fake_grants = {
-	.size = sizeof(struct gamut_grant_ops),
-	.map = fake_map,
-	.unmap = fake_unmap,
+        .size = sizeof(struct gamut_grant_ops),
+        .map = fake_map,
+        .unmap = fake_unmap,
 };

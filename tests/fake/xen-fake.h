@@ -12,7 +12,7 @@
 #include "fake/host-fake.h"
 #include "gamut/xen.h"
 
-#define XEN_FAKE_PORTS 64
+#define XEN_FAKE_PORTS  64
 #define XEN_FAKE_GRANTS 4096
 
 struct xen_fake {

@@ -14,13 +14,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "dm/block/block.h"
@@ -48,7 +53,7 @@ static struct gamut_watch *host_fd_watch(struct gamut_inst *inst, int fd, uint32
 {
 	assert_int_equal(events, GAMUT_FD_IN);
 	assert_int_equal(inst->fd, -1);
-	*inst = (struct gamut_inst){ fd, fn, opaque };
+	*inst = (struct gamut_inst){fd, fn, opaque};
 	return (struct gamut_watch *)inst;
 }
 
@@ -59,16 +64,16 @@ static void host_fd_unwatch(struct gamut_inst *inst, struct gamut_watch *watch)
 }
 
 static const struct gamut_host host = {
-	.size = sizeof(host),
-	.log = host_log,
-	.fd_watch = host_fd_watch,
-	.fd_unwatch = host_fd_unwatch,
+        .size = sizeof(host),
+        .log = host_log,
+        .fd_watch = host_fd_watch,
+        .fd_unwatch = host_fd_unwatch,
 };
 
 /* One turn of the I/O loop. */
 static void turn(struct gamut_inst *inst)
 {
-	struct pollfd p = { .fd = inst->fd, .events = POLLIN };
+	struct pollfd p = {.fd = inst->fd, .events = POLLIN};
 
 	assert_int_equal(poll(&p, 1, 10000), 1);
 	inst->fn(inst->opaque, inst->fd, GAMUT_FD_IN);
@@ -108,9 +113,10 @@ static int dir_teardown(void **state)
 	return 0;
 }
 
-static void expect_refused(const char *path, const struct block_options *options, int error, const char *sentence)
+static void expect_refused(const char *path, const struct block_options *options, int error,
+                           const char *sentence)
 {
-	struct gamut_inst inst = { .fd = -1 };
+	struct gamut_inst inst = {.fd = -1};
 	char err[256] = "";
 
 	errno = 0;
@@ -127,7 +133,7 @@ static struct block *open_ok(struct gamut_inst *inst, const char *path, const st
 	char err[256] = "";
 	struct block *block;
 
-	*inst = (struct gamut_inst){ .fd = -1 };
+	*inst = (struct gamut_inst){.fd = -1};
 	block = block_open(&host, inst, path, options, err, sizeof(err));
 	if (!block)
 		fail_msg("%s", err);
@@ -142,7 +148,7 @@ static void test_refuses_missing(void **state)
 	char path[128];
 
 	snprintf(path, sizeof(path), "%s/nothing.img", d->path);
-	expect_refused(path, &(struct block_options){ 0 }, ENOENT, "no such disk image");
+	expect_refused(path, &(struct block_options){0}, ENOENT, "no such disk image");
 	assert_int_equal(access(path, F_OK), -1);
 }
 
@@ -151,16 +157,17 @@ static void test_refuses_what_is_no_disk(void **state)
 	struct dir *d = *state;
 	char path[128];
 
-	expect_refused(d->path, &(struct block_options){ 0 }, EISDIR, "is a directory");
-	expect_refused("/dev/null", &(struct block_options){ 0 }, EINVAL, "neither a regular file nor a block device");
+	expect_refused(d->path, &(struct block_options){0}, EISDIR, "is a directory");
+	expect_refused("/dev/null", &(struct block_options){0}, EINVAL,
+	               "neither a regular file nor a block device");
 	snprintf(path, sizeof(path), "%s/fifo", d->path);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	expect_refused(path, &(struct block_options){ .readonly = true }, EINVAL, "neither a regular file");
+	expect_refused(path, &(struct block_options){.readonly = true}, EINVAL, "neither a regular file");
 	unlink(path);
 	assert_int_equal(truncate(d->disk, 0), 0);
-	expect_refused(d->disk, &(struct block_options){ 0 }, EINVAL, "is empty");
+	expect_refused(d->disk, &(struct block_options){0}, EINVAL, "is empty");
 	assert_int_equal(truncate(d->disk, 511), 0);
-	expect_refused(d->disk, &(struct block_options){ 0 }, EINVAL, "is empty");
+	expect_refused(d->disk, &(struct block_options){0}, EINVAL, "is empty");
 }
 
 static void test_refuses_to_write_read_only_file(void **state)
@@ -169,15 +176,15 @@ static void test_refuses_to_write_read_only_file(void **state)
 	struct gamut_inst inst;
 
 	assert_int_equal(chmod(d->disk, 0444), 0);
-	expect_refused(d->disk, &(struct block_options){ 0 }, EACCES, "may not be written");
-	block_close(open_ok(&inst, d->disk, &(struct block_options){ .readonly = true }));
+	expect_refused(d->disk, &(struct block_options){0}, EACCES, "may not be written");
+	block_close(open_ok(&inst, d->disk, &(struct block_options){.readonly = true}));
 	assert_int_equal(inst.fd, -1);
 }
 
 static void test_locks(void **state)
 {
 	struct dir *d = *state;
-	const struct block_options rw = { 0 }, ro = { .readonly = true };
+	const struct block_options rw = {0}, ro = {.readonly = true};
 	struct gamut_inst a, b;
 	struct block *first = open_ok(&a, d->disk, &rw), *second;
 
@@ -193,6 +200,18 @@ static void test_locks(void **state)
 	block_close(open_ok(&a, d->disk, &rw));
 }
 
+static bool has_direct_io(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	char *buf = aligned_alloc(65536, 65536);
+	bool has = fd >= 0 && pread(fd, buf, 65536, 0) > 0;
+
+	free(buf);
+	if (fd >= 0)
+		close(fd);
+	return has;
+}
+
 static void test_info(void **state)
 {
 	struct dir *d = *state;
@@ -201,13 +220,17 @@ static void test_info(void **state)
 	struct stat st;
 
 	assert_int_equal(truncate(d->disk, 1000000), 0);
-	block = open_ok(&inst, d->disk, &(struct block_options){ 0 });
+	block = open_ok(&inst, d->disk, &(struct block_options){0});
 	assert_int_equal(block->info.capacity, 1000000 / 512 * 512);
 	assert_int_equal(block->info.logical_sector, 512);
 	assert_true(block->info.physical_sector >= 4096);
 	assert_false(block->info.readonly);
+	assert_int_equal(block->info.direct, has_direct_io(d->disk));
 	block_close(block);
-	block = open_ok(&inst, d->disk, &(struct block_options){ .readonly = true });
+	block = open_ok(&inst, d->disk, &(struct block_options){.direct = BLOCK_DIRECT_OFF});
+	assert_false(block->info.direct);
+	block_close(block);
+	block = open_ok(&inst, d->disk, &(struct block_options){.readonly = true});
 	assert_true(block->info.readonly);
 	assert_false(block->info.discard);
 	block_close(block);
@@ -241,9 +264,9 @@ static void io_done(struct block_req *req, int result)
 
 static void io_init(struct io *io, uint8_t op, void *buf, uint64_t offset, uint64_t length)
 {
-	*io = (struct io){ .result = 1 };
-	io->iov[0] = (struct iovec){ buf, length };
-	io->req = (struct block_req){ op, 1, io->iov, offset, length, .done = io_done };
+	*io = (struct io){.result = 1};
+	io->iov[0] = (struct iovec){buf, length};
+	io->req = (struct block_req){op, 1, io->iov, offset, length, .done = io_done};
 }
 
 static int run_one(struct block *block, struct gamut_inst *inst, uint8_t op, void *buf, uint64_t offset,
@@ -265,11 +288,11 @@ static int run_one(struct block *block, struct gamut_inst *inst, uint8_t op, voi
 }
 
 static const struct block_options ways[] = {
-	{ 0 },
-	{ .direct = BLOCK_DIRECT_OFF },
-	{ .queue_depth = 2 },
-	{ .no_uring = true },
-	{ .no_uring = true, .direct = BLOCK_DIRECT_OFF },
+        {0},
+        {.direct = BLOCK_DIRECT_OFF},
+        {.queue_depth = 2},
+        {.no_uring = true},
+        {.no_uring = true, .direct = BLOCK_DIRECT_OFF},
 };
 
 #define WAYS (sizeof(ways) / sizeof(ways[0]))
@@ -418,7 +441,7 @@ static void test_discard_turned_off(void **state)
 {
 	struct dir *d = *state;
 	struct gamut_inst inst;
-	struct block *block = open_ok(&inst, d->disk, &(struct block_options){ .no_discard = true });
+	struct block *block = open_ok(&inst, d->disk, &(struct block_options){.no_discard = true});
 
 	assert_false(block->info.discard);
 	assert_int_equal(block->info.discard_granularity, 0);
@@ -475,7 +498,8 @@ static uint32_t roll(struct model *m, uint32_t below)
 static void deal(struct model *m, struct io *io, uint8_t *buf, uint32_t slice, uint8_t op)
 {
 	uint32_t unit = roll(m, 2) ? 512 : 4096;
-	uint32_t offset = roll(m, SLICE / unit) * unit, length = unit * (1 + roll(m, (SLICE - offset) / unit));
+	uint32_t offset = roll(m, SLICE / unit) * unit,
+	         length = unit * (1 + roll(m, (SLICE - offset) / unit));
 	uint8_t *at = buf + (roll(m, 2) ? 0 : roll(m, 4096));
 	uint32_t left = length, n = 0;
 
@@ -485,7 +509,7 @@ static void deal(struct model *m, struct io *io, uint8_t *buf, uint32_t slice, u
 
 		if (roll(m, 2) && part < left)
 			part = (part + 511) / 512 * 512 < left ? (part + 511) / 512 * 512 : left;
-		io->iov[n++] = (struct iovec){ at, part };
+		io->iov[n++] = (struct iovec){at, part};
 		at += part;
 		left -= part;
 	}
@@ -531,7 +555,7 @@ static void run_batch(struct model *m, struct block *block, struct gamut_inst *i
 static void test_random_against_model(void **state)
 {
 	struct dir *d = *state;
-	struct model m = { calloc(1, DISK_SIZE), 0x9e3779b97f4a7c15ull };
+	struct model m = {calloc(1, DISK_SIZE), 0x9e3779b97f4a7c15ull};
 	uint8_t *buf[BATCH], *back = malloc(DISK_SIZE);
 
 	for (int i = 0; i < BATCH; i++)
@@ -561,9 +585,9 @@ static void test_random_against_model(void **state)
 static struct raw plain_raw(void)
 {
 	return (struct raw){
-		.block.info = { .capacity = DISK_SIZE, .logical_sector = 512, .discard = true },
-		.file = { .fd = 10, .direct_fd = 11, .memory_align = 512, .offset_align = 4096 },
-		.zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
+	        .block.info = {.capacity = DISK_SIZE, .logical_sector = 512, .discard = true},
+	        .file = {.fd = 10, .direct_fd = 11, .memory_align = 512, .offset_align = 4096},
+	        .zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE,
 	};
 }
 
@@ -575,9 +599,9 @@ static void test_short_transfers_continue(void **state)
 
 	(void)state;
 	io_init(&io, BLOCK_READ, base, 4096, 12288);
-	io.iov[0] = (struct iovec){ base, 4096 };
-	io.iov[1] = (struct iovec){ base + 8192, 0 };
-	io.iov[2] = (struct iovec){ base + 8192, 8192 };
+	io.iov[0] = (struct iovec){base, 4096};
+	io.iov[1] = (struct iovec){base + 8192, 0};
+	io.iov[2] = (struct iovec){base + 8192, 8192};
 	io.req.n_iov = 3;
 	assert_int_equal(raw_accept(&raw, &io.req), 0);
 	assert_int_equal(raw_fd(&raw, &io.req), 11);
@@ -639,27 +663,82 @@ static void test_zeroes_fall_back_to_a_hole(void **state)
 	assert_int_equal(io.req.result, -EOPNOTSUPP);
 }
 
+/* ---- a host without io_uring ---------------------------------------------------------------- */
+
+static bool forbid_uring(void)
+{
+	struct sock_filter code[] = {
+	        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+	        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+	        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+	        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* Exit status of a process that may not use io_uring: 0 when the disk works all the same. */
+static int use_disk_without_uring(const char *path)
+{
+	struct gamut_inst inst = {.fd = -1};
+	static char buf[512];
+	struct block *block;
+	char err[256];
+	struct io io;
+
+	if (!forbid_uring())
+		return 77;
+	block = block_open(&host, &inst, path, &(struct block_options){0}, err, sizeof(err));
+	if (!block)
+		return 1;
+	io_init(&io, BLOCK_WRITE, buf, 0, sizeof(buf));
+	if (strcmp(block->info.driver, "threads") || block_submit(block, &io.req))
+		return 2;
+	block_drain(block);
+	block_close(block);
+	return io.calls == 1 && io.result == 0 ? 0 : 3;
+}
+
+static void test_falls_back_to_threads(void **state)
+{
+	struct dir *d = *state;
+	pid_t child = fork();
+	int status;
+
+	assert_true(child >= 0);
+	if (!child)
+		_exit(use_disk_without_uring(d->disk));
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define FILE_TEST(f) cmocka_unit_test_setup_teardown(f, dir_setup, dir_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FILE_TEST(test_refuses_missing),
-		FILE_TEST(test_refuses_what_is_no_disk),
-		FILE_TEST(test_refuses_to_write_read_only_file),
-		FILE_TEST(test_locks),
-		FILE_TEST(test_info),
-		FILE_TEST(test_rejects_bad_requests),
-		FILE_TEST(test_readonly),
-		FILE_TEST(test_truncated_below_us),
-		FILE_TEST(test_short_write_then_error),
-		FILE_TEST(test_discard_and_zeroes),
-		FILE_TEST(test_discard_turned_off),
-		FILE_TEST(test_drain_follows_done),
-		FILE_TEST(test_random_against_model),
-		cmocka_unit_test(test_short_transfers_continue),
-		cmocka_unit_test(test_outcomes),
-		cmocka_unit_test(test_zeroes_fall_back_to_a_hole),
+	        FILE_TEST(test_refuses_missing),
+	        FILE_TEST(test_refuses_what_is_no_disk),
+	        FILE_TEST(test_refuses_to_write_read_only_file),
+	        FILE_TEST(test_locks),
+	        FILE_TEST(test_info),
+	        FILE_TEST(test_rejects_bad_requests),
+	        FILE_TEST(test_readonly),
+	        FILE_TEST(test_truncated_below_us),
+	        FILE_TEST(test_short_write_then_error),
+	        FILE_TEST(test_discard_and_zeroes),
+	        FILE_TEST(test_discard_turned_off),
+	        FILE_TEST(test_drain_follows_done),
+	        FILE_TEST(test_random_against_model),
+	        FILE_TEST(test_falls_back_to_threads),
+	        cmocka_unit_test(test_short_transfers_continue),
+	        cmocka_unit_test(test_outcomes),
+	        cmocka_unit_test(test_zeroes_fall_back_to_a_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The block back end against a front end written here, honest and not, over a real bus and a disk in memory. */
+/* The block back end against a front end written here, honest and not, over a real bus and a disk in memory.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,21 +19,21 @@
 #include "fake/host-fake.h"
 #include "fake/xen-fake.h"
 
-#define RAM (16ull << 20)
+#define RAM     (16ull << 20)
 #define SPECIAL ((RAM >> 12) + 16)
-#define DISK (1ull << 20)
+#define DISK    (1ull << 20)
 #define SECTORS (DISK / 512)
-#define FRONT "/local/domain/1/device/vbd/51712"
-#define BACK "/local/domain/0/backend/vbd/1/51712"
+#define FRONT   "/local/domain/1/device/vbd/51712"
+#define BACK    "/local/domain/0/backend/vbd/1/51712"
 
 /* Where things are in guest memory, and under which grants. */
-#define RING_GPA 0x100000u
-#define RING_REF 100u
-#define DATA_GPA 0x400000u
-#define DATA_REF 1000u
+#define RING_GPA   0x100000u
+#define RING_REF   100u
+#define DATA_GPA   0x400000u
+#define DATA_REF   1000u
 #define DATA_PAGES 2000u
-#define TABLE_GPA 0x300000u
-#define TABLE_REF 900u
+#define TABLE_GPA  0x300000u
+#define TABLE_REF  900u
 
 struct queue {
 	uint8_t *ring; /* pages that are neighbours in the guest */
@@ -176,7 +177,7 @@ static void queue_rw(struct fixture *t, struct queue *q, uint8_t op, uint64_t id
 	put_u64(e + t->id_at, id);
 	put_u64(e + t->id_at + 8, sector);
 	for (uint32_t i = 0; i < n && i < 11; i++) {
-		struct blkif_request_segment seg = { DATA_REF + first_page + i, first, last };
+		struct blkif_request_segment seg = {DATA_REF + first_page + i, first, last};
 
 		memcpy(e + t->id_at + 16 + i * sizeof(seg), &seg, sizeof(seg));
 	}
@@ -193,8 +194,8 @@ static void queue_discard(struct fixture *t, struct queue *q, uint64_t id, uint6
 	put_u64(e + t->id_at + 16, n);
 }
 
-static void queue_indirect(struct fixture *t, struct queue *q, uint8_t op, uint64_t id, uint64_t sector, uint16_t n,
-                           uint32_t table)
+static void queue_indirect(struct fixture *t, struct queue *q, uint8_t op, uint64_t id, uint64_t sector,
+                           uint16_t n, uint32_t table)
 {
 	uint8_t *e = slot(t, q, q->prod++);
 	uint32_t ref = TABLE_REF + table;
@@ -213,7 +214,7 @@ static struct blkif_request_segment *table_of(struct fixture *t, uint32_t table,
 	struct blkif_request_segment *s = (void *)(t->f->ram + TABLE_GPA + table * 4096);
 
 	for (uint32_t i = 0; i < n; i++)
-		s[i] = (struct blkif_request_segment){ DATA_REF + i, 0, 7 };
+		s[i] = (struct blkif_request_segment){DATA_REF + i, 0, 7};
 	return s;
 }
 
@@ -261,8 +262,13 @@ static void fill(uint8_t *p, uint32_t len, uint8_t seed)
 static void make(struct fixture *t, bool persistent)
 {
 	struct blkback_config c = {
-		.host = t->f->host, .inst = t->f->inst, .block = &t->disk.block, .dev = "xvda",
-		.devid = 51712, .max_queues = 4, .persistent = persistent,
+	        .host = t->f->host,
+	        .inst = t->f->inst,
+	        .block = &t->disk.block,
+	        .dev = "xvda",
+	        .devid = 51712,
+	        .max_queues = 4,
+	        .persistent = persistent,
 	};
 
 	t->back = blkback_create(&c);
@@ -273,7 +279,7 @@ static void make(struct fixture *t, bool persistent)
 static struct fixture *base(void)
 {
 	struct fixture *t = calloc(1, sizeof(*t));
-	struct xenbus_config c = { .special_gfn = SPECIAL, .special_count = 2 };
+	struct xenbus_config c = {.special_gfn = SPECIAL, .special_count = 2};
 
 	t->f = host_fake_create(RAM, 4);
 	xen_fake_init(&t->x, t->f);
@@ -283,7 +289,8 @@ static struct fixture *base(void)
 	assert_int_equal(xenbus_start(t->bus, &xen_fake_evtchn, &t->x), 0);
 	block_fake_init(&t->disk, DISK);
 	fill(t->disk.data, DISK, 3);
-	t->peers = (struct blkback_peers){ &xenbus_ops, t->bus, &xen_fake_evtchn, &t->x, &xen_fake_grants, &t->x };
+	t->peers =
+	        (struct blkback_peers){&xenbus_ops, t->bus, &xen_fake_evtchn, &t->x, &xen_fake_grants, &t->x};
 	t->protocol = "x86_64-abi";
 	t->pages = 1;
 	t->entry = 112;
@@ -345,6 +352,8 @@ static int teardown(void **state)
 	blkback_destroy(t->back);
 	assert_int_equal(t->x.maps, 0);
 	assert_int_equal(t->disk.in_flight, 0);
+	/* Whatever the guest asked, the disk was never asked for what it has not. */
+	assert_int_equal(t->disk.n_refused, 0);
 	xenbus_destroy(t->bus);
 	assert_int_equal(host_fake_destroy(t->f), 0);
 	block_fake_finish(&t->disk);
@@ -430,11 +439,18 @@ static void test_bad_terms(void **state)
 	static const struct {
 		const char *name, *value;
 	} bad[] = {
-		{ "ring-ref", "99999" },  { "ring-ref", "x" },         { "ring-ref", "-1" },
-		{ "ring-ref", "4294967396" }, /* RING_REF + 2^32 */
-		{ "event-channel", "60" }, { "event-channel", "" },     { "protocol", "arm-abi" },
-		{ "ring-page-order", "5" }, { "ring-page-order", "1" }, { "multi-queue-num-queues", "0" },
-		{ "multi-queue-num-queues", "5" }, { "multi-queue-num-queues", "2" },
+	        {"ring-ref", "99999"},
+	        {"ring-ref", "x"},
+	        {"ring-ref", "-1"},
+	        {"ring-ref", "4294967396"}, /* RING_REF + 2^32 */
+	        {"event-channel", "60"},
+	        {"event-channel", ""},
+	        {"protocol", "arm-abi"},
+	        {"ring-page-order", "5"},
+	        {"ring-page-order", "1"},
+	        {"multi-queue-num-queues", "0"},
+	        {"multi-queue-num-queues", "5"},
+	        {"multi-queue-num-queues", "2"},
 	};
 	struct fixture *t = *state;
 
@@ -636,7 +652,7 @@ static void test_indirect_bad(void **state)
 	s[4].gref = 4000;
 	queue_indirect(t, q, BLKIF_OP_READ, 0, 0, 5, 0);
 	assert_int_equal(ask(t, q), BLKIF_RSP_ERROR);
-	s[4] = (struct blkif_request_segment){ DATA_REF, 0, 8 };
+	s[4] = (struct blkif_request_segment){DATA_REF, 0, 8};
 	queue_indirect(t, q, BLKIF_OP_READ, 0, 0, 5, 0);
 	assert_int_equal(ask(t, q), BLKIF_RSP_ERROR);
 	assert_int_equal(t->disk.n_log, 0);
@@ -718,7 +734,7 @@ static void test_discard(void **state)
 
 static void test_unsupported(void **state)
 {
-	static const uint8_t ops[] = { BLKIF_OP_WRITE_BARRIER, BLKIF_OP_RESERVED_1, 7, 100, 255 };
+	static const uint8_t ops[] = {BLKIF_OP_WRITE_BARRIER, BLKIF_OP_RESERVED_1, 7, 100, 255};
 	struct fixture *t = *state;
 
 	connect_front(t);
@@ -737,18 +753,27 @@ static void test_bad_requests(void **state)
 		uint32_t n, page;
 		uint8_t first, last;
 	} bad[] = {
-		{ 0, 0, 0, 0, 7 },           { 0, 12, 0, 0, 7 },          { 0, 255, 0, 0, 7 },
-		{ 0, 1, 0, 0, 8 },           { 0, 1, 0, 5, 4 },           { 0, 1, 0, 0, 255 },
-		{ 0, 1, 0, 255, 255 },       { SECTORS, 1, 0, 0, 0 },     { SECTORS - 7, 1, 0, 0, 7 },
-		{ UINT64_MAX, 1, 0, 0, 7 },  { UINT64_MAX - 7, 1, 0, 0, 7 }, { 1ull << 55, 1, 0, 0, 7 },
-		{ 0, 3, DATA_PAGES - 2, 0, 7 }, /* the last page is not granted */
+	        {0, 0, 0, 0, 7},
+	        {0, 12, 0, 0, 7},
+	        {0, 255, 0, 0, 7},
+	        {0, 1, 0, 0, 8},
+	        {0, 1, 0, 5, 4},
+	        {0, 1, 0, 0, 255},
+	        {0, 1, 0, 255, 255},
+	        {SECTORS, 1, 0, 0, 0},
+	        {SECTORS - 7, 1, 0, 0, 7},
+	        {UINT64_MAX, 1, 0, 0, 7},
+	        {UINT64_MAX - 7, 1, 0, 0, 7},
+	        {1ull << 55, 1, 0, 0, 7},
+	        {0, 3, DATA_PAGES - 2, 0, 7}, /* the last page is not granted */
 	};
 	struct fixture *t = *state;
 
 	connect_front(t);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		for (uint8_t op = BLKIF_OP_READ; op <= BLKIF_OP_WRITE; op++) {
-			queue_rw(t, &t->q[0], op, 0, bad[i].sector, bad[i].n, bad[i].page, bad[i].first, bad[i].last);
+			queue_rw(t, &t->q[0], op, 0, bad[i].sector, bad[i].n, bad[i].page, bad[i].first,
+			         bad[i].last);
 			assert_int_equal(ask(t, &t->q[0]), BLKIF_RSP_ERROR);
 		}
 	}
@@ -1059,8 +1084,12 @@ static void test_same_name_twice(void **state)
 {
 	struct fixture *t = *state;
 	struct blkback_config c = {
-		.host = t->f->host, .inst = t->f->inst, .block = &t->disk.block, .dev = "xvda",
-		.devid = 51712, .max_queues = 1,
+	        .host = t->f->host,
+	        .inst = t->f->inst,
+	        .block = &t->disk.block,
+	        .dev = "xvda",
+	        .devid = 51712,
+	        .max_queues = 1,
 	};
 	struct blkback *second = blkback_create(&c);
 
@@ -1070,50 +1099,50 @@ static void test_same_name_twice(void **state)
 	assert_int_equal(back_number(t, "state"), 2);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name)     cmocka_unit_test_setup_teardown(name, setup, teardown)
 #define TS(name, s) cmocka_unit_test_setup_teardown(name, s, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_offer),
-		TS(test_readonly, setup_readonly),
-		T(test_close_and_again),
-		T(test_front_vanishes),
-		T(test_bad_terms),
-		T(test_any_states),
-		T(test_log_is_bounded),
-		T(test_read_write),
-		TS(test_32_bit, setup_32),
-		T(test_native_protocol),
-		T(test_large_ring),
-		T(test_queues),
-		T(test_indirect),
-		T(test_indirect_bad),
-		T(test_indirect_many),
-		T(test_flush),
-		T(test_discard),
-		T(test_unsupported),
-		T(test_bad_requests),
-		T(test_readonly_grant),
-		T(test_io_errors),
-		T(test_batching),
-		T(test_bad_index),
-		T(test_index_goes_back),
-		T(test_full),
-		T(test_noise),
-		TS(test_noise, setup_persistent),
-		TS(test_noise, setup_32),
-		TS(test_persistent, setup_persistent),
-		TS(test_persistent_bound, setup_persistent),
-		TS(test_persistent_all_used, setup_persistent),
-		TS(test_persistent_refused, setup_persistent),
-		T(test_pause),
-		TS(test_pause, setup_persistent),
-		T(test_resume_without_ring),
-		T(test_reset),
-		T(test_stop),
-		T(test_same_name_twice),
+	        T(test_offer),
+	        TS(test_readonly, setup_readonly),
+	        T(test_close_and_again),
+	        T(test_front_vanishes),
+	        T(test_bad_terms),
+	        T(test_any_states),
+	        T(test_log_is_bounded),
+	        T(test_read_write),
+	        TS(test_32_bit, setup_32),
+	        T(test_native_protocol),
+	        T(test_large_ring),
+	        T(test_queues),
+	        T(test_indirect),
+	        T(test_indirect_bad),
+	        T(test_indirect_many),
+	        T(test_flush),
+	        T(test_discard),
+	        T(test_unsupported),
+	        T(test_bad_requests),
+	        T(test_readonly_grant),
+	        T(test_io_errors),
+	        T(test_batching),
+	        T(test_bad_index),
+	        T(test_index_goes_back),
+	        T(test_full),
+	        T(test_noise),
+	        TS(test_noise, setup_persistent),
+	        TS(test_noise, setup_32),
+	        TS(test_persistent, setup_persistent),
+	        TS(test_persistent_bound, setup_persistent),
+	        TS(test_persistent_all_used, setup_persistent),
+	        TS(test_persistent_refused, setup_persistent),
+	        T(test_pause),
+	        TS(test_pause, setup_persistent),
+	        T(test_resume_without_ring),
+	        T(test_reset),
+	        T(test_stop),
+	        T(test_same_name_twice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,7 @@
 #include "fake/host-fake.h"
 #include "fake/xen-fake.h"
 
-#define RAM (1ull << 20)
+#define RAM     (1ull << 20)
 #define SPECIAL ((RAM >> 12) + 16)
 
 struct fixture {
@@ -46,7 +46,7 @@ static void find_ring(struct fixture *t)
 static int setup(void **state)
 {
 	struct fixture *t = calloc(1, sizeof(*t));
-	struct xenbus_config c = { .special_gfn = SPECIAL, .special_count = 2 };
+	struct xenbus_config c = {.special_gfn = SPECIAL, .special_count = 2};
 
 	t->f = host_fake_create(RAM, 1);
 	xen_fake_init(&t->x, t->f);
@@ -96,7 +96,7 @@ static uint32_t guest_read(struct fixture *t, char *buf, uint32_t len)
 
 static void test_nodes(void **state)
 {
-	static const char *const nodes[] = { "ring-ref", "port", "type", "limit", "output", "tty" };
+	static const char *const nodes[] = {"ring-ref", "port", "type", "limit", "output", "tty"};
 	struct fixture *t = *state;
 	char path[64], text[32], *value;
 
@@ -250,8 +250,8 @@ static void test_no_frame(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_nodes), T(test_out),   T(test_out_wraps), T(test_back_pressure), T(test_in),
-		T(test_in_full), T(test_hostile), T(test_reset),     T(test_stop),          T(test_no_frame),
+	        T(test_nodes),   T(test_out),     T(test_out_wraps), T(test_back_pressure), T(test_in),
+	        T(test_in_full), T(test_hostile), T(test_reset),     T(test_stop),          T(test_no_frame),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,11 +15,21 @@ static void test_numbers(void **state)
 		const char *name;
 		uint32_t number;
 	} good[] = {
-		{ "xvda", 51712 },        { "xvda1", 51713 },   { "xvdb", 51728 },     { "xvdp15", 51967 },
-		{ "xvda16", 1u << 28 | 16 }, { "xvdq", 1u << 28 | 16 << 8 }, { "xvdz", 1u << 28 | 25 << 8 },
-		{ "xvdaa", 1u << 28 | 26 << 8 }, { "xvdab3", 1u << 28 | 27 << 8 | 3 },
-		{ "hda", 768 },           { "hdb1", 833 },      { "hdc", 5632 },       { "hdd63", 5759 },
-		{ "sda", 2048 },          { "sdp15", 2303 },
+	        {"xvda", 51712},
+	        {"xvda1", 51713},
+	        {"xvdb", 51728},
+	        {"xvdp15", 51967},
+	        {"xvda16", 1u << 28 | 16},
+	        {"xvdq", 1u << 28 | 16 << 8},
+	        {"xvdz", 1u << 28 | 25 << 8},
+	        {"xvdaa", 1u << 28 | 26 << 8},
+	        {"xvdab3", 1u << 28 | 27 << 8 | 3},
+	        {"hda", 768},
+	        {"hdb1", 833},
+	        {"hdc", 5632},
+	        {"hdd63", 5759},
+	        {"sda", 2048},
+	        {"sdp15", 2303},
 	};
 	uint32_t n;
 
@@ -32,8 +42,9 @@ static void test_numbers(void **state)
 
 static void test_refused(void **state)
 {
-	static const char *const bad[] = { "", "xvd", "xvdA", "xvda0", "xvda01", "xvda256", "xvda1x", "hde", "hda64",
-		                           "sdq", "sda16", "vda", "nvme0n1", "/dev/xvda", "xvdzzzzzzzzzzz" };
+	static const char *const bad[] = {"",        "xvd",    "xvdA",    "xvda0",     "xvda01",
+	                                  "xvda256", "xvda1x", "hde",     "hda64",     "sdq",
+	                                  "sda16",   "vda",    "nvme0n1", "/dev/xvda", "xvdzzzzzzzzzzz"};
 	uint32_t n;
 
 	(void)state;
@@ -43,7 +54,7 @@ static void test_refused(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_numbers), cmocka_unit_test(test_refused) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_numbers), cmocka_unit_test(test_refused)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

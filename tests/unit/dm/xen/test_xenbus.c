@@ -19,10 +19,10 @@
 #include "fake/host-fake.h"
 #include "fake/xen-fake.h"
 
-#define RAM (16ull << 20)
+#define RAM     (16ull << 20)
 #define SPECIAL ((RAM >> 12) + 16)
-#define DOMID 7u
-#define HOME "/local/domain/7"
+#define DOMID   7u
+#define HOME    "/local/domain/7"
 
 struct fixture {
 	struct host_fake *f;
@@ -33,7 +33,7 @@ struct fixture {
 static int setup(void **state)
 {
 	struct fixture *t = calloc(1, sizeof(*t));
-	struct xenbus_config c = { .special_gfn = SPECIAL, .special_count = 3 };
+	struct xenbus_config c = {.special_gfn = SPECIAL, .special_count = 3};
 
 	t->f = host_fake_create(RAM, 2);
 	t->f->domid = DOMID;
@@ -85,7 +85,8 @@ static void test_tree(void **state)
 	assert_value(t, HOME "/name", "test");
 	assert_value(t, HOME "/domid", "7");
 	assert_value(t, HOME "/vm", "/vm/10111213-1415-1617-1819-1a1b1c1d1e1f");
-	assert_value(t, "/vm/10111213-1415-1617-1819-1a1b1c1d1e1f/uuid", "10111213-1415-1617-1819-1a1b1c1d1e1f");
+	assert_value(t, "/vm/10111213-1415-1617-1819-1a1b1c1d1e1f/uuid",
+	             "10111213-1415-1617-1819-1a1b1c1d1e1f");
 	assert_value(t, HOME "/memory/target", "16384");
 	assert_value(t, HOME "/memory/static-max", "16384");
 	assert_value(t, HOME "/cpu/0/availability", "online");
@@ -98,10 +99,12 @@ static void test_tree(void **state)
 
 static void test_rights(void **state)
 {
-	static const char *const rw[] = { "/control/shutdown", "/control/feature-poweroff", "/data", "/attr", "/error",
-		                          "/drivers", "/feature", "/device/suspend/event-channel" };
-	static const char *const ro[] = { "", "/name", "/memory/target", "/cpu/0/availability", "/control", "/device",
-		                          "/store", "/console", "/vm" };
+	static const char *const rw[] = {
+	        "/control/shutdown", "/control/feature-poweroff",    "/data", "/attr", "/error", "/drivers",
+	        "/feature",          "/device/suspend/event-channel"};
+	static const char *const ro[] = {"",         "/name",   "/memory/target", "/cpu/0/availability",
+	                                 "/control", "/device", "/store",         "/console",
+	                                 "/vm"};
 	struct fixture *t = *state;
 	char path[128];
 
@@ -154,7 +157,8 @@ static void test_device(void **state)
 	struct fixture *t = *state;
 	char front[96], back[96], small[8];
 
-	assert_int_equal(xenbus_ops.device_add(t->bus, "vbd", 51712, front, sizeof(front), back, sizeof(back)), 0);
+	assert_int_equal(
+	        xenbus_ops.device_add(t->bus, "vbd", 51712, front, sizeof(front), back, sizeof(back)), 0);
 	assert_string_equal(front, HOME "/device/vbd/51712");
 	assert_string_equal(back, "/local/domain/0/backend/vbd/7/51712");
 	assert_value(t, HOME "/device/vbd/51712/backend", back);
@@ -167,11 +171,13 @@ static void test_device(void **state)
 	assert_int_equal(access_of(t, HOME "/device/vbd"), XS_READ_ACCESS);
 	assert_int_equal(access_of(t, HOME "/device/vbd/51712/state"), ALL);
 	assert_int_equal(access_of(t, "/local/domain/0/backend/vbd/7/51712/state"), XS_READ_ACCESS);
-	assert_int_equal(xenbus_ops.device_add(t->bus, "vbd", 51712, front, sizeof(front), back, sizeof(back)),
-	                 -EEXIST);
+	assert_int_equal(
+	        xenbus_ops.device_add(t->bus, "vbd", 51712, front, sizeof(front), back, sizeof(back)),
+	        -EEXIST);
 	assert_int_equal(xenbus_ops.device_add(t->bus, "vbd", 1, small, sizeof(small), back, sizeof(back)),
 	                 -ENAMETOOLONG);
-	assert_int_equal(xenbus_ops.device_add(t->bus, "v bd", 1, front, sizeof(front), back, sizeof(back)), -EINVAL);
+	assert_int_equal(xenbus_ops.device_add(t->bus, "v bd", 1, front, sizeof(front), back, sizeof(back)),
+	                 -EINVAL);
 	assert_int_equal(xenbus_ops.device_remove(t->bus, "vbd", 51712), 0);
 	assert_null(xenbus_ops.read(t->bus, HOME "/device/vbd/51712", NULL));
 	assert_null(xenbus_ops.read(t->bus, "/local/domain/0/backend/vbd/7/51712", NULL));
@@ -188,7 +194,10 @@ static void test_reset(void **state)
 	xenbus_ops.hvm_param_set(t->bus, HVM_PARAM_CALLBACK_IRQ, 1);
 	xenbus_ops.device_add(t->bus, "vbd", 1, front, sizeof(front), back, sizeof(back));
 	xenbus_ops.write(t->bus, HOME "/control/shutdown", "poweroff", 8);
+	/* The guest has taken the page out of its map. */
+	assert_int_equal(t->f->host->page_unmap(t->f->inst, t->f->pages, 0), 0);
 	assert_int_equal(xenbus_reset(t->bus), 0);
+	assert_non_null(t->f->over[SPECIAL]);
 	assert_value(t, HOME "/control/shutdown", "");
 	assert_null(xenbus_ops.read(t->bus, front, NULL));
 	xenbus_ops.hvm_param_get(t->bus, HVM_PARAM_CALLBACK_IRQ, &v);
@@ -213,8 +222,8 @@ static void test_stop_start(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_tree), T(test_rights), T(test_params),     T(test_special_frames),
-		T(test_device), T(test_reset), T(test_stop_start),
+	        T(test_tree),   T(test_rights), T(test_params),     T(test_special_frames),
+	        T(test_device), T(test_reset),  T(test_stop_start),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 #include "fake/xen-fake.h"
 
 #define DOMID 7u
-#define HOME "/local/domain/7"
+#define HOME  "/local/domain/7"
 
 /* A guest's end of the connection. */
 struct guest {
@@ -39,7 +39,7 @@ static void run(struct guest *g)
 
 static int setup(void **state)
 {
-	static const struct xs_perm rw[] = { { DOMID, 'n' } }, ro[] = { { 0, 'n' }, { DOMID, 'r' } };
+	static const struct xs_perm rw[] = {{DOMID, 'n'}}, ro[] = {{0, 'n'}, {DOMID, 'r'}};
 	struct guest *g = calloc(1, sizeof(*g));
 
 	g->f = host_fake_create(1 << 20, 1);
@@ -136,7 +136,7 @@ static bool has_event(const struct guest *g, const char *text)
 /* Asks and waits; the answer is in head and body. Returns 0, or the errno value of an error answer. */
 static int ask_raw(struct guest *g, uint32_t type, uint32_t tx, const void *body, uint32_t len)
 {
-	struct xsd_sockmsg head = { .type = type, .req_id = ++g->next_id, .tx_id = tx, .len = len };
+	struct xsd_sockmsg head = {.type = type, .req_id = ++g->next_id, .tx_id = tx, .len = len};
 
 	send_bytes(g, &head, sizeof(head));
 	send_bytes(g, body, len);
@@ -282,7 +282,7 @@ static void test_mkdir_rm_directory(void **state)
 	assert_memory_equal(g->body, "a\0m\0z", 6);
 	assert_int_equal(path_op(g, XS_RM, 0, "data/a"), 0);
 	assert_int_equal(rd(g, 0, "data/a/x"), ENOENT);
-	assert_int_equal(path_op(g, XS_RM, 0, "data/a"), 0);   /* gone already, parent there */
+	assert_int_equal(path_op(g, XS_RM, 0, "data/a"), 0); /* gone already, parent there */
 	assert_int_equal(path_op(g, XS_RM, 0, "data/a/x"), ENOENT);
 	assert_int_equal(path_op(g, XS_RM, 0, "name"), EACCES);
 	assert_int_equal(path_op(g, XS_RM, 0, "/"), EACCES);
@@ -310,7 +310,8 @@ static void test_directory_part(void **state)
 		skip = (uint32_t)strlen(g->body) + 1;
 		assert_true(at + g->head.len < sizeof(all) * 2);
 		at += g->head.len - skip;
-		if (g->head.len > skip + 1 && g->body[g->head.len - 1] == '\0' && g->body[g->head.len - 2] == '\0')
+		if (g->head.len > skip + 1 && g->body[g->head.len - 1] == '\0' &&
+		    g->body[g->head.len - 2] == '\0')
 			break;
 	}
 	assert_int_equal(at, 60 * 201 + 1);
@@ -345,7 +346,7 @@ static void test_perms(void **state)
 
 static void test_written_by_grant(void **state)
 {
-	static const struct xs_perm w[] = { { 0, 'n' }, { DOMID, 'w' } }, b[] = { { 0, 'b' } };
+	static const struct xs_perm w[] = {{0, 'n'}, {DOMID, 'w'}}, b[] = {{0, 'b'}};
 	struct guest *g = *state;
 
 	xenstore_write(g->xs, "/w", "", 0);
@@ -426,7 +427,10 @@ static void test_quota_watches(void **state)
 		assert_int_equal(ask_raw(g, XS_WATCH, 0, body, (uint32_t)n + 1), 0);
 	}
 	assert_int_equal(ASK(g, XS_WATCH, 0, "data\0more"), E2BIG);
-	assert_int_equal(ASK(g, XS_UNWATCH, 0, "data\0" "5"), 0);
+	assert_int_equal(ASK(g, XS_UNWATCH, 0,
+	                     "data\0"
+	                     "5"),
+	                 0);
 	assert_int_equal(ASK(g, XS_WATCH, 0, "data\0more"), 0);
 }
 
@@ -504,7 +508,10 @@ static void test_watch_arguments(void **state)
 	char body[XS_TOKEN_MAX + 16];
 
 	assert_int_equal(ASK(g, XS_WATCH, 0, "data"), EINVAL);
-	assert_int_equal(ASK(g, XS_WATCH, 0, "data\0t\0" "3"), EINVAL);
+	assert_int_equal(ASK(g, XS_WATCH, 0,
+	                     "data\0t\0"
+	                     "3"),
+	                 EINVAL);
 	assert_int_equal(ASK(g, XS_WATCH, 0, "da ta\0t"), EINVAL);
 	assert_int_equal(ASK(g, XS_WATCH, 0, "@releaseDomain\0t"), 0);
 	memset(body, 't', sizeof(body));
@@ -687,10 +694,17 @@ static void test_domain_requests(void **state)
 	assert_string_equal(g->body, "T");
 	assert_int_equal(ASK(g, XS_IS_DOMAIN_INTRODUCED, 0, "8"), 0);
 	assert_string_equal(g->body, "F");
-	assert_int_equal(ASK(g, XS_INTRODUCE, 0, "8\0" "1\0" "1"), EACCES);
+	assert_int_equal(ASK(g, XS_INTRODUCE, 0,
+	                     "8\0"
+	                     "1\0"
+	                     "1"),
+	                 EACCES);
 	assert_int_equal(ASK(g, XS_RELEASE, 0, "8"), EACCES);
 	assert_int_equal(ASK(g, XS_RESUME, 0, "8"), EACCES);
-	assert_int_equal(ASK(g, XS_SET_TARGET, 0, "8\0" "7"), EACCES);
+	assert_int_equal(ASK(g, XS_SET_TARGET, 0,
+	                     "8\0"
+	                     "7"),
+	                 EACCES);
 	assert_int_equal(ASK(g, XS_CONTROL, 0, "check"), EACCES);
 	assert_int_equal(ASK(g, XS_WATCH_EVENT, 0, "x"), ENOSYS);
 	assert_int_equal(ASK(g, XS_ERROR, 0, "x"), ENOSYS);
@@ -715,7 +729,7 @@ static void test_features(void **state)
 static void test_partial(void **state)
 {
 	struct guest *g = *state;
-	struct xsd_sockmsg head = { .type = XS_READ, .req_id = 9, .len = 5 };
+	struct xsd_sockmsg head = {.type = XS_READ, .req_id = 9, .len = 5};
 	char bytes[sizeof(head) + 5];
 
 	memcpy(bytes, &head, sizeof(head));
@@ -733,7 +747,7 @@ static void test_partial(void **state)
 static void test_back_pressure(void **state)
 {
 	struct guest *g = *state;
-	struct xsd_sockmsg head = { .type = XS_READ, .len = 5 };
+	struct xsd_sockmsg head = {.type = XS_READ, .len = 5};
 	char value[600];
 
 	memset(value, 'v', sizeof(value));
@@ -801,7 +815,7 @@ static void test_bad_request_index(void **state)
 static void test_bad_response_index(void **state)
 {
 	struct guest *g = *state;
-	struct xsd_sockmsg head = { .type = XS_READ, .len = 5 };
+	struct xsd_sockmsg head = {.type = XS_READ, .len = 5};
 
 	g->page->rsp_cons = 1; /* more than was ever produced */
 	send_bytes(g, &head, sizeof(head));
@@ -814,7 +828,7 @@ static void test_bad_response_index(void **state)
 static void test_long_payload(void **state)
 {
 	struct guest *g = *state;
-	struct xsd_sockmsg head = { .type = XS_WRITE, .len = XENSTORE_PAYLOAD_MAX + 1 };
+	struct xsd_sockmsg head = {.type = XS_WRITE, .len = XENSTORE_PAYLOAD_MAX + 1};
 
 	send_bytes(g, &head, sizeof(head));
 	run(g);
@@ -857,7 +871,7 @@ static void on_change(void *opaque, const char *path)
 static void test_back_watch(void **state)
 {
 	struct guest *g = *state;
-	struct seen s = { .g = g }, once = { .g = g, .once = true };
+	struct seen s = {.g = g}, once = {.g = g, .once = true};
 
 	s.watch = xenstore_watch(g->xs, HOME "/data", on_change, &s);
 	once.watch = xenstore_watch(g->xs, HOME "/data", on_change, &once);
@@ -891,7 +905,7 @@ static void test_back_calls(void **state)
 static void test_reset(void **state)
 {
 	struct guest *g = *state;
-	struct seen s = { .g = g };
+	struct seen s = {.g = g};
 
 	s.watch = xenstore_watch(g->xs, HOME "/data", on_change, &s);
 	assert_int_equal(ASK(g, XS_WATCH, 0, "data\0t"), 0);
@@ -912,41 +926,41 @@ static void test_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_read),
-		T(test_bad_paths),
-		T(test_write),
-		T(test_binary_value),
-		T(test_mkdir_rm_directory),
-		T(test_directory_part),
-		T(test_perms),
-		T(test_written_by_grant),
-		T(test_quota_nodes),
-		T(test_quota_node_size),
-		T(test_quota_transactions),
-		T(test_quota_watches),
-		T(test_watch),
-		T(test_watch_events),
-		T(test_watch_secret),
-		T(test_watch_arguments),
-		T(test_watch_flood),
-		T(test_reset_watches),
-		T(test_tx_isolation),
-		T(test_tx_conflicts),
-		T(test_tx_two),
-		T(test_tx_events),
-		T(test_tx_bounds),
-		T(test_domain_requests),
-		T(test_features),
-		T(test_partial),
-		T(test_back_pressure),
-		T(test_large_answer),
-		T(test_bad_request_index),
-		T(test_bad_response_index),
-		T(test_long_payload),
-		T(test_our_indices),
-		T(test_back_watch),
-		T(test_back_calls),
-		T(test_reset),
+	        T(test_read),
+	        T(test_bad_paths),
+	        T(test_write),
+	        T(test_binary_value),
+	        T(test_mkdir_rm_directory),
+	        T(test_directory_part),
+	        T(test_perms),
+	        T(test_written_by_grant),
+	        T(test_quota_nodes),
+	        T(test_quota_node_size),
+	        T(test_quota_transactions),
+	        T(test_quota_watches),
+	        T(test_watch),
+	        T(test_watch_events),
+	        T(test_watch_secret),
+	        T(test_watch_arguments),
+	        T(test_watch_flood),
+	        T(test_reset_watches),
+	        T(test_tx_isolation),
+	        T(test_tx_conflicts),
+	        T(test_tx_two),
+	        T(test_tx_events),
+	        T(test_tx_bounds),
+	        T(test_domain_requests),
+	        T(test_features),
+	        T(test_partial),
+	        T(test_back_pressure),
+	        T(test_large_answer),
+	        T(test_bad_request_index),
+	        T(test_bad_response_index),
+	        T(test_long_payload),
+	        T(test_our_indices),
+	        T(test_back_watch),
+	        T(test_back_calls),
+	        T(test_reset),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
