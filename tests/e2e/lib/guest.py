@@ -102,6 +102,7 @@ def run(args, *, input_text="", timeout=60, env=None):
 
 
 def log(text):
+    LOGS.mkdir(parents=True, exist_ok=True)
     with open(LOGS / (pathlib.Path(sys.argv[0]).name + ".log"), "a", encoding="utf-8") as f:
         f.write(text)
 
