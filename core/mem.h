@@ -6,7 +6,10 @@
  * host addresses, host = mem->base + gpa, so that an engine adds one constant.
  * RAM is a memfd mapped into it; host-owned pages (shared_info, grant tables)
  * are mapped over it page by page with MAP_FIXED. What backs each page is in
- * mem->kind, one byte a page; holes are PROT_NONE and never touched by us.
+ * mem->kind, one byte a page; what was never backed is PROT_NONE and never
+ * touched by us. What was backed once stays readable and writable after it
+ * became a hole (see mem.c), so that a thread which got its pointer a moment
+ * before the guest took the page away reads rubbish and does not die.
  *
  * kind is written on [control] or under mem->lock and read without it: one
  * byte, and a change is followed by engine->mem_changed(remapped), after which
@@ -51,6 +54,9 @@ struct mem {
 	/* Set by the domain; called after a change (see engine_ops.mem_changed). May be NULL. */
 	void (*changed)(void *opaque, uint64_t gpa, uint64_t len, bool remapped);
 	void *changed_opaque;
+	struct gamut_page *pages; /* all host-owned pages, under lock */
+	uint64_t *scars;          /* gpas of holes that were backed once, under lock */
+	uint32_t n_scars;
 };
 
 /*
@@ -80,6 +86,12 @@ int mem_page_map(struct mem *m, struct gamut_page *pages, uint32_t index, uint64
 int mem_page_unmap(struct mem *m, struct gamut_page *pages, uint32_t index);
 int mem_release(struct mem *m, uint64_t gpa, uint64_t len);
 int mem_populate(struct mem *m, uint64_t gpa, uint64_t len);
+/*
+ * Guest reset: all configured RAM is there again and zero, whatever the
+ * balloon did. Host pages keep their contents and stay mapped until their
+ * owners unmap them. [control], paused.
+ */
+int mem_reset(struct mem *m);
 /* Bytes of RAM and host pages resident now (the guest has touched them). */
 uint64_t mem_resident(const struct mem *m);
 

@@ -47,7 +47,7 @@ enum gamut_colour {
 enum gamut_option_type {
 	GAMUT_OPTION_BOOL = 0,
 	GAMUT_OPTION_INT = 1,
-	GAMUT_OPTION_STRING = 2,
+	GAMUT_OPTION_STRING = 2, /* one called "path" names a host file; a relative one means the domain file's folder */
 	GAMUT_OPTION_CHOICE = 3, /* one of a fixed list of strings */
 };
 

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "conf.h"
+#include "json.h"
+
+static const char help_head[] =
+        "Usage: gamut check [--json] FILE...\n\n"
+        "Checks domain files as `gamut run` would, and says everything that is wrong\n"
+        "with file and line. Nothing is created, changed or locked.\n\n"
+        "  --json   print the result as JSON\n\n"
+        "Exit status: 0 all files are good, 1 a problem was found, 2 bad usage.\n\n"
+        "Keys of a domain file (defaults in parentheses):\n";
+
+static void print_axis(const struct domain_config *c, enum gamut_axis axis)
+{
+	printf(" %s=%s", axis_name(axis), c->axes.axis[axis].choice);
+	if (axis == GAMUT_AXIS_DISK || axis == GAMUT_AXIS_NET) {
+		unsigned n = 0;
+
+		for (uint32_t i = 0; i < c->n_instances; i++)
+			n += c->instances[i].axis == axis;
+		if (n > 1)
+			printf(" (%u)", n);
+	}
+}
+
+static void print_good(const struct domain_config *c)
+{
+	printf("%s: ok: \"%s\", mode %s:", c->file, c->name, c->axes.preset->name);
+	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
+		print_axis(c, axis);
+	printf("\n");
+}
+
+static json_t *json_axes(const struct domain_config *c)
+{
+	json_t *axes = json_object();
+
+	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
+		json_object_set_new(axes, axis_name(axis), json_text(c->axes.axis[axis].choice));
+	return axes;
+}
+
+static json_t *json_problems(const struct diag *diag, bool notes)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < diag->n; i++) {
+		const struct diag_entry *e = &diag->entries[i];
+		json_t *o;
+
+		if (e->note != notes)
+			continue;
+		o = json_object();
+		json_object_set_new(o, "file", json_text(e->file));
+		json_object_set_new(o, "line", e->line ? json_integer(e->line) : json_null());
+		json_object_set_new(o, "text", json_text(e->text));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
+static json_t *json_file(const char *path, const struct domain_config *c, const struct diag *diag)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "file", json_text(path));
+	json_object_set_new(o, "ok", json_boolean(c != NULL));
+	json_object_set_new(o, "problems", json_problems(diag, false));
+	json_object_set_new(o, "notes", json_problems(diag, true));
+	if (c) {
+		json_object_set_new(o, "name", json_text(c->name));
+		json_object_set_new(o, "mode", json_text(c->axes.preset->name));
+		json_object_set_new(o, "axes", json_axes(c));
+	}
+	return o;
+}
+
+/* report: the JSON list to add to, or NULL for text. */
+static int check_file(const char *path, struct plugin_set *plugins, json_t *report)
+{
+	struct domain_config *c = NULL;
+	struct diag diag;
+	int rc;
+
+	diag_init(&diag);
+	rc = conf_load(&c, path, plugins, &diag) ? CMD_PROBLEM : CMD_OK;
+	if (report) {
+		json_array_append_new(report, json_file(path, c, &diag));
+	} else {
+		diag_print(&diag, stderr, "gamut check: ");
+		if (c)
+			print_good(c);
+	}
+	conf_destroy(c);
+	diag_finish(&diag);
+	return rc;
+}
+
+static int check_files(int argc, char **argv, json_t *report)
+{
+	struct plugin_set plugins;
+	int rc = CMD_OK;
+
+	if (plugin_set_init(&plugins)) {
+		fprintf(stderr, "gamut check: out of memory\n");
+		return CMD_PROBLEM;
+	}
+	for (int i = 0; i < argc; i++)
+		if (check_file(argv[i], &plugins, report) != CMD_OK)
+			rc = CMD_PROBLEM;
+	plugin_set_finish(&plugins);
+	return rc;
+}
+
+int cmd_check(int argc, char **argv)
+{
+	json_t *report = NULL;
+	int i = 1, rc;
+
+	if (cmd_help(argc, argv, help_head)) {
+		conf_print_keys(stdout);
+		return CMD_OK;
+	}
+	for (; i < argc && argv[i][0] == '-' && strcmp(argv[i], "--") != 0; i++) {
+		if (strcmp(argv[i], "--json") != 0) {
+			json_decref(report);
+			return cmd_usage("check", "there is no option %s", argv[i]);
+		}
+		report = report ? report : json_array();
+	}
+	i += i < argc && strcmp(argv[i], "--") == 0;
+	if (i == argc) {
+		json_decref(report);
+		return cmd_usage("check", "a domain file is missing");
+	}
+	rc = check_files(argc - i, argv + i, report);
+	if (report)
+		json_print(report);
+	return rc;
+}

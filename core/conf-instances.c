@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Instances: one for every disk and network card, one for every other axis
+ * that has a plugin. The keys of their groups are the options of the plugin's
+ * descriptor, and what a plugin's create reads has passed the checks here.
+ */
+#include "conf-internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "option.h"
+#include "suggest.h"
+
+/* An instance being read: `where` is its group's path in messages ("disks[0]"). */
+struct reading {
+	struct conf_loader *l;
+	struct instance_config *inst;
+	const char *where;
+};
+
+/* ---- values --------------------------------------------------------------------- */
+
+static struct option_value *find_value(const struct instance_config *inst, const char *name)
+{
+	for (uint32_t i = 0; i < inst->n_values; i++)
+		if (strcmp(inst->values[i].name, name) == 0)
+			return &inst->values[i];
+	return NULL;
+}
+
+const struct option_value *conf_option(const struct instance_config *instance, const char *name)
+{
+	return find_value(instance, name);
+}
+
+/* str is copied, and resolved when the option is a path. There is room for every option once. */
+static int add_value(struct reading *r, const struct gamut_option *o, int64_t num, const char *str,
+                     unsigned line)
+{
+	struct option_value *v = &r->inst->values[r->inst->n_values];
+
+	*v = (struct option_value){.name = o->name, .type = o->type, .num = num, .line = line};
+	if (str) {
+		v->str = option_is_path(o) ? conf_resolve(r->l->c->dir, str) : strdup(str);
+		if (!v->str)
+			return conf_no_memory(r->l);
+	}
+	r->inst->n_values++;
+	return 0;
+}
+
+static int wrong_value(struct reading *r, const struct gamut_option *o, const config_setting_t *s,
+                       const char *is)
+{
+	char wants[512];
+
+	return conf_error(r->l, conf_setting_line(s), "%s.%s: wants %s, not %s", r->where, o->name,
+	                  option_wants(o, wants, sizeof(wants)), is);
+}
+
+static int read_int(struct reading *r, const struct gamut_option *o, const config_setting_t *s)
+{
+	int64_t value = config_setting_get_int64(s);
+	char text[32];
+
+	snprintf(text, sizeof(text), "%" PRId64, value);
+	if (value < o->min || value > o->max)
+		return wrong_value(r, o, s, text);
+	return add_value(r, o, value, NULL, conf_setting_line(s));
+}
+
+static int wrong_choice(struct reading *r, const struct gamut_option *o, const config_setting_t *s,
+                        const char *text)
+{
+	char wants[512];
+	const char *near;
+	size_t n = 0;
+
+	while (o->choices[n])
+		n++;
+	near = suggest_nearest(text, o->choices, n);
+	return conf_error(r->l, conf_setting_line(s), "%s.%s: there is no \"%s\"%s%s%s%s", r->where, o->name,
+	                  text, near ? "; did you mean \"" : "", near ? near : "",
+	                  near ? "\"? It is " : "; give ", option_wants(o, wants, sizeof(wants)));
+}
+
+static int read_text(struct reading *r, const struct gamut_option *o, const config_setting_t *s)
+{
+	const char *text = config_setting_get_string(s);
+
+	if (!text)
+		text = "";
+	if (o->type == GAMUT_OPTION_CHOICE && !option_choice_ok(o, text))
+		return wrong_choice(r, o, s, text);
+	if (option_is_path(o) && !*text)
+		return conf_error(r->l, conf_setting_line(s), "%s.%s: is empty; name a file", r->where,
+		                  o->name);
+	return add_value(r, o, 0, text, conf_setting_line(s));
+}
+
+static int read_value(struct reading *r, const struct gamut_option *o, const config_setting_t *s)
+{
+	switch (config_setting_type(s)) {
+	case CONFIG_TYPE_BOOL:
+		if (o->type == GAMUT_OPTION_BOOL)
+			return add_value(r, o, config_setting_get_bool(s) != 0, NULL, conf_setting_line(s));
+		break;
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		if (o->type == GAMUT_OPTION_INT)
+			return read_int(r, o, s);
+		break;
+	case CONFIG_TYPE_STRING:
+		if (o->type == GAMUT_OPTION_STRING || o->type == GAMUT_OPTION_CHOICE)
+			return read_text(r, o, s);
+		break;
+	default:
+		break;
+	}
+	return wrong_value(r, o, s, conf_type_name(s));
+}
+
+/* ---- a group ----------------------------------------------------------------------- */
+
+static const struct gamut_option *find_option(const struct gamut_descriptor *d, const char *name)
+{
+	for (uint32_t i = 0; i < d->n_options; i++)
+		if (strcmp(d->options[i].name, name) == 0)
+			return &d->options[i];
+	return NULL;
+}
+
+static const char *nearest_option(const struct gamut_descriptor *d, const char *name)
+{
+	const char *near = NULL;
+
+	for (uint32_t i = 0; i < d->n_options; i++) {
+		const char *pair[2] = {d->options[i].name, near};
+		const char *found = suggest_nearest(name, pair, near ? 2 : 1);
+
+		near = found ? found : near;
+	}
+	return near;
+}
+
+static int unknown_option(struct reading *r, const config_setting_t *s)
+{
+	const struct instance_config *inst = r->inst;
+	const char *name = config_setting_name(s);
+	const char *near = nearest_option(inst->desc, name);
+
+	if (near)
+		return conf_error(r->l, conf_setting_line(s), "%s.%s: unknown key; did you mean \"%s\"?",
+		                  r->where, name, near);
+	return conf_error(r->l, conf_setting_line(s),
+	                  "%s.%s: unknown key; `gamut plugin info %s` lists those of %s = \"%s\"", r->where,
+	                  name, inst->plugin->info.name, axis_name(inst->axis), inst->choice);
+}
+
+static void read_group(struct reading *r, const config_setting_t *group)
+{
+	for (int i = 0; i < config_setting_length(group); i++) {
+		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
+		const struct gamut_option *o = find_option(r->inst->desc, config_setting_name(s));
+
+		if (o)
+			read_value(r, o, s);
+		else
+			unknown_option(r, s);
+	}
+}
+
+static bool group_has(const config_setting_t *group, const char *name)
+{
+	return group && config_setting_get_member(group, name);
+}
+
+static void add_defaults(struct reading *r, const config_setting_t *group)
+{
+	const struct gamut_descriptor *d = r->inst->desc;
+
+	for (uint32_t i = 0; i < d->n_options; i++) {
+		const struct gamut_option *o = &d->options[i];
+		const char *str;
+		int64_t num;
+
+		if (group_has(group, o->name))
+			continue;
+		if (o->default_value && option_default(o, &num, &str))
+			add_value(r, o, num, str, 0);
+		else if (o->required)
+			conf_error(r->l, r->inst->line, "%s.%s: is missing; add %s = ... (%s)", r->where,
+			           o->name, o->name, o->help);
+	}
+}
+
+/* ---- what the host has to say ---------------------------------------------------------- */
+
+static bool is_readonly(const struct instance_config *inst)
+{
+	const struct option_value *v = find_value(inst, "readonly");
+
+	return v && v->type == GAMUT_OPTION_BOOL && v->num;
+}
+
+static void check_path(struct reading *r)
+{
+	const struct option_value *v = find_value(r->inst, OPTION_PATH);
+	char why[512];
+	bool ok;
+
+	if (!v || v->type != GAMUT_OPTION_STRING)
+		return;
+	ok = r->inst->axis == GAMUT_AXIS_DISK
+	             ? conf_disk_usable(v->str, is_readonly(r->inst), why, sizeof(why))
+	             : conf_file_readable(v->str, why, sizeof(why));
+	if (!ok)
+		conf_error(r->l, v->line ? v->line : r->inst->line, "%s.%s: %s", r->where, v->name, why);
+}
+
+static int read_instance(struct reading *r, const config_setting_t *group)
+{
+	r->inst->values =
+	        calloc(r->inst->desc->n_options ? r->inst->desc->n_options : 1, sizeof(*r->inst->values));
+	if (!r->inst->values)
+		return conf_no_memory(r->l);
+	if (group)
+		read_group(r, group);
+	add_defaults(r, group);
+	check_path(r);
+	return 0;
+}
+
+/* ---- among the instances of an axis ------------------------------------------------------ */
+
+/* Options that no two instances of an axis may share. */
+static const struct {
+	enum gamut_axis axis;
+	const char *list, *option;
+} unique[] = {
+        {GAMUT_AXIS_DISK, "disks", "dev"},
+        {GAMUT_AXIS_NET, "nics", "mac"},
+};
+
+static void check_unique(struct conf_loader *l, const struct instance_config *a,
+                         const struct instance_config *b)
+{
+	for (size_t i = 0; i < sizeof(unique) / sizeof(unique[0]); i++) {
+		const struct option_value *va = find_value(a, unique[i].option),
+		                          *vb = find_value(b, unique[i].option);
+
+		if (a->axis != unique[i].axis || !va || !vb || !va->str || !vb->str ||
+		    strcasecmp(va->str, vb->str) != 0)
+			continue;
+		conf_error(l, vb->line ? vb->line : b->line,
+		           "%s[%" PRIu32 "].%s: \"%s\" is %s[%" PRIu32 "]'s already; give another",
+		           unique[i].list, b->unit, vb->name, vb->str, unique[i].list, a->unit);
+	}
+}
+
+static bool same_file(const char *a, const char *b)
+{
+	struct stat sa, sb;
+
+	return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
+/* Two disks on one file lose data, unless neither writes. */
+static void check_shared_file(struct conf_loader *l, const struct instance_config *a,
+                              const struct instance_config *b)
+{
+	const struct option_value *va = find_value(a, OPTION_PATH), *vb = find_value(b, OPTION_PATH);
+
+	if (a->axis != GAMUT_AXIS_DISK || !va || !vb || !va->str || !vb->str ||
+	    (is_readonly(a) && is_readonly(b)))
+		return;
+	if (same_file(va->str, vb->str))
+		conf_error(l, vb->line ? vb->line : b->line,
+		           "disks[%" PRIu32 "].path: %s is disks[%" PRIu32
+		           "]'s already; give another file, or readonly = true to both",
+		           b->unit, vb->str, a->unit);
+}
+
+static void check_pairs(struct conf_loader *l)
+{
+	const struct domain_config *c = l->c;
+
+	for (uint32_t j = 0; j < c->n_instances; j++)
+		for (uint32_t i = 0; i < j; i++)
+			if (c->instances[i].axis == c->instances[j].axis) {
+				check_unique(l, &c->instances[i], &c->instances[j]);
+				check_shared_file(l, &c->instances[i], &c->instances[j]);
+			}
+}
+
+/* ---- all of them --------------------------------------------------------------------------- */
+
+static bool is_list_axis(enum gamut_axis axis)
+{
+	return axis == GAMUT_AXIS_DISK || axis == GAMUT_AXIS_NET;
+}
+
+static int add_instance(struct conf_loader *l, enum gamut_axis axis, uint32_t unit, const char *where,
+                        const config_setting_t *group)
+{
+	const struct axis_choice *a = &l->c->axes.axis[axis];
+	struct instance_config *inst = &l->c->instances[l->c->n_instances];
+	struct reading r = {l, inst, where};
+
+	*inst = (struct instance_config){
+	        .axis = axis,
+	        .choice = a->desc->choice,
+	        .unit = unit,
+	        .plugin = a->plugin,
+	        .desc = a->desc,
+	        .line = group ? conf_setting_line(group) : a->line,
+	};
+	l->c->n_instances++;
+	return read_instance(&r, group);
+}
+
+static void add_list(struct conf_loader *l, enum gamut_axis axis)
+{
+	const config_setting_t *list = l->lists[axis];
+	const char *name = axis == GAMUT_AXIS_DISK ? "disks" : "nics";
+	int n = list ? config_setting_length(list) : 0;
+	char where[32];
+
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *group = config_setting_get_elem(list, (unsigned)i);
+
+		snprintf(where, sizeof(where), "%s[%d]", name, i);
+		if (config_setting_type(group) == CONFIG_TYPE_GROUP)
+			add_instance(l, axis, (uint32_t)i, where, group);
+	}
+}
+
+static void add_single(struct conf_loader *l, enum gamut_axis axis)
+{
+	char where[48];
+
+	snprintf(where, sizeof(where), "options.%s", axis_name(axis));
+	add_instance(l, axis, 0, where, l->options[axis]);
+}
+
+/* Disks on "none", options of "none": somebody expects a device that will not be there. */
+static void check_without_plugin(struct conf_loader *l, enum gamut_axis axis)
+{
+	const config_setting_t *s = is_list_axis(axis) ? l->lists[axis] : l->options[axis];
+
+	if (s && config_setting_length(s) > 0 && strcmp(l->c->axes.axis[axis].choice, CHOICE_NONE) == 0)
+		conf_error(l, conf_setting_line(s),
+		           "%s: axes.%s is \"%s\"; choose one that has a device, or leave these out",
+		           config_setting_name(s), axis_name(axis), CHOICE_NONE);
+}
+
+static size_t count_instances(const struct conf_loader *l)
+{
+	size_t n = GAMUT_AXIS_COUNT;
+
+	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
+		if (l->lists[axis])
+			n += (size_t)config_setting_length(l->lists[axis]);
+	return n;
+}
+
+void conf_instances_read(struct conf_loader *l)
+{
+	static const enum gamut_axis order[GAMUT_AXIS_COUNT] = {GAMUT_AXIS_PLATFORM,   GAMUT_AXIS_MMU,
+	                                                        GAMUT_AXIS_INTERRUPTS, GAMUT_AXIS_CONSOLE,
+	                                                        GAMUT_AXIS_DISK,       GAMUT_AXIS_NET};
+
+	l->c->instances = calloc(count_instances(l), sizeof(*l->c->instances));
+	if (!l->c->instances) {
+		conf_no_memory(l);
+		return;
+	}
+	for (int i = 0; i < GAMUT_AXIS_COUNT; i++) {
+		if (!l->c->axes.axis[order[i]].desc)
+			check_without_plugin(l, order[i]);
+		else if (is_list_axis(order[i]))
+			add_list(l, order[i]);
+		else
+			add_single(l, order[i]);
+	}
+	check_pairs(l);
+}
+
+void conf_instances_finish(struct domain_config *c)
+{
+	for (uint32_t i = 0; i < c->n_instances; i++) {
+		struct instance_config *inst = &c->instances[i];
+
+		for (uint32_t j = 0; j < inst->n_values; j++)
+			free(inst->values[j].str);
+		free(inst->values);
+	}
+	free(c->instances);
+}

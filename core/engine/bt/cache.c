@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "engine/bt/cache.h"
+#include "engine/bt/mmu.h"
+
+/* Room that any one block may take; translate.c stops well below it. */
+#define BLOCK_ROOM (64u << 10)
+#define META_ROOM (64u << 10)
+
+static void *map_region(uint64_t size, int prot)
+{
+	void *p = mmap(NULL, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int cache_init(struct code_cache *c, uint64_t size, uint64_t guest_limit)
+{
+	*c = (struct code_cache){ 0 };
+	c->size = (uint32_t)size;
+	c->meta_size = size / 2;
+	c->n_pages = guest_limit >> PAGE_SHIFT;
+	c->max_order = (uint32_t)(c->meta_size / sizeof(struct block));
+	c->code = map_region(size, PROT_READ | PROT_WRITE | PROT_EXEC);
+	c->meta = map_region(c->meta_size, PROT_READ | PROT_WRITE);
+	c->hash = map_region(sizeof(*c->hash) << CACHE_HASH_BITS, PROT_READ | PROT_WRITE);
+	c->pages = map_region(c->n_pages * sizeof(*c->pages), PROT_READ | PROT_WRITE);
+	c->order = map_region(c->max_order * sizeof(*c->order), PROT_READ | PROT_WRITE);
+	if (!c->code || !c->meta || !c->hash || !c->pages || !c->order) {
+		cache_finish(c);
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+void cache_finish(struct code_cache *c)
+{
+	if (c->code)
+		munmap(c->code, c->size);
+	if (c->meta)
+		munmap(c->meta, c->meta_size);
+	if (c->hash)
+		munmap(c->hash, sizeof(*c->hash) << CACHE_HASH_BITS);
+	if (c->pages)
+		munmap(c->pages, c->n_pages * sizeof(*c->pages));
+	if (c->order)
+		munmap(c->order, c->max_order * sizeof(*c->order));
+	*c = (struct code_cache){ 0 };
+}
+
+void *cache_meta(struct code_cache *c, size_t size)
+{
+	uint8_t *p;
+
+	size = (size + 7) & ~(size_t)7;
+	if (size > c->meta_size - c->meta_used)
+		return NULL;
+	p = c->meta + c->meta_used;
+	c->meta_used += size;
+	bt_zero(p, size);
+	return p;
+}
+
+bool cache_room(const struct code_cache *c)
+{
+	return c->size - c->used > BLOCK_ROOM && c->meta_size - c->meta_used > META_ROOM &&
+	       c->n_order < c->max_order;
+}
+
+/* Code goes first: mem->code tells writers that they need not ask any more. */
+void cache_flush(struct bt_vcpu *v)
+{
+	struct code_cache *c = &v->vm->cache;
+
+	for (uint32_t i = 0; i < c->n_order; i++) {
+		struct block *b = (struct block *)(c->meta + 8ull * c->order[i]);
+
+		c->pages[b->gpa >> PAGE_SHIFT] = NULL;
+		v->mem->code[b->gpa >> PAGE_SHIFT] = 0;
+	}
+	bt_zero(c->hash, sizeof(*c->hash) << CACHE_HASH_BITS);
+	c->used = c->start;
+	c->meta_used = 0;
+	c->n_order = 0;
+	c->n_flush++;
+	jc_flush(v, true);
+}
+
+/* ---- finding ----------------------------------------------------------- */
+
+static unsigned hash_of(uint64_t gpa, uint64_t rip, uint8_t key)
+{
+	uint64_t h = (gpa ^ rip << 20 ^ (uint64_t)key << 40) * 0x9e3779b97f4a7c15ull;
+
+	return (unsigned)(h >> (64 - CACHE_HASH_BITS));
+}
+
+struct block *cache_find(const struct code_cache *c, uint64_t gpa, uint64_t rip, uint8_t key)
+{
+	struct block *b = c->hash[hash_of(gpa, rip, key)];
+
+	while (b && (b->gpa != gpa || b->rip != rip || b->key != key))
+		b = b->hash_next;
+	return b;
+}
+
+void cache_insert(struct bt_vcpu *v, struct block *b)
+{
+	struct code_cache *c = &v->vm->cache;
+	unsigned h = hash_of(b->gpa, b->rip, b->key);
+	uint64_t page = b->gpa >> PAGE_SHIFT;
+
+	b->hash_next = c->hash[h];
+	c->hash[h] = b;
+	b->page_next = c->pages[page];
+	c->pages[page] = b;
+	c->order[c->n_order++] = (uint32_t)(((uint8_t *)b - c->meta) / 8);
+	c->n_blocks++;
+	c->n_insns += b->n_insns;
+}
+
+struct block *cache_block_at(const struct code_cache *c, const void *host)
+{
+	uint64_t off = (uint64_t)((const uint8_t *)host - c->code);
+	uint32_t lo = 0, hi = c->n_order;
+
+	if ((const uint8_t *)host < c->code || off >= c->used)
+		return NULL;
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+		struct block *b = (struct block *)(c->meta + 8ull * c->order[mid]);
+
+		if (off < b->code)
+			hi = mid;
+		else if (off >= b->code_end)
+			lo = mid + 1;
+		else
+			return b;
+	}
+	return NULL;
+}
+
+uint64_t block_rip(const struct code_cache *c, const struct block *b, const void *host, bool *slot)
+{
+	uint64_t off = (uint64_t)((const uint8_t *)host - c->code) - b->code;
+	unsigned i = b->n_insns;
+
+	while (i > 1 && b->insns[i - 1].host > off)
+		i--;
+	*slot = (b->insns[i - 1].guest & INSN_SLOT) != 0;
+	return b->rip + (b->insns[i - 1].guest & ~INSN_SLOT);
+}
+
+/* ---- links --------------------------------------------------------------- */
+
+static void patch_jump(struct code_cache *c, uint32_t at, uint32_t to)
+{
+	int32_t rel = (int32_t)(to - (at + 4));
+
+	__atomic_store_n((int32_t *)(void *)(c->code + at), rel, __ATOMIC_RELAXED);
+}
+
+void link_set(struct code_cache *c, struct link *l, struct block *target)
+{
+	l->target = target;
+	l->next_in = target->incoming;
+	l->prev_in = &target->incoming;
+	if (l->next_in)
+		l->next_in->prev_in = &l->next_in;
+	target->incoming = l;
+	patch_jump(c, l->patch, l->host_flags ? target->entry_a : target->entry_b);
+}
+
+static void link_clear(struct code_cache *c, struct link *l)
+{
+	*l->prev_in = l->next_in;
+	if (l->next_in)
+		l->next_in->prev_in = l->prev_in;
+	l->target = NULL;
+	patch_jump(c, l->patch, l->stub);
+}
+
+/* ---- dropping -------------------------------------------------------------- */
+
+static void unhash(struct code_cache *c, struct block *b)
+{
+	struct block **p = &c->hash[hash_of(b->gpa, b->rip, b->key)];
+
+	while (*p && *p != b)
+		p = &(*p)->hash_next;
+	if (*p)
+		*p = b->hash_next;
+}
+
+static void jc_forget(struct bt_vcpu *v, const struct block *b)
+{
+	const void *code = v->vm->cache.code + b->entry_b;
+	struct jc_entry *e = &v->jc[(b->key & KEY_USER) != 0][jc_index(b->rip)];
+
+	if (e->code == code)
+		e->rip = TLB_INVALID;
+}
+
+/* The caller has taken it off its page's list. */
+void cache_drop(struct bt_vcpu *v, struct block *b)
+{
+	struct code_cache *c = &v->vm->cache;
+
+	unhash(c, b);
+	while (b->incoming)
+		link_clear(c, b->incoming);
+	for (struct link *l = b->outgoing; l; l = l->next_out) {
+		if (l->target)
+			link_clear(c, l);
+	}
+	jc_forget(v, b);
+	b->dead = true;
+}
+
+static bool overlaps(const struct block *b, uint64_t off, uint64_t len)
+{
+	uint64_t start = b->gpa & ~PAGE_MASK;
+
+	return off < start + b->guest_len && start < off + len;
+}
+
+bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
+{
+	const struct block *b = gpa < v->mem->limit ? v->vm->cache.pages[gpa >> PAGE_SHIFT] : NULL;
+
+	for (; b; b = b->page_next) {
+		if (overlaps(b, gpa & ~PAGE_MASK, len))
+			return true;
+	}
+	return false;
+}
+
+bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
+{
+	struct code_cache *c = &v->vm->cache;
+	const struct block *left = cache_block_at(c, c->code + (uint32_t)v->resume);
+	uint64_t page = gpa >> PAGE_SHIFT;
+	bool hit = false;
+
+	if (gpa >= v->mem->limit)
+		return false;
+	for (struct block **p = &c->pages[page]; *p;) {
+		struct block *b = *p;
+
+		if (!overlaps(b, gpa & ~PAGE_MASK, len)) {
+			p = &b->page_next;
+			continue;
+		}
+		*p = b->page_next;
+		cache_drop(v, b);
+		v->n_smc++;
+		hit |= b == left;
+	}
+	if (!c->pages[page])
+		v->mem->code[page] = 0;
+	return hit;
+}
+
+/* ---- jump cache --------------------------------------------------------------- */
+
+void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global)
+{
+	unsigned class = (v->key & KEY_USER) != 0, i = jc_index(rip);
+	uint64_t page = rip >> PAGE_SHIFT;
+
+	if (!global) {
+		if (v->jc_listed[class] == JC_SIZE)
+			jc_flush(v, true);
+		v->jc_list[class][v->jc_listed[class]++] = (uint16_t)i;
+	}
+	v->jc_pages[class][page >> 6 & 63] |= 1ull << (page & 63);
+	v->jc[class][i] = (struct jc_entry){ .rip = rip, .code = code };
+}
+
+static void jc_clear_class(struct bt_vcpu *v, unsigned class)
+{
+	for (unsigned i = 0; i < JC_SIZE; i++)
+		v->jc[class][i].rip = TLB_INVALID;
+	for (unsigned i = 0; i < 64; i++)
+		v->jc_pages[class][i] = 0;
+	v->jc_listed[class] = 0;
+}
+
+void jc_flush(struct bt_vcpu *v, bool global)
+{
+	v->itlb_gen[0]++;
+	if (global)
+		v->itlb_gen[1]++;
+	for (unsigned class = 0; class < 2; class++) {
+		if (global) {
+			jc_clear_class(v, class);
+			continue;
+		}
+		for (uint32_t i = 0; i < v->jc_listed[class]; i++)
+			v->jc[class][v->jc_list[class][i]].rip = TLB_INVALID;
+		v->jc_listed[class] = 0;
+	}
+}
+
+void jc_flush_page(struct bt_vcpu *v, uint64_t va)
+{
+	uint64_t page = va >> PAGE_SHIFT;
+
+	for (unsigned class = 0; class < 2; class++) {
+		struct bt_itlb *t = &v->itlb[class][page & 255];
+
+		if (t->va == page << PAGE_SHIFT)
+			t->gen = 0;
+		if (!(v->jc_pages[class][page >> 6 & 63] >> (page & 63) & 1))
+			continue;
+		for (unsigned off = 0; off < PAGE_SIZE; off++) {
+			struct jc_entry *e = &v->jc[class][jc_index((page << PAGE_SHIFT) + off)];
+
+			if (e->rip >> PAGE_SHIFT == page)
+				e->rip = TLB_INVALID;
+		}
+	}
+}
+
+/* ---- changes from other threads --------------------------------------------------- */
+
+static void inval_one(struct bt_vcpu *v, const struct bt_inval *i)
+{
+	uint64_t last = (i->gpa + i->len - 1) >> PAGE_SHIFT;
+
+	for (uint64_t page = i->gpa >> PAGE_SHIFT; page <= last; page++) {
+		uint64_t gpa = page << PAGE_SHIFT;
+
+		if (i->remapped)
+			bt_code_invalidate(v, gpa, PAGE_SIZE);
+		else
+			bt_code_invalidate(v, gpa > i->gpa ? gpa : i->gpa,
+					   (uint32_t)(PAGE_SIZE - (gpa > i->gpa ? 0 : i->gpa & ~PAGE_MASK)));
+		if (i->remapped)
+			tlb_protect_gpa(v, gpa, true);
+	}
+	if (i->remapped)
+		jc_flush(v, true);
+}
+
+void cache_serve_inval(struct bt_vcpu *v)
+{
+	struct bt_vm *vm = v->vm;
+
+	pthread_mutex_lock(&vm->inval_lock);
+	if (vm->inval_all) {
+		cache_flush(v);
+		tlb_flush(v, true);
+	} else {
+		for (uint32_t i = 0; i < vm->n_inval; i++)
+			inval_one(v, &vm->inval[i]);
+	}
+	vm->n_inval = 0;
+	vm->inval_all = false;
+	pthread_mutex_unlock(&vm->inval_lock);
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The code cache: translated blocks, how they are found, linked and dropped.
+ *
+ * Code and bookkeeping grow from two bounded regions; when either is full,
+ * everything is forgotten at once and translation starts afresh. A block
+ * belongs to one guest physical page and is found by (physical address, rip,
+ * key). A store into its bytes drops it: links into it are turned back to
+ * their stubs, and the code itself stays until the next full flush, so the
+ * block that is being left can still be looked at.
+ */
+#ifndef BT_CACHE_H
+#define BT_CACHE_H
+
+#include <pthread.h>
+
+#include "engine/bt/bt.h"
+
+/* Where a guest instruction's code begins in its block, for faults. */
+struct block_insn {
+	uint16_t host;  /* offset from the block's code */
+	uint16_t guest; /* offset from the block's rip; top bit: flags are in the slot */
+};
+#define INSN_SLOT 0x8000u
+
+struct link;
+
+struct block {
+	struct block *hash_next, *page_next;
+	struct link *incoming, *outgoing;
+	struct block_insn *insns;
+	uint64_t rip, gpa;
+	uint32_t code;      /* offset of the first byte in the cache */
+	uint32_t entry_a;   /* flags in the host's register */
+	uint32_t entry_b;   /* flags in the slot */
+	uint32_t code_end;
+	uint16_t guest_len; /* bytes of guest code */
+	uint16_t n_insns;
+	uint8_t key;
+	bool dead;
+};
+
+/* A direct jump from a block that is patched when its target exists. */
+struct link {
+	struct link *next_out;  /* of the same block */
+	struct link *next_in;   /* into the same target */
+	struct link **prev_in;
+	struct block *target;   /* NULL while the jump goes to its stub */
+	uint64_t rip;           /* where it goes */
+	uint32_t patch;         /* offset of the rel32 */
+	uint32_t stub;          /* offset of the stub */
+	bool host_flags;        /* enters at A, else at B */
+};
+
+enum thunk_index {
+	THUNK_MISS_KR, THUNK_MISS_KW, THUNK_MISS_UR, THUNK_MISS_UW,
+	THUNK_LINK,   /* exit_arg: index of the link */
+	THUNK_LINK_H, /* the same, with flags still in the host's register */
+	THUNK_LOOKUP, /* r11: where to go */
+	THUNK_STEP,   /* rip is set; exit_arg: STEP_ARG */
+	THUNK_POLL,   /* rip is set */
+	THUNK_COUNT
+};
+
+/* Argument of THUNK_STEP: enough for C to skip fetch and decode of hot instructions. */
+#define STEP_OP(arg) ((arg) & 0xffffu)
+#define STEP_LEN(arg) ((arg) >> 16 & 0xffu)
+#define STEP_SIZE(arg) ((arg) >> 24 & 0xfu)
+#define STEP_REP 0x80000000u /* rep movs or rep stos, upwards, no segment override, full address size */
+
+struct code_cache {
+	uint8_t *code;        /* executable */
+	uint32_t size, used;
+	uint32_t start;       /* after the trampolines */
+	uint8_t *meta;        /* bookkeeping, bump-allocated */
+	uint64_t meta_size, meta_used;
+	struct block **hash;  /* CACHE_HASH buckets */
+	struct block **pages; /* by guest physical page */
+	uint64_t n_pages;
+	uint32_t *order;      /* blocks in address order: meta offsets / 8 */
+	uint32_t n_order, max_order;
+	uint32_t tramp[THUNK_COUNT]; /* offsets of the jumps to thunks */
+	uint64_t n_flush, n_blocks, n_insns;
+};
+#define CACHE_HASH_BITS 16
+
+struct trans;
+
+struct bt_inval {
+	uint64_t gpa, len;
+	bool remapped;
+};
+
+struct bt_vm {
+	struct mem *mem;
+	struct engine_config config;
+	struct code_cache cache;
+	struct bt_vcpu *vcpu;
+	struct trans *trans;  /* work space of the translator */
+	bool bmi2;
+	bool no_links, all_live;  /* switches for bisecting: bt = { debug = "nolink,alllive,interp"; } */
+	bool interp_only;
+	uint64_t bisect_lo, bisect_hi; /* only rips in here are translated */
+	/* pages changed by other threads, to be dropped by the vCPU (mem_changed) */
+	pthread_mutex_t inval_lock;
+	struct bt_inval inval[64];
+	uint32_t n_inval;
+	bool inval_all;
+};
+
+int cache_init(struct code_cache *c, uint64_t size, uint64_t guest_limit);
+void cache_finish(struct code_cache *c);
+void cache_flush(struct bt_vcpu *v);
+
+/* NULL when the bookkeeping region is full: flush and start again. 8-byte aligned, zeroed. */
+void *cache_meta(struct code_cache *c, size_t size);
+/* True when a block of ordinary size still fits. */
+bool cache_room(const struct code_cache *c);
+
+struct block *cache_find(const struct code_cache *c, uint64_t gpa, uint64_t rip, uint8_t key);
+void cache_insert(struct bt_vcpu *v, struct block *b);
+/* The block whose code holds the host address, dead or not; NULL when none. */
+struct block *cache_block_at(const struct code_cache *c, const void *host);
+/* Guest rip of the instruction whose code holds host; *slot: flags are in the slot. */
+uint64_t block_rip(const struct code_cache *c, const struct block *b, const void *host, bool *slot);
+
+void link_set(struct code_cache *c, struct link *l, struct block *target);
+void cache_drop(struct bt_vcpu *v, struct block *b);
+
+/* Fills the jump cache for rip. */
+void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global);
+static inline unsigned jc_index(uint64_t rip)
+{
+	return (unsigned)rip & (JC_SIZE - 1);
+}
+
+/* Drains what other threads reported through mem_changed. */
+void cache_serve_inval(struct bt_vcpu *v);
+
+#endif

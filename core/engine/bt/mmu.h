@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest paging: the two-dimensional walk (guest tables over the linear
+ * guest-physical space of core/mem.h), the soft TLB, and guest memory as C
+ * code reads and writes it. The mmu-shadow plugin's mode will stand beside the
+ * walk, not inside it.
+ *
+ * Sources: Intel SDM vol. 3 chapter 4, AMD APM vol. 2 chapter 5.
+ */
+#ifndef BT_MMU_H
+#define BT_MMU_H
+
+#include "engine/bt/bt.h"
+
+enum mmu_access {
+	ACC_READ = 0,
+	ACC_WRITE = 1,
+	ACC_EXEC = 2,
+	ACC_USER = 4,   /* as CPL 3; else supervisor */
+	ACC_NOFAULT = 8 /* do not touch v->exc, nor A and D bits */
+};
+
+struct mmu_page {
+	uint64_t gpa;    /* of the byte asked for */
+	uint64_t size;   /* of the mapping: 4K, 2M, 4M, 1G; all ones with paging off */
+	bool writable;   /* a write by the same privilege needs no further walk (W, and D set) */
+	bool user, global, exec;
+};
+
+/*
+ * Walks for one byte at linear address va. Sets A (and D for writes) by
+ * compare-and-swap on the host page. STEP_OK, or STEP_FAULT with #PF (error
+ * code P W U RSVD I exact) or, for a non-canonical va in 64-bit mode, #GP(0)
+ * (the caller turns it into #SS for stack references).
+ */
+enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mmu_page *page);
+
+/*
+ * Serves a TLB miss of translated code: walk, and fill the entry of the table
+ * for the access's privilege where the page is RAM. On STEP_OK *entry is the
+ * filled entry, or NULL when the page is not plain memory (hole, MMIO; a write
+ * to ROM or to a page with code): the caller goes another way. Honours
+ * mem->kind, mem->code: tag_w stays invalid for ROM and pages with code and
+ * until D is set.
+ */
+enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tlb_entry **entry, struct mmu_page *page);
+
+void tlb_init(struct bt_vcpu *v);                    /* all invalid, lists empty */
+void tlb_flush(struct bt_vcpu *v, bool global);      /* also jc_flush */
+void tlb_flush_page(struct bt_vcpu *v, uint64_t va); /* invlpg: also when a large page maps it; also jc_flush_page */
+/* Some page of guest physical memory became code or changed kind: drop write tags (or all tags) that lead to it. */
+void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all);
+
+/*
+ * Reads and writes at linear addresses with the given privilege (ACC_USER or
+ * 0), any length up to 4096, crossing pages as need be. A write checks both
+ * pages before it changes a byte. MMIO goes through v->replay and returns
+ * STEP_EXIT with v->exit filled (see interp.h). Writes to pages with code
+ * invalidate it. Fast when the TLB has the page.
+ */
+enum bt_step mmu_read(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, unsigned access);
+enum bt_step mmu_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned len, unsigned access);
+/*
+ * A host pointer for a read-modify-write of len bytes within one page of RAM,
+ * already checked for writing and cleared of code; NULL with STEP_OK when it
+ * is MMIO or crosses a page: the caller then uses mmu_read and mmu_write.
+ */
+enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned access, void **host);
+/*
+ * Instruction bytes at linear va, at most len, not beyond the page's end
+ * unless `cross`; *got says how many. Faults as a fetch. In real mode too.
+ */
+enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned len, unsigned *got);
+
+#endif

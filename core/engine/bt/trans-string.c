@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* String instructions without a repeat prefix, upwards; all others are C's (rep.c, interpreter). */
+#include "engine/bt/trans.h"
+
+#define SCRATCH V_OFF(scratch[2])
+
+static void address_in(struct trans *t, unsigned reg)
+{
+	e_lea_disp(t, T0, reg, 0, t->mode == MODE_64);
+}
+
+static void advance(struct trans *t, unsigned reg, unsigned size)
+{
+	e_lea_disp(t, reg, reg, (int32_t)size, t->mode == MODE_64);
+}
+
+static void read_to(struct trans *t, unsigned address, unsigned dst, unsigned size)
+{
+	address_in(t, address);
+	mem_check(t, size, false);
+	e_load_t0(t, dst, size);
+}
+
+/* cmp reg, [T0] */
+static void compare(struct trans *t, unsigned reg, unsigned size)
+{
+	if (size == 2)
+		e8(t, 0x66);
+	e8(t, 0x41 | (size == 8 ? 8 : 0) | (reg >= 8 ? 4 : 0));
+	e8(t, size == 1 ? 0x3a : 0x3b);
+	e8(t, (reg & 7) << 3 | (T0 & 7));
+	t->in_host = true;
+	t->in_slot = false;
+}
+
+static void movs(struct trans *t, unsigned size)
+{
+	read_to(t, RSI, T1, size);
+	e_gs_store(t, SCRATCH, T1);
+	address_in(t, RDI);
+	mem_check(t, size, true);
+	e_gs_load(t, T1, SCRATCH);
+	e_store_t0(t, T1, size);
+	advance(t, RSI, size);
+	advance(t, RDI, size);
+}
+
+static void cmps(struct trans *t, unsigned size)
+{
+	read_to(t, RSI, T1, size);
+	e_gs_store(t, SCRATCH, T1);
+	address_in(t, RDI);
+	mem_check(t, size, false);
+	e_gs_load(t, T1, SCRATCH);
+	compare(t, T1, size);
+	advance(t, RSI, size);
+	advance(t, RDI, size);
+}
+
+bool trans_string(struct trans *t, const struct insn *in)
+{
+	unsigned size = in->opsize;
+
+	if ((t->key & KEY_DF) || in->rep || in->seg_override >= GAMUT_FS)
+		return false;
+	if (in->addrsize != (t->mode == MODE_64 ? 8 : 4))
+		return false;
+	flags_keep(t, flags_needed(t, in));
+	switch (in->op) {
+	case OP_LODS:
+		read_to(t, RSI, RAX, size);
+		advance(t, RSI, size);
+		return true;
+	case OP_STOS:
+		address_in(t, RDI);
+		mem_check(t, size, true);
+		e_store_t0(t, RAX, size);
+		advance(t, RDI, size);
+		return true;
+	case OP_SCAS:
+		address_in(t, RDI);
+		mem_check(t, size, false);
+		compare(t, RAX, size);
+		advance(t, RDI, size);
+		return true;
+	case OP_MOVS:
+		movs(t, size);
+		return true;
+	case OP_CMPS:
+		cmps(t, size);
+		return true;
+	default:
+		return false;
+	}
+}
+
+/*
+ * loop and jrcxz: the host's own jrcxz decides, over two long jumps.
+ *
+ *     [lea rcx, -1]; jrcxz L; jmp zero_not; L: jmp zero; ...
+ */
+bool trans_loop(struct trans *t, const struct insn *in)
+{
+	uint64_t target = t->next + (uint64_t)in->imm;
+	bool wide = in->addrsize == 8, loop = in->op == OP_LOOP;
+	uint32_t skip, taken;
+
+	if ((in->op != OP_LOOP && in->op != OP_JCXZ) || in->addrsize == 2)
+		return false;
+	if (loop)
+		e_lea_disp(t, RCX, RCX, -1, wide);
+	if (!wide)
+		e8(t, 0x67);
+	e8(t, 0xe3);
+	e8(t, 5);
+	taken = e_jmp(t);
+	skip = e_jmp(t);
+	if (!loop) { /* taken when zero */
+		uint32_t x = taken;
+
+		taken = skip;
+		skip = x;
+	}
+	e_patch(t, taken, here(t));
+
+	bool in_host = t->in_host, in_slot = t->in_slot;
+	uint32_t cached = t->cached;
+
+	flow_direct(t, target, flow_live_at(t, t->mode == MODE_64 ? target : (uint32_t)target));
+	t->in_host = in_host;
+	t->in_slot = in_slot;
+	t->cached = cached;
+	e_patch(t, skip, here(t));
+	return true;
+}

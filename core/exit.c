@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+#include "exit.h"
+
+#include <errno.h>
+
+#include "vcpu.h"
+
+#define UNCLAIMED_LINES 5u /* a second */
+#define RFLAGS_IF (1ull << 9)
+
+/* The only writer is this thread, so that no locked instruction is needed. */
+static inline void count(_Atomic uint64_t *counter)
+{
+	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+
+	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
+}
+
+static inline void account(struct vcpu *v, uint32_t owner)
+{
+	if (owner < v->counters.n_owners)
+		count(&v->counters.owner[owner]);
+}
+
+/* Nobody's: already answered; say so to whoever listens at that level. */
+static void unclaimed(struct vcpu *v, const char *what, bool write, uint64_t at, uint32_t width, uint64_t value,
+                      uint64_t rip)
+{
+	struct vcpus *set = v->set;
+
+	if (!set->log || set->log->level < GAMUT_LOG_DEBUG || !log_allowed(&set->unclaimed, UNCLAIMED_LINES))
+		return;
+	log_line(set->log, GAMUT_LOG_DEBUG, NULL, "vcpu %u: unclaimed %s %s 0x%llx, %u bytes, value 0x%llx, rip 0x%llx",
+	         v->index, what, write ? "write" : "read", (unsigned long long)at, width, (unsigned long long)value,
+	         (unsigned long long)rip);
+}
+
+static enum verdict handle_intr(struct vcpu *v, struct vcpu_exit *e)
+{
+	(void)v;
+	(void)e;
+	return VERDICT_RESUME;
+}
+
+static enum verdict handle_pio(struct vcpu *v, struct vcpu_exit *e)
+{
+	uint32_t owner = bus_pio(v->set->bus, e->pio.port, e->pio.width, e->pio.write, &e->pio.data);
+
+	account(v, owner);
+	if (owner == BUS_UNCLAIMED)
+		unclaimed(v, "port", e->pio.write, e->pio.port, e->pio.width, e->pio.data, e->rip);
+	return VERDICT_RESUME;
+}
+
+static enum verdict handle_mmio(struct vcpu *v, struct vcpu_exit *e)
+{
+	uint32_t owner =
+		bus_mmio(v->set->bus, &v->cache, e->mmio.gpa, e->mmio.width, e->mmio.write, &e->mmio.data);
+
+	account(v, owner);
+	if (owner == BUS_UNCLAIMED)
+		unclaimed(v, "address", e->mmio.write, e->mmio.gpa, e->mmio.width, e->mmio.data, e->rip);
+	return VERDICT_RESUME;
+}
+
+static enum verdict handle_msr(struct vcpu *v, struct vcpu_exit *e, bool write)
+{
+	int err;
+	uint32_t owner = bus_msr(v->set->bus, v->index, e->msr.index, write, &e->msr.value, &err);
+
+	account(v, owner);
+	if (owner == BUS_UNCLAIMED)
+		unclaimed(v, "MSR", write, e->msr.index, 8, write ? e->msr.value : 0, e->rip);
+	e->msr.fault = err != 0;
+	return err ? VERDICT_FAULT : VERDICT_RESUME;
+}
+
+static enum verdict handle_rdmsr(struct vcpu *v, struct vcpu_exit *e)
+{
+	e->msr.value = 0;
+	return handle_msr(v, e, false);
+}
+
+static enum verdict handle_wrmsr(struct vcpu *v, struct vcpu_exit *e)
+{
+	return handle_msr(v, e, true);
+}
+
+/* The arguments as the handler left them are what the next attempt starts from. */
+static void hypercall_restart(struct vcpu *v, struct vcpu_exit *e, const struct gamut_hypercall *call)
+{
+	for (int i = 0; i < 6; i++)
+		e->hypercall.args[i] = call->args[i];
+	e->hypercall.restart = true;
+	count(&v->counters.restarts);
+}
+
+static enum verdict handle_hypercall(struct vcpu *v, struct vcpu_exit *e)
+{
+	struct gamut_hypercall call = {
+		.vcpu = v->index,
+		/* A number beyond 32 bits is as unknown as the highest. */
+		.nr = e->hypercall.nr > UINT32_MAX ? UINT32_MAX : (uint32_t)e->hypercall.nr,
+		.cpl = e->hypercall.cpl,
+		.long_mode = e->hypercall.long_mode,
+	};
+	int64_t result = 0;
+	uint32_t owner;
+
+	e->hypercall.undefined = !v->set->bus->n_hypercalls;
+	if (e->hypercall.undefined)
+		return VERDICT_FAULT;
+	for (int i = 0; i < 6; i++)
+		call.args[i] = e->hypercall.args[i];
+	owner = bus_hypercall(v->set->bus, &call, &result);
+	account(v, owner);
+	if (owner == BUS_UNCLAIMED)
+		unclaimed(v, "hypercall", false, e->hypercall.nr, 0, 0, e->rip);
+	e->hypercall.result = (uint64_t)result;
+	e->hypercall.restart = false;
+	if (call.restart)
+		hypercall_restart(v, e, &call);
+	return VERDICT_RESUME;
+}
+
+/*
+ * With interrupts off only an NMI ends it. The state is fetched for that one
+ * flag: what follows is a sleep, next to which it costs nothing.
+ */
+static enum verdict handle_hlt(struct vcpu *v, struct vcpu_exit *e)
+{
+	struct gamut_vcpu_state state = { .size = sizeof(state), .rflags = RFLAGS_IF };
+
+	(void)e;
+	v->idle_mask = ATTN_NMI | ATTN_IRQ;
+	if (!v->set->ops->vcpu_get(v->engine, &state) && !(state.rflags & RFLAGS_IF))
+		v->idle_mask = ATTN_NMI;
+	return VERDICT_IDLE;
+}
+
+static enum verdict handle_shutdown(struct vcpu *v, struct vcpu_exit *e)
+{
+	vcpus_ended(v->set, GAMUT_END_CRASH, "vcpu %u: triple fault at rip 0x%llx", v->index,
+	            (unsigned long long)e->rip);
+	return VERDICT_STOP;
+}
+
+static enum verdict handle_error(struct vcpu *v, struct vcpu_exit *e)
+{
+	vcpus_ended(v->set, GAMUT_END_ERROR, "vcpu %u at rip 0x%llx: engine %s cannot go on: %.*s", v->index,
+	            (unsigned long long)e->rip, v->set->ops->name, (int)sizeof(e->error.text), e->error.text);
+	return VERDICT_STOP;
+}
+
+static enum verdict unknown(struct vcpu *v, struct vcpu_exit *e)
+{
+	vcpus_ended(v->set, GAMUT_END_ERROR, "vcpu %u at rip 0x%llx: exit reason %d is unknown", v->index,
+	            (unsigned long long)e->rip, (int)e->reason);
+	return VERDICT_STOP;
+}
+
+/* The index of everything that is handled. */
+static const struct {
+	const char *name;
+	enum verdict (*handle)(struct vcpu *v, struct vcpu_exit *e);
+} handlers[EXIT_COUNT] = {
+	[EXIT_INTR] = { "interrupt", handle_intr },
+	[EXIT_PIO] = { "pio", handle_pio },
+	[EXIT_MMIO] = { "mmio", handle_mmio },
+	[EXIT_HYPERCALL] = { "hypercall", handle_hypercall },
+	[EXIT_RDMSR] = { "rdmsr", handle_rdmsr },
+	[EXIT_WRMSR] = { "wrmsr", handle_wrmsr },
+	[EXIT_HLT] = { "hlt", handle_hlt },
+	[EXIT_SHUTDOWN] = { "shutdown", handle_shutdown },
+	[EXIT_ERROR] = { "error", handle_error },
+};
+
+enum verdict exit_dispatch(struct vcpu *v, struct vcpu_exit *e)
+{
+	enum verdict verdict;
+
+	if ((unsigned)e->reason >= EXIT_COUNT || !handlers[e->reason].handle)
+		return unknown(v, e);
+	count(&v->counters.reason[e->reason]);
+	verdict = handlers[e->reason].handle(v, e);
+	if (verdict == VERDICT_FAULT)
+		count(&v->counters.faults);
+	if (!v->block || verdict == VERDICT_STOP)
+		return verdict;
+	/* A handler asked for vcpu_block. */
+	v->block = false;
+	v->idle_mask = ATTN_NMI | ATTN_IRQ | ATTN_WAKE;
+	return VERDICT_IDLE;
+}
+
+const char *exit_name(enum exit_reason reason)
+{
+	return (unsigned)reason < EXIT_COUNT ? handlers[reason].name : NULL;
+}

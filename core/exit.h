@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is done about an exit: one const table from reason to handler, at the
+ * end of exit.c. Handlers take the plain struct that the engine fills, so a
+ * test can make one up; they change nothing but the exit's result fields, the
+ * device that answers, and the vCPU's own account.
+ */
+#ifndef EXIT_H
+#define EXIT_H
+
+#include "engine/engine.h"
+
+struct vcpu;
+
+/* What the run loop is to do next. */
+enum verdict {
+	VERDICT_RESUME, /* enter the guest again, which completes the exit */
+	VERDICT_IDLE,   /* sleep until an event in vcpu->idle_mask, then resume */
+	VERDICT_STOP,   /* the domain has ended; the control thread takes over */
+	VERDICT_FAULT,  /* resume, and the guest takes the exception that the exit's fields say */
+};
+
+/* Counters of one vCPU, written by its thread alone and read by any; relaxed. */
+struct exit_counters {
+	_Atomic uint64_t reason[EXIT_COUNT];
+	_Atomic uint64_t faults;   /* VERDICT_FAULT */
+	_Atomic uint64_t restarts; /* hypercalls run again */
+	_Atomic uint64_t *owner;   /* by bus_owner.index; [0]: unclaimed */
+	uint32_t n_owners;
+};
+
+/* Handles and counts one exit. On the vCPU's thread. */
+enum verdict exit_dispatch(struct vcpu *v, struct vcpu_exit *exit);
+
+/* "pio", "mmio", ...; NULL beyond the last. For statistics. */
+const char *exit_name(enum exit_reason reason);
+
+#endif

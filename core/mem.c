@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest physical memory: one reservation, RAM from a memfd, host pages over it.
+ *
+ * Why a released page stays mapped. A guest can take a page away (balloon, or
+ * moving a host page elsewhere) on one vCPU while the I/O thread copies from
+ * it on behalf of a request that the guest queued before. Were the page
+ * PROT_NONE from then on, the guest could kill the process at will. So
+ * nothing that was ever given out by mem_get becomes inaccessible:
+ *
+ *   RAM that is released loses its memory by a punched hole in the memfd; its
+ *   mapping stays. A late access costs one zero page, which populate punches
+ *   once more. No mapping is split, so a guest cannot use up the kernel's
+ *   limit on mappings either (65530 by default, and a fatal thing to reach).
+ *
+ *   A host page in what was never RAM leaves a "scar" when unmapped: a page of
+ *   anonymous memory. Scars are reused, and their number is bounded
+ *   (MAX_SCARS), after which page_map refuses new places.
+ *
+ * What the guest sees follows kind alone, not the mapping.
+ */
+#include "mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GIB (1ull << 30)
+#define LOW_LIMIT (3 * GIB)
+#define HIGH_BASE (4 * GIB)
+#define MAX_SCARS 4096u
+#define UNMAPPED UINT64_MAX
+
+/* A run of host-owned pages; one memfd each, so that freeing is closing. */
+struct gamut_page {
+	struct gamut_page *next;
+	int fd;
+	uint32_t n;
+	void *host;
+	struct page_place {
+		uint64_t gpa; /* UNMAPPED when nowhere */
+		uint8_t hidden; /* the kind that was there */
+	} place[];
+};
+
+/* ---- building --------------------------------------------------------------- */
+
+static void lay_out(struct mem *m, uint64_t ram_size)
+{
+	uint64_t low = ram_size < LOW_LIMIT ? ram_size : LOW_LIMIT;
+	uint64_t high = ram_size - low;
+
+	m->ram_size = ram_size;
+	m->ranges[0] = (struct gamut_mem_range){ .gpa = 0, .size = low };
+	m->ranges[1] = (struct gamut_mem_range){ .gpa = HIGH_BASE, .size = high };
+	m->n_ranges = high ? 2 : 1;
+	/* Room for host pages and MMIO above RAM; address space costs nothing. */
+	m->limit = (HIGH_BASE + high + 2 * GIB - 1) & ~(GIB - 1);
+}
+
+/* Offset in the memfd of a page of configured RAM, or UINT64_MAX. */
+static uint64_t ram_offset(const struct mem *m, uint64_t gpa)
+{
+	uint64_t offset = 0;
+
+	for (uint32_t i = 0; i < m->n_ranges; i++) {
+		if (gpa - m->ranges[i].gpa < m->ranges[i].size)
+			return offset + (gpa - m->ranges[i].gpa);
+		offset += m->ranges[i].size;
+	}
+	return UINT64_MAX;
+}
+
+static void *map_zero(uint64_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static int map_at(struct mem *m, uint64_t gpa, uint64_t len, int fd, uint64_t offset)
+{
+	void *p = mmap(m->base + gpa, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
+	               (off_t)offset);
+
+	return p == MAP_FAILED ? -errno : 0;
+}
+
+static int map_ram(struct mem *m)
+{
+	int err = 0;
+
+	for (uint32_t i = 0; i < m->n_ranges && !err; i++) {
+		uint64_t gpa = m->ranges[i].gpa, size = m->ranges[i].size;
+
+		err = map_at(m, gpa, size, m->fd, ram_offset(m, gpa));
+		if (!err)
+			memset(m->kind + (gpa >> PAGE_SHIFT), MEM_RAM, size >> PAGE_SHIFT);
+	}
+	return err;
+}
+
+static int reserve(struct mem *m)
+{
+	void *p = mmap(NULL, m->limit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (p == MAP_FAILED)
+		return -errno;
+	m->base = p;
+	m->kind = map_zero(m->limit >> PAGE_SHIFT);
+	m->code = map_zero(m->limit >> PAGE_SHIFT);
+	m->scars = map_zero(MAX_SCARS * sizeof(*m->scars));
+	return m->kind && m->code && m->scars ? 0 : -ENOMEM;
+}
+
+static int make_ram(struct mem *m)
+{
+	m->fd = memfd_create("gamut-ram", MFD_CLOEXEC);
+	if (m->fd < 0)
+		return -errno;
+	if (ftruncate(m->fd, (off_t)m->ram_size))
+		return -errno;
+	return map_ram(m);
+}
+
+int mem_init(struct mem *m, uint64_t ram_size, char *err, unsigned err_len)
+{
+	int rc;
+
+	memset(m, 0, sizeof(*m));
+	m->fd = -1;
+	pthread_mutex_init(&m->lock, NULL);
+	if (!ram_size || ram_size & ~PAGE_MASK || ram_size > 1ull << 45) {
+		snprintf(err, err_len, "memory of %llu bytes is not a number of pages that can be had",
+		         (unsigned long long)ram_size);
+		rc = -EINVAL;
+		goto fail;
+	}
+	rc = -ENOMEM;
+	m->ranges = calloc(2, sizeof(*m->ranges));
+	if (!m->ranges)
+		goto fail_text;
+	lay_out(m, ram_size);
+	rc = reserve(m);
+	if (!rc)
+		rc = make_ram(m);
+	if (!rc)
+		return 0;
+fail_text:
+	snprintf(err, err_len, "cannot set up %llu MiB of guest memory: %s", (unsigned long long)(ram_size >> 20),
+	         strerror(-rc));
+fail:
+	mem_finish(m);
+	return rc;
+}
+
+static void page_destroy(struct gamut_page *p)
+{
+	if (p->host)
+		munmap(p->host, p->n * PAGE_SIZE);
+	if (p->fd >= 0)
+		close(p->fd);
+	free(p);
+}
+
+void mem_finish(struct mem *m)
+{
+	while (m->pages) {
+		struct gamut_page *p = m->pages;
+
+		m->pages = p->next;
+		page_destroy(p);
+	}
+	if (m->base)
+		munmap(m->base, m->limit);
+	if (m->kind)
+		munmap(m->kind, m->limit >> PAGE_SHIFT);
+	if (m->code)
+		munmap((void *)m->code, m->limit >> PAGE_SHIFT);
+	if (m->scars)
+		munmap(m->scars, MAX_SCARS * sizeof(*m->scars));
+	if (m->fd >= 0)
+		close(m->fd);
+	free(m->ranges);
+	pthread_mutex_destroy(&m->lock);
+	memset(m, 0, sizeof(*m));
+	m->fd = -1;
+}
+
+/* ---- access ------------------------------------------------------------------- */
+
+/* Whether [gpa, gpa + len) lies in the guest physical space; len may be 0. */
+static bool in_space(const struct mem *m, uint64_t gpa, uint64_t len)
+{
+	return gpa <= m->limit && len <= m->limit - gpa;
+}
+
+static uint64_t page_span(uint64_t gpa, uint64_t len)
+{
+	return ((gpa & ~PAGE_MASK) + len + PAGE_SIZE - 1) >> PAGE_SHIFT;
+}
+
+bool mem_valid(const struct mem *m, uint64_t gpa, uint64_t len)
+{
+	if (!in_space(m, gpa, len))
+		return false;
+	return !len || !memchr(m->kind + (gpa >> PAGE_SHIFT), MEM_NONE, page_span(gpa, len));
+}
+
+int mem_read(struct mem *m, uint64_t gpa, void *buf, uint64_t len)
+{
+	if (!mem_valid(m, gpa, len))
+		return -EFAULT;
+	memcpy(buf, m->base + gpa, len);
+	/* The caller checks what it copied, never what the guest makes of it later. */
+	atomic_signal_fence(memory_order_seq_cst);
+	return 0;
+}
+
+int mem_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len)
+{
+	if (!mem_valid(m, gpa, len))
+		return -EFAULT;
+	memcpy(m->base + gpa, buf, len);
+	mem_dirty(m, gpa, len);
+	return 0;
+}
+
+void *mem_get(struct mem *m, uint64_t gpa, uint64_t len)
+{
+	return len && mem_valid(m, gpa, len) ? m->base + gpa : NULL;
+}
+
+static void tell(struct mem *m, uint64_t gpa, uint64_t len, bool remapped)
+{
+	if (m->changed)
+		m->changed(m->changed_opaque, gpa, len, remapped);
+}
+
+void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len)
+{
+	uint64_t first = gpa >> PAGE_SHIFT;
+
+	if (!len || !in_space(m, gpa, len))
+		return;
+	for (uint64_t i = 0, n = page_span(gpa, len); i < n; i++) {
+		if (atomic_load_explicit(&m->code[first + i], memory_order_acquire)) {
+			tell(m, gpa, len, false);
+			return;
+		}
+	}
+}
+
+/* ---- host-owned pages ----------------------------------------------------------- */
+
+static int page_back(struct gamut_page *p)
+{
+	void *host;
+
+	p->fd = memfd_create("gamut-pages", MFD_CLOEXEC);
+	if (p->fd < 0)
+		return -errno;
+	if (ftruncate(p->fd, (off_t)(p->n * PAGE_SIZE)))
+		return -errno;
+	host = mmap(NULL, p->n * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, p->fd, 0);
+	if (host == MAP_FAILED)
+		return -errno;
+	p->host = host;
+	return 0;
+}
+
+struct gamut_page *mem_page_alloc(struct mem *m, uint32_t n, void **host)
+{
+	struct gamut_page *p;
+
+	if (!n || n > 1u << 20)
+		return NULL;
+	p = calloc(1, sizeof(*p) + n * sizeof(p->place[0]));
+	if (!p)
+		return NULL;
+	p->fd = -1;
+	p->n = n;
+	for (uint32_t i = 0; i < n; i++)
+		p->place[i].gpa = UNMAPPED;
+	if (page_back(p)) {
+		page_destroy(p);
+		return NULL;
+	}
+	pthread_mutex_lock(&m->lock);
+	p->next = m->pages;
+	m->pages = p;
+	pthread_mutex_unlock(&m->lock);
+	if (host)
+		*host = p->host;
+	return p;
+}
+
+void mem_page_free(struct mem *m, struct gamut_page *pages)
+{
+	struct gamut_page **link;
+
+	if (!pages)
+		return;
+	for (uint32_t i = 0; i < pages->n; i++) {
+		if (pages->place[i].gpa != UNMAPPED)
+			mem_page_unmap(m, pages, i);
+	}
+	pthread_mutex_lock(&m->lock);
+	for (link = &m->pages; *link && *link != pages; link = &(*link)->next)
+		;
+	if (*link)
+		*link = pages->next;
+	pthread_mutex_unlock(&m->lock);
+	page_destroy(pages);
+}
+
+/* Room for a scar at gpa: RAM needs none, an old one serves again. */
+static int scar_reserve(struct mem *m, uint64_t gpa)
+{
+	if (ram_offset(m, gpa) != UINT64_MAX)
+		return 0;
+	for (uint32_t i = 0; i < m->n_scars; i++) {
+		if (m->scars[i] == gpa)
+			return 0;
+	}
+	if (m->n_scars >= MAX_SCARS)
+		return -ENOSPC;
+	m->scars[m->n_scars++] = gpa;
+	return 0;
+}
+
+static int page_map_locked(struct mem *m, struct gamut_page *p, uint32_t index, uint64_t gpa)
+{
+	uint8_t *kind = &m->kind[gpa >> PAGE_SHIFT];
+	int err;
+
+	if (p->place[index].gpa != UNMAPPED || *kind == MEM_HOST)
+		return -EBUSY;
+	err = scar_reserve(m, gpa);
+	if (err)
+		return err;
+	err = map_at(m, gpa, PAGE_SIZE, p->fd, index * PAGE_SIZE);
+	if (err)
+		return err;
+	p->place[index] = (struct page_place){ .gpa = gpa, .hidden = *kind };
+	*kind = MEM_HOST;
+	return 0;
+}
+
+int mem_page_map(struct mem *m, struct gamut_page *pages, uint32_t index, uint64_t gpa)
+{
+	int err;
+
+	if (index >= pages->n || gpa & ~PAGE_MASK || !in_space(m, gpa, PAGE_SIZE))
+		return -EINVAL;
+	pthread_mutex_lock(&m->lock);
+	err = page_map_locked(m, pages, index, gpa);
+	pthread_mutex_unlock(&m->lock);
+	if (!err)
+		tell(m, gpa, PAGE_SIZE, true);
+	return err;
+}
+
+/* What lay under a host page comes back: RAM, or memory that nobody refers to. */
+static int uncover(struct mem *m, uint64_t gpa)
+{
+	uint64_t offset = ram_offset(m, gpa);
+	void *p;
+
+	if (offset != UINT64_MAX)
+		return map_at(m, gpa, PAGE_SIZE, m->fd, offset);
+	p = mmap(m->base + gpa, PAGE_SIZE, PROT_READ | PROT_WRITE,
+	         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	return p == MAP_FAILED ? -errno : 0;
+}
+
+int mem_page_unmap(struct mem *m, struct gamut_page *pages, uint32_t index)
+{
+	uint64_t gpa;
+	int err;
+
+	if (index >= pages->n)
+		return -EINVAL;
+	pthread_mutex_lock(&m->lock);
+	gpa = pages->place[index].gpa;
+	err = gpa == UNMAPPED ? -ENOENT : uncover(m, gpa);
+	if (!err) {
+		m->kind[gpa >> PAGE_SHIFT] = pages->place[index].hidden;
+		pages->place[index].gpa = UNMAPPED;
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (!err)
+		tell(m, gpa, PAGE_SIZE, true);
+	return err;
+}
+
+/* ---- balloon ----------------------------------------------------------------------- */
+
+/* All pages of a range are configured RAM of the given kind now. */
+static bool all_kind(const struct mem *m, uint64_t gpa, uint64_t len, uint8_t kind)
+{
+	for (uint64_t at = gpa; at < gpa + len; at += PAGE_SIZE) {
+		if (m->kind[at >> PAGE_SHIFT] != kind || ram_offset(m, at) == UINT64_MAX)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A range of whole pages that lies in the space; ranges of configured RAM are
+ * contiguous in the memfd too, so one punch does.
+ */
+static bool balloon_range(const struct mem *m, uint64_t gpa, uint64_t len)
+{
+	return len && !((gpa | len) & ~PAGE_MASK) && in_space(m, gpa, len);
+}
+
+static int punch(struct mem *m, uint64_t offset, uint64_t len)
+{
+	int rc = fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len);
+
+	return rc ? -errno : 0;
+}
+
+static int balloon(struct mem *m, uint64_t gpa, uint64_t len, uint8_t from, uint8_t to)
+{
+	int err;
+
+	if (!balloon_range(m, gpa, len))
+		return -EINVAL;
+	pthread_mutex_lock(&m->lock);
+	err = all_kind(m, gpa, len, from) ? 0 : -EINVAL;
+	/* Out: give the memory back after nobody new can get at it. In: what a late access left is wiped. */
+	if (!err && to == MEM_NONE)
+		memset(m->kind + (gpa >> PAGE_SHIFT), to, len >> PAGE_SHIFT);
+	if (!err)
+		err = punch(m, ram_offset(m, gpa), len);
+	if (!err)
+		memset(m->kind + (gpa >> PAGE_SHIFT), to, len >> PAGE_SHIFT);
+	pthread_mutex_unlock(&m->lock);
+	if (!err)
+		tell(m, gpa, len, true);
+	return err;
+}
+
+int mem_release(struct mem *m, uint64_t gpa, uint64_t len)
+{
+	return balloon(m, gpa, len, MEM_RAM, MEM_NONE);
+}
+
+int mem_populate(struct mem *m, uint64_t gpa, uint64_t len)
+{
+	return balloon(m, gpa, len, MEM_NONE, MEM_RAM);
+}
+
+/* ---- whole domain -------------------------------------------------------------------- */
+
+/* Under a host page lies configured RAM again. */
+static void reset_hidden(struct mem *m)
+{
+	for (struct gamut_page *p = m->pages; p; p = p->next) {
+		for (uint32_t i = 0; i < p->n; i++) {
+			uint64_t gpa = p->place[i].gpa;
+
+			if (gpa == UNMAPPED)
+				continue;
+			m->kind[gpa >> PAGE_SHIFT] = MEM_HOST;
+			p->place[i].hidden = ram_offset(m, gpa) != UINT64_MAX ? MEM_RAM : MEM_NONE;
+		}
+	}
+}
+
+int mem_reset(struct mem *m)
+{
+	int err;
+
+	pthread_mutex_lock(&m->lock);
+	err = punch(m, 0, m->ram_size);
+	for (uint32_t i = 0; i < m->n_ranges && !err; i++)
+		memset(m->kind + (m->ranges[i].gpa >> PAGE_SHIFT), MEM_RAM, m->ranges[i].size >> PAGE_SHIFT);
+	reset_hidden(m);
+	pthread_mutex_unlock(&m->lock);
+	if (!err)
+		tell(m, 0, m->limit, true);
+	return err;
+}
+
+static uint64_t fd_bytes(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;
+}
+
+uint64_t mem_resident(const struct mem *m)
+{
+	pthread_mutex_t *lock = (pthread_mutex_t *)&m->lock;
+	uint64_t bytes;
+
+	pthread_mutex_lock(lock);
+	bytes = fd_bytes(m->fd);
+	for (const struct gamut_page *p = m->pages; p; p = p->next)
+		bytes += fd_bytes(p->fd);
+	pthread_mutex_unlock(lock);
+	return bytes;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* A plugin's typed options: checking values against them, and describing them. */
+#ifndef OPTION_H
+#define OPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "gamut/plugin.h"
+
+/* The option that names a host file, by convention (plugin.h). */
+#define OPTION_PATH "path"
+bool option_is_path(const struct gamut_option *option);
+
+/* A word for files and keys: letters, digits, '-' and '_', at most 63 of them, not empty. */
+bool option_word_ok(const char *word);
+
+/* Whether text is one of the choices. */
+bool option_choice_ok(const struct gamut_option *option, const char *text);
+
+/*
+ * Parses the option's default text: *num for INT and BOOL, *str (the text
+ * itself) for STRING and CHOICE. False when it is no value of the option.
+ * The option must have a default.
+ */
+bool option_default(const struct gamut_option *option, int64_t *num, const char **str);
+
+/* "true or false", "an integer from 1 to 64", "a string", "one of "a", "b"". Returns buf. */
+const char *option_wants(const struct gamut_option *option, char *buf, size_t len);
+
+#endif

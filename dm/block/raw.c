@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What serving a raw image means, whichever way the system calls are made.
+ *
+ * A request is issued, its outcome digested by raw_advance, and issued again
+ * for what is left until it is over. Each issue picks its descriptor anew: a
+ * request that fits the rules of O_DIRECT goes there, and one that does not,
+ * or no longer does after a short transfer, takes the page cache.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dm/block/raw.h"
+
+void raw_queue_push(struct raw_queue *queue, struct block_req *req)
+{
+	req->next = NULL;
+	if (queue->head)
+		queue->tail->next = req;
+	else
+		queue->head = req;
+	queue->tail = req;
+}
+
+struct block_req *raw_queue_pop(struct raw_queue *queue)
+{
+	struct block_req *req = queue->head;
+
+	if (req)
+		queue->head = req->next;
+	return req;
+}
+
+void raw_queue_splice(struct raw_queue *to, struct raw_queue *from)
+{
+	if (!from->head)
+		return;
+	if (to->head)
+		to->tail->next = from->head;
+	else
+		to->head = from->head;
+	to->tail = from->tail;
+	from->head = NULL;
+}
+
+static bool moves_data(const struct block_req *req)
+{
+	return req->op == BLOCK_READ || req->op == BLOCK_WRITE;
+}
+
+static bool iov_adds_up(const struct block_req *req)
+{
+	uint64_t left = req->length;
+
+	if (!req->n_iov || req->n_iov > BLOCK_MAX_IOV)
+		return false;
+	for (uint32_t i = 0; i < req->n_iov; i++) {
+		if (req->iov[i].iov_len > left)
+			return false;
+		left -= req->iov[i].iov_len;
+	}
+	return !left;
+}
+
+static bool aligned_for_direct(const struct raw_file *file, const struct block_req *req)
+{
+	uint64_t memory = 0, extent = req->offset + req->moved;
+
+	if (file->direct_fd < 0)
+		return false;
+	for (uint32_t i = req->first; i < req->n_iov; i++) {
+		memory |= (uintptr_t)req->iov[i].iov_base;
+		extent |= req->iov[i].iov_len;
+	}
+	return !(memory & (file->memory_align - 1)) && !(extent & (file->offset_align - 1));
+}
+
+static int check_range(const struct block_info *info, const struct block_req *req)
+{
+	/* Holes and zeros are made by the device in whole sectors of its own. */
+	uint32_t unit = moves_data(req) ? BLOCK_SECTOR : info->logical_sector;
+
+	if (!req->length || req->length > info->capacity || req->offset > info->capacity - req->length)
+		return -EINVAL;
+	if ((req->offset | req->length) & (unit - 1))
+		return -EINVAL;
+	return 0;
+}
+
+int raw_accept(struct raw *raw, struct block_req *req)
+{
+	const struct block_info *info = &raw->block.info;
+	int error;
+
+	if (req->op >= BLOCK_OP_COUNT)
+		return -EINVAL;
+	req->next = NULL;
+	req->moved = 0;
+	req->first = 0;
+	req->retries = 0;
+	req->result = 0;
+	req->direct = false;
+	if (req->op == BLOCK_FLUSH)
+		return 0;
+	error = check_range(info, req);
+	if (error)
+		return error;
+	if (req->op != BLOCK_READ && info->readonly)
+		return -EROFS;
+	if (req->op == BLOCK_DISCARD && !info->discard)
+		return -EOPNOTSUPP;
+	if (!moves_data(req))
+		return 0;
+	if (!iov_adds_up(req))
+		return -EINVAL;
+	req->direct = aligned_for_direct(&raw->file, req);
+	return 0;
+}
+
+int raw_fd(const struct raw *raw, const struct block_req *req)
+{
+	return req->direct ? raw->file.direct_fd : raw->file.fd;
+}
+
+int raw_fallocate_mode(struct raw *raw, const struct block_req *req)
+{
+	if (req->op == BLOCK_DISCARD)
+		return FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	return __atomic_load_n(&raw->zero_mode, __ATOMIC_RELAXED);
+}
+
+static bool finish(struct block_req *req, int result)
+{
+	req->result = result;
+	return true;
+}
+
+/* Some file systems make holes but do not zero a range; a hole reads as zeros too. */
+static bool step_down_zeroes(struct raw *raw, const struct block_req *req)
+{
+	int mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+
+	if (req->op != BLOCK_WRITE_ZEROES || req->retries > 1)
+		return false;
+	__atomic_compare_exchange_n(&raw->zero_mode, &mode, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, false,
+	                            __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool digest_error(struct raw *raw, struct block_req *req, int error)
+{
+	req->retries++;
+	switch (error) {
+	case EINTR:
+	case EAGAIN:
+		return req->retries > RAW_MAX_RETRIES ? finish(req, -EIO) : false;
+	case EINVAL:
+		/* The file system's rules were stricter than it told: take the page cache. */
+		if (!req->direct)
+			return finish(req, -EINVAL);
+		req->direct = false;
+		return false;
+	case EOPNOTSUPP:
+		return step_down_zeroes(raw, req) ? false : finish(req, -EOPNOTSUPP);
+	default:
+		return finish(req, -error);
+	}
+}
+
+static void skip_bytes(struct block_req *req, uint64_t bytes)
+{
+	req->moved += bytes;
+	while (bytes || (req->first < req->n_iov && !req->iov[req->first].iov_len)) {
+		struct iovec *iov = &req->iov[req->first];
+		uint64_t part = bytes < iov->iov_len ? bytes : iov->iov_len;
+
+		iov->iov_base = (char *)iov->iov_base + part;
+		iov->iov_len -= part;
+		bytes -= part;
+		if (!iov->iov_len)
+			req->first++;
+	}
+}
+
+bool raw_advance(struct raw *raw, struct block_req *req, ssize_t outcome)
+{
+	bool was_direct = req->direct;
+
+	if (outcome < 0)
+		return digest_error(raw, req, (int)-outcome);
+	if (!moves_data(req))
+		return finish(req, 0);
+	/* The end of the file inside the disk: somebody truncated the image. */
+	if (!outcome || (uint64_t)outcome > req->length - req->moved)
+		return finish(req, -EIO);
+	req->retries = 0;
+	if (req->moved + (uint64_t)outcome == req->length)
+		return finish(req, 0);
+	skip_bytes(req, (uint64_t)outcome);
+	req->direct = was_direct && aligned_for_direct(&raw->file, req);
+	return false;
+}
+
+struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                         const struct block_options *options, char *err, size_t err_len)
+{
+	struct raw model = {
+	        .host = host, .inst = inst, .zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
+	struct block *block = NULL;
+	int error;
+
+	error = raw_file_open(&model.file, &model.block.info, path, options, err, err_len);
+	if (error)
+		goto fail;
+	error = options->no_uring ? -ENOSYS : raw_ring_create(&model, options, &block);
+	if (error && !options->no_uring)
+		host->log(inst, GAMUT_LOG_INFO, "%s: no io_uring here (%s), using threads", path,
+		          strerror(-error));
+	if (error)
+		error = raw_threads_create(&model, options, &block);
+	if (error) {
+		snprintf(err, err_len, "%s: cannot start disk I/O: %s", path, strerror(-error));
+		raw_file_close(&model.file);
+		goto fail;
+	}
+	return block;
+
+fail:
+	errno = -error;
+	return NULL;
+}

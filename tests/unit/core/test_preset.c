@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "preset.h"
+
+#define FAKE TEST_BUILD_DIR "/tests/abi/fake"
+
+static const char *const dirs[] = {FAKE};
+
+static int setup(void **state)
+{
+	static struct plugin_set set;
+
+	*state = &set;
+	return plugin_set_init_dirs(&set, dirs, 1);
+}
+
+static int teardown(void **state)
+{
+	plugin_set_finish(*state);
+	return 0;
+}
+
+static const struct preset_wish all = {.mode_line = 1, .has_kernel = true, .has_disk = true, .has_net = true};
+
+static void every_preset_obeys_the_rules(void **state)
+{
+	(void)state;
+	assert_int_equal(n_presets, 6);
+	for (size_t i = 0; i < n_presets; i++) {
+		struct axis_choices choices;
+		struct diag diag = {0};
+
+		preset_apply(&presets[i], &all, &choices);
+		assert_int_equal(preset_check_rules(&choices, "f", &diag), 0);
+		for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
+			assert_non_null(choices.axis[axis].choice);
+		assert_ptr_equal(preset_find(presets[i].name), &presets[i]);
+		diag_finish(&diag);
+	}
+	assert_null(preset_find("xen"));
+}
+
+static void overrides_and_absent_devices(void **state)
+{
+	struct preset_wish wish = {
+	        .mode_line = 3, .override = {[GAMUT_AXIS_NET] = "vfio"}, .line = {[GAMUT_AXIS_NET] = 7}};
+	struct axis_choices choices;
+
+	(void)state;
+	preset_apply(preset_find("pvh"), &wish, &choices);
+	assert_string_equal(choices.axis[GAMUT_AXIS_DISK].choice, "none");
+	assert_string_equal(choices.axis[GAMUT_AXIS_NET].choice, "vfio");
+	assert_int_equal(choices.axis[GAMUT_AXIS_NET].line, 7);
+	assert_int_equal(choices.axis[GAMUT_AXIS_MMU].line, 3);
+	assert_true(preset_needs_kernel(&choices));
+	preset_apply(preset_find("hvm"), &wish, &choices);
+	assert_false(preset_needs_kernel(&choices));
+}
+
+/* clang-format off */
+/* A preset with overrides, and what the refusal must say. */
+static const struct {
+	const char *preset;
+	const char *override[GAMUT_AXIS_COUNT];
+	const char *parts[4];
+	unsigned line;
+} illegal[] = {
+	{ "hvm", { [GAMUT_AXIS_MMU] = "pv" },
+	  { "mmu = \"pv\"", "platform = \"pc\" (of mode \"hvm\")", "ring 3", "use mmu = \"hap\"" }, 14 },
+	{ "pvh", { [GAMUT_AXIS_MMU] = "pv" }, { "mmu = \"pv\"", "platform = \"pvh\"", "ring 3", "platform = \"pv\"" }, 14 },
+	{ "pv", { [GAMUT_AXIS_MMU] = "shadow" }, { "platform = \"pv\"", "mmu = \"shadow\"", "hypercalls", "use" }, 14 },
+	{ "pvh", { [GAMUT_AXIS_INTERRUPTS] = "apic" },
+	  { "interrupts = \"apic\"", "platform = \"pvh\"", "event channels", "use interrupts = \"xen\"" }, 12 },
+	{ "pvh", { [GAMUT_AXIS_DISK] = "ide" }, { "disk = \"ide\"", "platform = \"pvh\"", "PIIX", "use disk" }, 10 },
+	{ "pv", { [GAMUT_AXIS_DISK] = "virtio" }, { "disk = \"virtio\"", "platform = \"pv\"", "PCI", "use disk" }, 10 },
+	{ "pvh", { [GAMUT_AXIS_NET] = "rtl8139" }, { "net = \"rtl8139\"", "platform", "PCI", "use net" }, 11 },
+	{ "kvm", { [GAMUT_AXIS_DISK] = "xen" }, { "disk = \"xen\"", "interrupts = \"kvmclock\"", "KVM", "use disk" }, 10 },
+	{ "pvhvm", { [GAMUT_AXIS_INTERRUPTS] = "kvmclock" }, { "disk = \"xen\"", "kvmclock", "KVM", "virtio" }, 12 },
+	{ "pvh", { [GAMUT_AXIS_PLATFORM] = "none" }, { "axes.platform", "no domain", "pvh", "use" }, 13 },
+};
+/* clang-format on */
+
+static void illegal_combinations_name_both_settings(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(illegal) / sizeof(illegal[0]); i++) {
+		struct preset_wish wish = all;
+		struct axis_choices choices;
+		struct diag diag = {0};
+
+		for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
+			wish.override[axis] = illegal[i].override[axis];
+			wish.line[axis] = 10 + (unsigned)axis;
+		}
+		preset_apply(preset_find(illegal[i].preset), &wish, &choices);
+		assert_int_equal(preset_check_rules(&choices, "f", &diag), -1);
+		for (int j = 0; j < 4; j++)
+			if (!strstr(diag.entries[0].text, illegal[i].parts[j]))
+				fail_msg("case %zu: no \"%s\" in \"%s\"", i, illegal[i].parts[j],
+				         diag.entries[0].text);
+		assert_int_equal(diag.entries[0].line, illegal[i].line);
+		diag_finish(&diag);
+	}
+}
+
+static void missing_plugins_are_named_with_what_is_there(void **state)
+{
+	struct axis_choices choices;
+	struct diag diag = {0};
+
+	preset_apply(preset_find("hvm"), &all, &choices);
+	assert_int_equal(preset_load(&choices, &all, *state, "f", &diag), -1);
+	assert_int_equal(diag.n, 1);
+	assert_int_equal(diag.entries[0].line, 1);
+	assert_non_null(
+	        strstr(diag.entries[0].text, "disk-ide.so, net-e1000.so, intr-apic.so, platform-pc.so"));
+	assert_null(strstr(diag.entries[0].text, "mmu-hap"));
+	assert_non_null(strstr(diag.entries[0].text, "modes that are: pvh"));
+	diag_finish(&diag);
+}
+
+static void needs_are_matched_with_gives(void **state)
+{
+	struct preset_wish wish = all;
+	struct axis_choices choices;
+	struct diag diag = {0};
+
+	preset_apply(preset_find("pvh"), &wish, &choices);
+	assert_int_equal(preset_load(&choices, &wish, *state, "f", &diag), 0);
+	assert_int_equal(preset_check_needs(&choices, *state, "f", &diag), 0);
+
+	wish.override[GAMUT_AXIS_INTERRUPTS] = "quiet";
+	preset_apply(preset_find("pvh"), &wish, &choices);
+	assert_int_equal(preset_check_rules(&choices, "f", &diag), 0);
+	assert_int_equal(preset_load(&choices, &wish, *state, "f", &diag), 0);
+	assert_int_equal(diag.n, 0);
+	assert_int_equal(preset_check_needs(&choices, *state, "f", &diag), -1);
+	assert_int_equal(diag.n, 2); /* disk and console */
+	assert_non_null(strstr(diag.entries[0].text, "disk = \"xen\" needs \"event-channels\""));
+	assert_non_null(strstr(diag.entries[0].text, "it comes with interrupts = \"xen\""));
+	diag_finish(&diag);
+}
+
+static void auto_takes_what_can_work(void **state)
+{
+	struct preset_wish wish = all;
+	char why[1024], available[64];
+
+	assert_ptr_equal(preset_auto(*state, &wish, why, sizeof(why)), preset_find("pvh"));
+	assert_non_null(strstr(why, "only mode"));
+	preset_available(*state, &wish, available, sizeof(available));
+	assert_string_equal(available, "pvh");
+
+	wish.has_kernel = false;
+	assert_null(preset_auto(*state, &wish, why, sizeof(why)));
+	assert_non_null(strstr(why, "pvh boots a kernel directly"));
+	assert_non_null(strstr(why, "disk-ide.so"));
+}
+
+/* hvm-pv-drivers and pvhvm come within reach when the overrides name what is there. */
+static void auto_compares_scores(void **state)
+{
+	struct preset_wish wish = all;
+	char why[1024];
+
+	wish.override[GAMUT_AXIS_PLATFORM] = "pvh";
+	wish.override[GAMUT_AXIS_CONSOLE] = "none";
+	assert_non_null(preset_auto(*state, &wish, why, sizeof(why)));
+	assert_non_null(strstr(why, "best of those"));
+	wish.override[GAMUT_AXIS_INTERRUPTS] = "quiet";
+	wish.has_disk = false;
+	assert_non_null(preset_auto(*state, &wish, why, sizeof(why)));
+	assert_non_null(strstr(why, "score 61"));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	        T(every_preset_obeys_the_rules),
+	        T(overrides_and_absent_devices),
+	        T(illegal_combinations_name_both_settings),
+	        T(missing_plugins_are_named_with_what_is_there),
+	        T(needs_are_matched_with_gives),
+	        T(auto_takes_what_can_work),
+	        T(auto_compares_scores),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
