@@ -72,7 +72,8 @@ static bool find_disk(struct blk *b)
 
 bool blk_open(struct blk *b)
 {
-	if (!find_disk(b) || !wait_state(b->back, XenbusStateInitWait))
+	/* After a close this asks the back end to start over. */
+	if (!find_disk(b) || !write_uint(b, "state", XenbusStateInitialising) || !wait_state(b->back, XenbusStateInitWait))
 		return false;
 	memset(&ring_page, 0, PAGE_BYTES);
 	SHARED_RING_INIT(&ring_page.ring);

@@ -123,8 +123,10 @@ bool event_take(uint32_t port, uint32_t count, uint64_t deadline)
 {
 	const volatile uint32_t *seen = &probe.events[port];
 
+	__asm__ volatile("sti" ::: "memory");
 	while ((int32_t)(*seen - count) < 0 && clock_ns() < deadline)
-		__asm__ volatile("sti; nop; pause; cli" ::: "memory");
+		__asm__ volatile("pause" ::: "memory");
+	__asm__ volatile("cli" ::: "memory");
 	return (int32_t)(*seen - count) >= 0;
 }
 
@@ -143,6 +145,18 @@ static void check_masking(uint32_t port)
 	check(!event_take(port, 2, clock_ns() + 2 * NS_PER_MS), "events: and makes no upcall");
 	event_mask(port, false);
 	check(event_take(port, 2, soon()), "events: unmasking delivers it");
+}
+
+/* Interrupts are on for one instruction only; what is pending must come in there. */
+static void check_window(uint32_t port)
+{
+	const volatile uint32_t *seen = &probe.events[port];
+	uint32_t before = *seen;
+
+	event_send(port);
+	__asm__ volatile("sti; nop; nop; cli" ::: "memory");
+	check(*seen == before + 1, "events: taken between sti and cli");
+	event_take(port, before + 1, soon());
 }
 
 static void check_vcpu_vector(uint32_t port)
@@ -194,6 +208,7 @@ void check_events(void)
 	event_send(bind.port);
 	check(event_take(bind.port, 1, soon()), "events: sent and taken as an upcall");
 	check_masking(bind.port);
+	check_window(bind.port);
 	check_vcpu_vector(bind.port);
 	check_status(bind.port);
 	check_refusals();
