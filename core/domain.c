@@ -135,7 +135,6 @@ static int memory_up(struct domain *d)
 {
 	char err[256] = "";
 
-	clock_init(&d->clock);
 	if (mem_init(&d->mem, (uint64_t)d->config->memory << 20, err, sizeof(err)))
 		return fail(d, "memory", err);
 	if (!io_up(d))
@@ -225,6 +224,8 @@ static int create_up(struct domain *d)
 {
 	const struct domain_config *c = d->config;
 
+	/* Plugins may ask for the time and its scale from here on; loading the kernel took most of the wait. */
+	clock_calibrate(&d->clock);
 	d->instances = calloc(c->n_instances + 1, sizeof(*d->instances));
 	if (!d->instances)
 		return fail(d, NULL, "out of memory");
@@ -267,7 +268,6 @@ static int apply_cpuid(struct domain *d)
 
 static int start_up(struct domain *d)
 {
-	clock_calibrate(&d->clock);
 	for (uint32_t i = 0; i < d->n_instances; i++) {
 		if (instance_start(&d->instances[i], d->diag))
 			goto undo;
@@ -359,6 +359,7 @@ int domain_create(struct domain **domain, const struct domain_config *config, co
 	d->terminal = options->terminal;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);
+	clock_init(&d->clock);
 	log_init(&d->log, 2, options->log_level, config->name);
 	if (d->terminal)
 		d->log.raw = terminal_raw_flag(d->terminal);

@@ -199,7 +199,8 @@ static bool vcpu_tables(struct bt_vcpu *v)
 		v->jc_list[i] = malloc(JC_SIZE * sizeof(uint16_t));
 		ok &= v->jc_list[i] != NULL;
 	}
-	return ok && !interp_init(v) && !fpu_init(v);
+	/* Until cpuid_set the vCPU is all that the engine offers. */
+	return ok && !interp_init(v) && !fpu_init(v) && !cpuid_build(&v->cpuid, &v->n_cpuid);
 }
 
 static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine_vcpu_env *env,
@@ -219,7 +220,8 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 	v->self = (uint64_t)v;
 	v->vm = &vm->vm;
 	v->mem = vm->vm.mem;
-	v->env = env;
+	v->env_copy = *env;
+	v->env = &v->env_copy;
 	v->index = index;
 	for (unsigned i = 0; i < THUNK_COUNT; i++)
 		v->thunk[i] = thunks[i];

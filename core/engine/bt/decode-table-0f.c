@@ -11,6 +11,7 @@
 #define GROUP_ANY(g) {.op = OP_COPY_ONLY, .class_ = CLASS_UD, .sub = g, .t = T_MODRM | T_GROUP | T_ANYPP}
 #define UD_E {.op = OP_UD, .class_ = CLASS_UD, .t = T_MODRM | T_ANYPP}
 #define NOP_E COPY_E(OP_NOP, T_ADDR_ONLY)
+#define PREFETCH_E COPY_E(OP_PREFETCH, T_ADDR_ONLY | T_MEM_ONLY)
 #define PUSHPOP_SEG(o) {.op = o, .class_ = CLASS_SYS, .t = T_ANYPP | T_D64}
 #define LAR(o) SYS_E(o, T_RM_R | T_REG_RW, .msize = M_2, .fl = F_ZF, .attr = A_EV | A_GV)
 #define MOV_CR(o, acc) SYS_E(o, T_FORCE_REG | T_F64 | (acc), .attr = A_EV | ATTR_PRIV)
@@ -45,7 +46,7 @@ const struct row decode_0f[4][256] = {
 		[0x08] = SYS(OP_INVD, .attr = ATTR_PRIV),
 		[0x09] = SYS(OP_WBINVD, .attr = ATTR_PRIV), /* F3: wbnoinvd */
 		[0x0b] = {.op = OP_UD, .class_ = CLASS_UD, .t = T_ANYPP},
-		[0x0d] = COPY_E(OP_PREFETCH, T_ADDR_ONLY | T_MEM_ONLY),
+		[0x0d] = PREFETCH_E,
 		[0x10] = SSE2(M_VL, 0),
 		[0x11] = STORE(M_VL, 0, 0),
 		[0x12] = SSE3L(M_8, 0),

@@ -255,15 +255,28 @@ static enum bt_step stack_fault(struct bt_vcpu *v, const struct frame *f, enum b
 	return step;
 }
 
-/* One write of the whole frame, lowest element first in memory. */
+/* The frame as it will be in memory: the value pushed last comes first. */
+static void frame_image(const struct frame *f, uint64_t *image)
+{
+	for (unsigned i = 0; i < f->n; i++) {
+		unsigned at = f->n - 1 - i;
+
+		if (f->size == 8)
+			image[at] = f->value[i];
+		else if (f->size == 4)
+			((uint32_t *)image)[at] = (uint32_t)f->value[i];
+		else
+			((uint16_t *)image)[at] = (uint16_t)f->value[i];
+	}
+}
+
+/* One write of the whole frame. */
 static enum bt_step frame_write_whole(struct bt_vcpu *v, const struct frame *f, uint64_t low)
 {
-	uint8_t image[FRAME_MAX * 8];
-	uint64_t va;
+	uint64_t image[FRAME_MAX], va;
 	enum bt_step step = seg_linear(v, &f->ss, true, f->code64, low, f->n * f->size, true, &va);
 
-	for (unsigned i = 0; i < f->n; i++)
-		bt_copy(image + (f->n - 1 - i) * f->size, &f->value[i], f->size);
+	frame_image(f, image);
 	if (step == STEP_OK)
 		step = mmu_write(v, va, image, f->n * f->size, f->access);
 	return stack_fault(v, f, step);

@@ -200,6 +200,8 @@ static void test_no_lost_wakeup(void **state)
 	pthread_create(&b, NULL, hammer, &q);
 	pthread_join(a, &ra);
 	pthread_join(b, &rb);
+	/* What is still queued runs on the probes of this frame. */
+	loop_stop(&loop);
 	assert_null(ra);
 	assert_null(rb);
 }
@@ -223,6 +225,7 @@ static void test_park(void **state)
 			usleep(1000);
 		assert_int_equal(p.count, before + 1);
 	}
+	loop_stop(&loop);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
