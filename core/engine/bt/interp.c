@@ -146,13 +146,21 @@ static bool single_step(const struct bt_vcpu *v, const struct insn *in, bool tf)
 	return tf;
 }
 
+/* RF lasts for one instruction, all of its repetitions included; iret loads it. */
+static void drop_rf(struct bt_vcpu *v, const struct interp *x)
+{
+	bool string = x->in.class_ == CLASS_STRING || x->in.op == OP_INS || x->in.op == OP_OUTS;
+
+	if (x->in.op != OP_IRET && !(string && x->next == v->rip))
+		v->rflags &= ~FL_RF;
+}
+
 /* What is left to do when an instruction is complete. */
 static enum bt_step finish(struct bt_vcpu *v, const struct interp *x, bool tf)
 {
+	drop_rf(v, x);
 	v->rip = x->next;
 	replay_clear(v);
-	if (x->in.op != OP_IRET)
-		v->rflags &= ~FL_RF;
 	if (single_step(v, &x->in, tf)) {
 		v->pending_db = true;
 		v->exc.dr6 |= DR6_BS;

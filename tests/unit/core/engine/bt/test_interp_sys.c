@@ -311,6 +311,17 @@ static void breakpoints(void **state)
 	r->v->rflags |= FL_RF;
 	assert_int_equal(interp_step(r->v), STEP_OK);
 	assert_int_equal(r->v->rflags & FL_RF, 0);
+	/* RF lasts for all repetitions, however many steps they take. */
+	r->v->dr[0] = r->v->rip;
+	r->v->rflags |= FL_RF;
+	r->v->gpr[RSI] = r->v->gpr[RDI] = RIG_DATA;
+	r->v->gpr[RCX] = 1200;
+	put_code(r, "f3 a4");
+	for (unsigned i = 0; r->v->rip == r->v->dr[0]; i++) {
+		assert_true(i < 1200);
+		assert_int_equal(interp_step(r->v), STEP_OK);
+	}
+	assert_true(r->v->gpr[RCX] == 0 && !(r->v->rflags & FL_RF));
 }
 
 static void sti_shadow(void **state)
