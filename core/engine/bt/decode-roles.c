@@ -127,7 +127,7 @@ static void set_registers(struct insn *in, const struct row *row)
 static struct fl_effect condition_flags(unsigned cond)
 {
 	static const uint16_t read[8] = {
-		FL_OF, FL_CF, FL_ZF, FL_CF | FL_ZF, FL_SF, FL_PF, FL_SF | FL_OF, FL_ZF | FL_SF | FL_OF,
+	        FL_OF, FL_CF, FL_ZF, FL_CF | FL_ZF, FL_SF, FL_PF, FL_SF | FL_OF, FL_ZF | FL_SF | FL_OF,
 	};
 
 	return (struct fl_effect){.read = read[cond >> 1]};

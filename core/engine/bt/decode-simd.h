@@ -6,6 +6,7 @@
  * The third letter of a name is the operand in modrm.rm: read (R), written (W)
  * or none; the size of its memory form is the argument.
  */
+/* clang-format off: tables */
 #ifndef BT_DECODE_SIMD_H
 #define BT_DECODE_SIMD_H
 

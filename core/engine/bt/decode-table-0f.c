@@ -2,6 +2,7 @@
 /*
  * Opcode map 0F: general, system, MMX, SSE and SSE2, and what VEX alone has.
  */
+/* clang-format off: tables */
 #include "decode-simd.h"
 
 #define COPY(o, ...) {.op = o, .class_ = CLASS_COPY, __VA_ARGS__}

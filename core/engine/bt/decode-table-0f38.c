@@ -2,6 +2,7 @@
 /*
  * Opcode maps 0F38 and 0F3A: SSSE3, SSE4, AES, SHA, AVX, AVX2, FMA, F16C, BMI.
  */
+/* clang-format off: tables */
 #include "decode-simd.h"
 
 #define COPY(o, ...) {.op = o, .class_ = CLASS_COPY, __VA_ARGS__}

@@ -3,6 +3,7 @@
  * Opcode map 1, the groups, x87, and the effects on flags. An empty row (op 0)
  * is undefined.
  */
+/* clang-format off: tables */
 #include "decode-table.h"
 
 #define COPY(o, ...) {.op = o, .class_ = CLASS_COPY, __VA_ARGS__}

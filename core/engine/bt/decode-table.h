@@ -10,6 +10,7 @@
  * T_VEX when the latter exists. Rows that only VEX has are in tables of their
  * own, looked at first.
  */
+/* clang-format off: tables */
 #ifndef BT_DECODE_TABLE_H
 #define BT_DECODE_TABLE_H
 

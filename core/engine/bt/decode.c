@@ -187,11 +187,11 @@ static table_t *const vex_tables[4] = {NULL, &decode_vex_0f, &decode_vex_0f38, &
 static const struct row undefined_row = {0};
 
 static const struct row movsxd_row = {
-	.op = OP_MOVSXD,
-	.class_ = CLASS_COPY,
-	.msize = M_XSX,
-	.t = T_MODRM | T_RM_R | T_REG_W,
-	.attr = A_EV | A_GV,
+        .op = OP_MOVSXD,
+        .class_ = CLASS_COPY,
+        .msize = M_XSX,
+        .t = T_MODRM | T_RM_R | T_REG_W,
+        .attr = A_EV | A_GV,
 };
 
 static const struct row *find_row(const struct insn *in)
@@ -461,8 +461,12 @@ bool insn_decode(struct insn *in, const uint8_t *bytes, unsigned len, enum insn_
 	if (c.over && c.len < INSN_MAX)
 		return false;
 	if (c.over) { /* longer than any instruction may be: #GP */
-		*in = (struct insn){.mode = (uint8_t)mode, .class_ = CLASS_SYS, .len = INSN_MAX,
-				    .seg_override = -1, .base = -1, .index = -1};
+		*in = (struct insn){.mode = (uint8_t)mode,
+		                    .class_ = CLASS_SYS,
+		                    .len = INSN_MAX,
+		                    .seg_override = -1,
+		                    .base = -1,
+		                    .index = -1};
 		return true;
 	}
 	in->len = (uint8_t)c.pos;

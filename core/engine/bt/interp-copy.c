@@ -84,7 +84,8 @@ static void fxrstor(const void *area)
 }
 
 /* A write that has no host page: registers and x87 stay as they were until it is done. */
-static enum bt_step run_bounced(struct bt_vcpu *v, struct interp *x, const struct operand *o, struct native *n)
+static enum bt_step run_bounced(struct bt_vcpu *v, struct interp *x, const struct operand *o,
+                                struct native *n)
 {
 	uint8_t x87[512] __attribute__((aligned(16)));
 	bool keep = x->in.attr & ATTR_FPU;

@@ -162,7 +162,8 @@ enum bt_step exec_leave(struct bt_vcpu *v, struct interp *x)
 }
 
 /* The copied frame pointers of an outer level. */
-static enum bt_step enter_levels(struct bt_vcpu *v, uint64_t *rsp, unsigned levels, uint64_t frame, unsigned size)
+static enum bt_step enter_levels(struct bt_vcpu *v, uint64_t *rsp, unsigned levels, uint64_t frame,
+                                 unsigned size)
 {
 	uint64_t mask = interp_stack_mask(v), value, va;
 	enum bt_step step = STEP_OK;

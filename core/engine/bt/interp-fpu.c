@@ -92,8 +92,8 @@ enum bt_step fpu_op_save(struct bt_vcpu *v, struct interp *x)
 	if (step == STEP_OK)
 		step = interp_read(v, va, area, size);
 	if (step == STEP_OK)
-		step = save ? fpu_guest_save(v, op, wide, mask, area, size) :
-			      fpu_guest_load(v, op, wide, mask, area, size);
+		step = save ? fpu_guest_save(v, op, wide, mask, area, size)
+		            : fpu_guest_load(v, op, wide, mask, area, size);
 	return step == STEP_OK && save ? interp_write(v, va, area, size) : step;
 }
 

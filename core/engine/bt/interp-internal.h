@@ -19,8 +19,8 @@
 
 struct interp {
 	struct insn in;
-	uint64_t next;      /* rip after this instruction */
-	uint64_t key[2];    /* the instruction's bytes and mode */
+	uint64_t next;   /* rip after this instruction */
+	uint64_t key[2]; /* the instruction's bytes and mode */
 };
 
 typedef enum bt_step (*interp_fn)(struct bt_vcpu *v, struct interp *x);
@@ -82,8 +82,8 @@ static inline bool umip_denies(const struct bt_vcpu *v)
 /* Effective address of the memory operand, within its segment. */
 uint64_t interp_ea(const struct bt_vcpu *v, const struct interp *x);
 /* Linear address of len bytes at the memory operand plus offset; checked. */
-enum bt_step interp_operand(struct bt_vcpu *v, const struct interp *x, uint64_t offset, unsigned len, bool write,
-			    uint64_t *va);
+enum bt_step interp_operand(struct bt_vcpu *v, const struct interp *x, uint64_t offset, unsigned len,
+                            bool write, uint64_t *va);
 /* Linear reads and writes at the current privilege, with #AC and data breakpoints. */
 enum bt_step interp_read(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len);
 enum bt_step interp_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned len);
@@ -133,8 +133,9 @@ static inline void interp_key(struct interp *x, const uint8_t *bytes)
 
 /* ---- handlers --------------------------------------------------------------------- */
 
-enum bt_step interp_copy(struct bt_vcpu *v, struct interp *x);   /* interp-copy.c */
-enum bt_step interp_legacy(struct bt_vcpu *v, struct interp *x); /* interp-legacy.c: decimal adjustments, salc */
+enum bt_step interp_copy(struct bt_vcpu *v, struct interp *x); /* interp-copy.c */
+enum bt_step interp_legacy(struct bt_vcpu *v,
+                           struct interp *x); /* interp-legacy.c: decimal adjustments, salc */
 enum bt_step interp_string(struct bt_vcpu *v, struct interp *x); /* interp-string.c; also ins, outs */
 enum bt_step interp_masked(struct bt_vcpu *v, struct interp *x); /* interp-vector.c: gathers, masked moves */
 enum bt_step interp_fpu_check(struct bt_vcpu *v, const struct insn *in); /* interp-fpu.c: #NM, #UD */

@@ -19,8 +19,8 @@ uint64_t interp_ea(const struct bt_vcpu *v, const struct interp *x)
 	return ea & size_mask(in->addrsize);
 }
 
-enum bt_step interp_operand(struct bt_vcpu *v, const struct interp *x, uint64_t offset, unsigned len, bool write,
-			    uint64_t *va)
+enum bt_step interp_operand(struct bt_vcpu *v, const struct interp *x, uint64_t offset, unsigned len,
+                            bool write, uint64_t *va)
 {
 	uint64_t ea = (interp_ea(v, x) + offset) & size_mask(x->in.addrsize);
 

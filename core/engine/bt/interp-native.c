@@ -29,7 +29,7 @@
 
 #include "engine/bt/interp-internal.h"
 
-#define SLOTS 256u
+#define SLOTS     256u
 #define SLOT_SIZE 128u
 
 /* The start of the native area; the stubs follow. */
@@ -37,47 +37,48 @@ struct slot_key {
 	uint64_t key[2];
 };
 
-_Static_assert(INTERP_NATIVE_SIZE == SLOTS * (sizeof(struct slot_key) + SLOT_SIZE), "size of the native area");
+_Static_assert(INTERP_NATIVE_SIZE == SLOTS * (sizeof(struct slot_key) + SLOT_SIZE),
+               "size of the native area");
 
 /* Runs a stub; returns its flags, or all ones after a signal. */
 uint64_t native_call(const void *code, uint64_t *gpr, void *mem, uint64_t flags, uint64_t *resume);
 
 __asm__(".text\n"
-	".hidden native_call\n"
-	".globl native_call\n"
-	".type native_call, @function\n"
-	"native_call:\n"
-	"	push %rbx\n"
-	"	push %rbp\n"
-	"	push %r12\n"
-	"	push %r13\n"
-	"	push %r14\n"
-	"	push %r15\n"
-	"	push %r8\n"
-	"	lea 2f(%rip), %rax\n"
-	"	mov %rax, (%r8)\n"
-	"	mov %rdi, %rax\n"
-	"	push %rcx\n"
-	"	popf\n"
-	"	call *%rax\n"
-	"1:	pop %r8\n"
-	"	movq $0, (%r8)\n"
-	"	pop %r15\n"
-	"	pop %r14\n"
-	"	pop %r13\n"
-	"	pop %r12\n"
-	"	pop %rbp\n"
-	"	pop %rbx\n"
-	"	ret\n"
-	"2:	lea 8(%rsp), %rsp\n" /* the stub's return address */
-	"	mov $-1, %rax\n"
-	"	jmp 1b\n"
-	".size native_call, . - native_call\n");
+        ".hidden native_call\n"
+        ".globl native_call\n"
+        ".type native_call, @function\n"
+        "native_call:\n"
+        "	push %rbx\n"
+        "	push %rbp\n"
+        "	push %r12\n"
+        "	push %r13\n"
+        "	push %r14\n"
+        "	push %r15\n"
+        "	push %r8\n"
+        "	lea 2f(%rip), %rax\n"
+        "	mov %rax, (%r8)\n"
+        "	mov %rdi, %rax\n"
+        "	push %rcx\n"
+        "	popf\n"
+        "	call *%rax\n"
+        "1:	pop %r8\n"
+        "	movq $0, (%r8)\n"
+        "	pop %r15\n"
+        "	pop %r14\n"
+        "	pop %r13\n"
+        "	pop %r12\n"
+        "	pop %rbp\n"
+        "	pop %rbx\n"
+        "	ret\n"
+        "2:	lea 8(%rsp), %rsp\n" /* the stub's return address */
+        "	mov $-1, %rax\n"
+        "	jmp 1b\n"
+        ".size native_call, . - native_call\n");
 
 int interp_init(struct bt_vcpu *v)
 {
-	void *area = mmap(NULL, INTERP_NATIVE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
-			  -1, 0);
+	void *area = mmap(NULL, INTERP_NATIVE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
+	                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (area == MAP_FAILED)
 		return -errno;
@@ -97,8 +98,8 @@ void interp_finish(struct bt_vcpu *v)
 struct stub {
 	uint8_t *p;
 	const struct insn *in;
-	unsigned used;            /* registers that the instruction names or implies */
-	uint8_t ctx, mem, rsp;    /* X, P, and what stands for rsp */
+	unsigned used;         /* registers that the instruction names or implies */
+	uint8_t ctx, mem, rsp; /* X, P, and what stands for rsp */
 };
 
 static void put(struct stub *s, unsigned byte)
@@ -362,7 +363,7 @@ static enum bt_step trap_of(struct bt_vcpu *v, const struct insn *in)
 enum bt_step native_run(struct bt_vcpu *v, const struct interp *x, struct native *n)
 {
 	uint64_t flags = native_call(find_stub(v, x), n->gpr, n->mem, (n->flags & FL_ARITH) | FL_FIXED,
-				     &v->native_resume);
+	                             &v->native_resume);
 
 	if (flags == ~0ull)
 		return trap_of(v, &x->in);

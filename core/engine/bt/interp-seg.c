@@ -97,8 +97,8 @@ enum bt_step exec_lar(struct bt_vcpu *v, struct interp *x)
 	enum bt_step step = interp_read_rm(v, x, 2, &selector);
 
 	if (step == STEP_OK)
-		step = x->in.op == OP_LAR ? sys_lar(v, (uint16_t)selector, &value, &ok) :
-					    sys_lsl(v, (uint16_t)selector, &value, &ok);
+		step = x->in.op == OP_LAR ? sys_lar(v, (uint16_t)selector, &value, &ok)
+		                          : sys_lsl(v, (uint16_t)selector, &value, &ok);
 	if (step != STEP_OK)
 		return step;
 	if (ok)

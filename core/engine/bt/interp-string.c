@@ -14,9 +14,9 @@
 struct string {
 	struct bt_vcpu *v;
 	struct interp *x;
-	unsigned size;   /* of an element */
-	uint64_t delta;  /* added to the index registers, by DF */
-	bool src, dst;   /* which of rsi and rdi move */
+	unsigned size;  /* of an element */
+	uint64_t delta; /* added to the index registers, by DF */
+	bool src, dst;  /* which of rsi and rdi move */
 };
 
 /* ---- one element ----------------------------------------------------------------------- */
@@ -25,8 +25,8 @@ static enum bt_step source(struct string *s, uint64_t *value)
 {
 	struct bt_vcpu *v = s->v;
 	uint64_t va;
-	enum bt_step step = sys_linear(v, (enum gamut_seg)s->x->in.seg, get_gpr(v, RSI, s->x->in.addrsize), s->size,
-				       false, &va);
+	enum bt_step step = sys_linear(v, (enum gamut_seg)s->x->in.seg, get_gpr(v, RSI, s->x->in.addrsize),
+	                               s->size, false, &va);
 
 	*value = 0;
 	return step == STEP_OK ? interp_read(v, va, value, s->size) : step;
@@ -62,7 +62,10 @@ static void compare(struct string *s, uint64_t a, uint64_t b)
 	uint8_t low = (uint8_t)(a - b);
 
 	/* At the top of a 64-bit word CF, OF, SF and ZF are those of the element. */
-	__asm__("sub %2, %1\n\tpushf\n\tpop %0" : "=&r"(flags), "+r"((uint64_t){a << shift}) : "r"(b << shift) : "cc");
+	__asm__("sub %2, %1\n\tpushf\n\tpop %0"
+	        : "=&r"(flags), "+r"((uint64_t){a << shift})
+	        : "r"(b << shift)
+	        : "cc");
 	flags &= FL_CF | FL_OF | FL_SF | FL_ZF;
 	set_arith(s->v, flags | af | (__builtin_parity(low) ? 0 : FL_PF), FL_ARITH);
 }
@@ -146,13 +149,10 @@ struct string_op {
 };
 
 static const struct string_op string_ops[] = {
-	[OP_MOVS - OP_MOVS] = {movs, true, true, false},
-	[OP_STOS - OP_MOVS] = {stos, false, true, false},
-	[OP_LODS - OP_MOVS] = {lods, true, false, false},
-	[OP_SCAS - OP_MOVS] = {scas, false, true, true},
-	[OP_CMPS - OP_MOVS] = {cmps, true, true, true},
-	[OP_INS - OP_MOVS] = {ins, false, true, false},
-	[OP_OUTS - OP_MOVS] = {outs, true, false, false},
+        [OP_MOVS - OP_MOVS] = {movs, true, true, false},  [OP_STOS - OP_MOVS] = {stos, false, true, false},
+        [OP_LODS - OP_MOVS] = {lods, true, false, false}, [OP_SCAS - OP_MOVS] = {scas, false, true, true},
+        [OP_CMPS - OP_MOVS] = {cmps, true, true, true},   [OP_INS - OP_MOVS] = {ins, false, true, false},
+        [OP_OUTS - OP_MOVS] = {outs, true, false, false},
 };
 
 /* ---- many elements ----------------------------------------------------------------------- */

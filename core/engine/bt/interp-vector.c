@@ -10,7 +10,7 @@
 static void move_vector(struct bt_vcpu *v, unsigned reg, void *mem, bool wide, uint8_t opcode)
 {
 	const uint8_t bytes[5] = {0xc5, (uint8_t)((reg & 8 ? 0 : 0x80) | 0x7a | (wide ? 4 : 0)), opcode,
-				  (uint8_t)((reg & 7) << 3)};
+	                          (uint8_t)((reg & 7) << 3)};
 
 	native_bytes(v, bytes, 4, mem);
 }
@@ -29,7 +29,7 @@ static void store_legacy(struct bt_vcpu *v, unsigned reg, void *mem, bool mmx)
 }
 
 #define STORE 0x7f
-#define LOAD 0x6f
+#define LOAD  0x6f
 
 /* Element i of a buffer as an integer of 4 or 8 bytes, sign-extended. */
 static int64_t element(const void *buf, unsigned i, unsigned size)
@@ -120,8 +120,8 @@ static enum bt_step gather(struct bt_vcpu *v, struct interp *x)
 /* ---- vmaskmov, vpmaskmov ---------------------------------------------------------------- */
 
 /* One element; the whole operand's address wraps as one would. */
-static enum bt_step masked_one(struct bt_vcpu *v, const struct interp *x, uint8_t *buf, unsigned off, unsigned size,
-			       bool store)
+static enum bt_step masked_one(struct bt_vcpu *v, const struct interp *x, uint8_t *buf, unsigned off,
+                               unsigned size, bool store)
 {
 	uint64_t va;
 	enum bt_step step = interp_operand(v, x, off, size, store, &va);
@@ -132,8 +132,8 @@ static enum bt_step masked_one(struct bt_vcpu *v, const struct interp *x, uint8_
 }
 
 /* Both pages of a store are probed before a byte changes. */
-static enum bt_step probe_masked(struct bt_vcpu *v, const struct interp *x, const uint8_t *mask, unsigned bytes,
-				 unsigned size)
+static enum bt_step probe_masked(struct bt_vcpu *v, const struct interp *x, const uint8_t *mask,
+                                 unsigned bytes, unsigned size)
 {
 	for (unsigned i = 0; i < bytes / size; i++) {
 		enum bt_step step;
@@ -151,8 +151,8 @@ static enum bt_step probe_masked(struct bt_vcpu *v, const struct interp *x, cons
 	return STEP_OK;
 }
 
-static enum bt_step move_elements(struct bt_vcpu *v, const struct interp *x, uint8_t *buf, const uint8_t *mask,
-				  unsigned bytes, unsigned size, bool store)
+static enum bt_step move_elements(struct bt_vcpu *v, const struct interp *x, uint8_t *buf,
+                                  const uint8_t *mask, unsigned bytes, unsigned size, bool store)
 {
 	enum bt_step step = store ? probe_masked(v, x, mask, bytes, size) : STEP_OK;
 
@@ -167,7 +167,8 @@ static enum bt_step maskmov(struct bt_vcpu *v, struct interp *x)
 	const struct insn *in = &x->in;
 	bool store = in->attr & ATTR_MEM_WRITE;
 	/* vpmaskmovq has W; vmaskmovpd is an opcode of its own */
-	unsigned bytes = in->l ? 32 : 16, size = in->opcode >= 0x80 ? (in->w ? 8 : 4) : (in->opcode & 1 ? 8 : 4);
+	unsigned bytes = in->l ? 32 : 16,
+	         size = in->opcode >= 0x80 ? (in->w ? 8 : 4) : (in->opcode & 1 ? 8 : 4);
 	uint8_t buf[32], mask[32];
 	enum bt_step step;
 

@@ -105,21 +105,11 @@ static enum bt_step undefined_op(struct bt_vcpu *v, struct interp *x)
 }
 
 static const interp_fn class_table[] = {
-	[CLASS_COPY] = interp_copy,
-	[CLASS_JCC] = exec_jcc,
-	[CLASS_JMP] = exec_jmp,
-	[CLASS_CALL] = exec_call,
-	[CLASS_JMP_IND] = exec_jmp_ind,
-	[CLASS_CALL_IND] = exec_call_ind,
-	[CLASS_RET] = exec_ret,
-	[CLASS_PUSH] = exec_push,
-	[CLASS_POP] = exec_pop,
-	[CLASS_LEAVE] = exec_leave,
-	[CLASS_STRING] = interp_string,
-	[CLASS_LOOP] = exec_loop,
-	[CLASS_FLAGS] = system_op,
-	[CLASS_SYS] = system_op,
-	[CLASS_UD] = undefined_op,
+        [CLASS_COPY] = interp_copy, [CLASS_JCC] = exec_jcc,         [CLASS_JMP] = exec_jmp,
+        [CLASS_CALL] = exec_call,   [CLASS_JMP_IND] = exec_jmp_ind, [CLASS_CALL_IND] = exec_call_ind,
+        [CLASS_RET] = exec_ret,     [CLASS_PUSH] = exec_push,       [CLASS_POP] = exec_pop,
+        [CLASS_LEAVE] = exec_leave, [CLASS_STRING] = interp_string, [CLASS_LOOP] = exec_loop,
+        [CLASS_FLAGS] = system_op,  [CLASS_SYS] = system_op,        [CLASS_UD] = undefined_op,
 };
 
 /* ---- before and after ---------------------------------------------------------------------- */
@@ -138,7 +128,8 @@ static bool break_on_fetch(struct bt_vcpu *v)
 	return bits != 0;
 }
 
-/* Whether TF asks for a trap after this instruction: TF as it was before, and for fast calls as it is now, too. */
+/* Whether TF asks for a trap after this instruction: TF as it was before, and for fast calls as it is now,
+ * too. */
 static bool single_step(const struct bt_vcpu *v, const struct insn *in, bool tf)
 {
 	if (in->op == OP_SYSCALL || in->op == OP_SYSENTER)

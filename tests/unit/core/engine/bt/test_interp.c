@@ -27,57 +27,61 @@
 #include "engine/bt/mmu.h"
 #include "engine/bt/sys.h"
 
-#define CB_VA 0x20000000ull
-#define DATA_VA 0x30000000ull
+#define CB_VA      0x20000000ull
+#define DATA_VA    0x30000000ull
 #define DATA_PAGES 3
-#define DATA_SIZE (DATA_PAGES * 4096u)
-#define CODE_VA 0x31000000ull
-#define DATA_GPA 0x10000u
-#define CODE_GPA 0x20000u
+#define DATA_SIZE  (DATA_PAGES * 4096u)
+#define CODE_VA    0x31000000ull
+#define DATA_GPA   0x10000u
+#define CODE_GPA   0x20000u
 
 /* Control block of the native runner, at CB_VA; offsets are in the assembly below. */
 struct control {
-	uint64_t in[16];           /* 0 */
-	uint64_t out[16];          /* 0x80 */
-	uint64_t flags_in, pad;    /* 0x100 */
-	uint64_t flags_out, top;   /* 0x110; rsp for the push is 0x118 */
-	uint64_t host_rsp, target; /* 0x120 */
-	uint64_t epilogue, function;  /* 0x130 */
+	uint64_t in[16];             /* 0 */
+	uint64_t out[16];            /* 0x80 */
+	uint64_t flags_in, pad;      /* 0x100 */
+	uint64_t flags_out, top;     /* 0x110; rsp for the push is 0x118 */
+	uint64_t host_rsp, target;   /* 0x120 */
+	uint64_t epilogue, function; /* 0x130 */
 	uint8_t pad2[0xc0];
-	uint8_t fx_in[512];        /* 0x200 */
-	uint8_t fx_out[512];       /* 0x400 */
-	uint8_t ymm_in[16][32];    /* 0x600 */
-	uint8_t ymm_out[16][32];   /* 0x800 */
+	uint8_t fx_in[512];      /* 0x200 */
+	uint8_t fx_out[512];     /* 0x400 */
+	uint8_t ymm_in[16][32];  /* 0x600 */
+	uint8_t ymm_out[16][32]; /* 0x800 */
 };
-_Static_assert(offsetof(struct control, fx_in) == 0x200 && offsetof(struct control, ymm_out) == 0x800, "assembly");
+_Static_assert(offsetof(struct control, fx_in) == 0x200 && offsetof(struct control, ymm_out) == 0x800,
+               "assembly");
 
-void test_native(void);      /* runs the code at control.target on control.in */
-void test_native_end(void);  /* where that code jumps */
+void test_native(void);                /* runs the code at control.target on control.in */
+void test_native_end(void);            /* where that code jumps */
 uint64_t test_with_vectors(void *arg); /* calls control.function(arg) with the vector state live */
 
 #define S(x) #x
-#define YMM(op) \
+#define YMM(op)                                                                                              \
 	op(0) op(1) op(2) op(3) op(4) op(5) op(6) op(7) op(8) op(9) op(10) op(11) op(12) op(13) op(14) op(15)
-#define LOAD_Y(n) "vmovdqu 0x20000600+32*" S(n) ", %ymm" S(n) "\n"
-#define SAVE_Y(n) "vmovdqu %ymm" S(n) ", 0x20000800+32*" S(n) "\n"
-#define PUSH_ALL "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
-#define POP_ALL "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\n"
+#define LOAD_Y(n)  "vmovdqu 0x20000600+32*" S(n) ", %ymm" S(n) "\n"
+#define SAVE_Y(n)  "vmovdqu %ymm" S(n) ", 0x20000800+32*" S(n) "\n"
+#define PUSH_ALL   "push %rbx\npush %rbp\npush %r12\npush %r13\npush %r14\npush %r15\n"
+#define POP_ALL    "pop %r15\npop %r14\npop %r13\npop %r12\npop %rbp\npop %rbx\n"
 #define LOAD_STATE "fxrstor64 0x20000200\n" YMM(LOAD_Y)
 #define SAVE_STATE YMM(SAVE_Y) "fxsave64 0x20000400\nfninit\nldmxcsr test_mxcsr(%rip)\nvzeroupper\n"
-#define G(op) \
-	op(rax, 0) op(rcx, 8) op(rdx, 16) op(rbx, 24) op(rsp, 32) op(rbp, 40) op(rsi, 48) op(rdi, 56) op(r8, 64) \
-		op(r9, 72) op(r10, 80) op(r11, 88) op(r12, 96) op(r13, 104) op(r14, 112) op(r15, 120)
+#define G(op)                                                                                                \
+	op(rax, 0) op(rcx, 8) op(rdx, 16) op(rbx, 24) op(rsp, 32) op(rbp, 40) op(rsi, 48) op(rdi, 56)        \
+	        op(r8, 64) op(r9, 72) op(r10, 80) op(r11, 88) op(r12, 96) op(r13, 104) op(r14, 112)          \
+	                op(r15, 120)
 #define LOAD_G(r, o) "mov 0x20000000+" S(o) ", %" S(r) "\n"
 #define SAVE_G(r, o) "mov %" S(r) ", 0x20000080+" S(o) "\n"
 
 __asm__(".text\ntest_mxcsr: .long 0x1f80\n"
-	".globl test_native, test_native_end, test_with_vectors\n"
-	"test_native:\n" PUSH_ALL "mov %rsp, 0x20000120\n" LOAD_STATE
-	"mov $0x20000100, %rsp\npopfq\n" G(LOAD_G) "jmp *0x20000128\n"
-	"test_native_end:\n" G(SAVE_G) "mov $0x20000118, %rsp\npushfq\ncld\n" SAVE_STATE
-	"mov 0x20000120, %rsp\n" POP_ALL "ret\n"
-	"test_with_vectors:\n" PUSH_ALL "sub $8, %rsp\n" LOAD_STATE "call *0x20000138\n" SAVE_STATE
-	"add $8, %rsp\n" POP_ALL "ret\n");
+        ".globl test_native, test_native_end, test_with_vectors\n"
+        "test_native:\n" PUSH_ALL "mov %rsp, 0x20000120\n" LOAD_STATE "mov $0x20000100, %rsp\npopfq\n" G(
+                LOAD_G) "jmp *0x20000128\n"
+                        "test_native_end:\n" G(SAVE_G) "mov $0x20000118, %rsp\npushfq\ncld\n" SAVE_STATE
+                                                       "mov 0x20000120, %rsp\n" POP_ALL "ret\n"
+                                                       "test_with_vectors:\n" PUSH_ALL
+                                                       "sub $8, %rsp\n" LOAD_STATE
+                                                       "call *0x20000138\n" SAVE_STATE
+                                                       "add $8, %rsp\n" POP_ALL "ret\n");
 
 static struct control *const cb = (struct control *)CB_VA;
 static uint8_t *const data = (uint8_t *)DATA_VA;
@@ -156,7 +160,8 @@ static void long_mode(struct bt_vcpu *v)
 	v->cr3 = 0x1000;
 	v->xcr0 = 7;
 	for (unsigned i = 0; i < 6; i++) {
-		v->seg[i] = (struct gamut_segment){.selector = 16, .limit = ~0u, .attr = i == GAMUT_CS ? 0xa09b : 0xc093};
+		v->seg[i] = (struct gamut_segment){
+		        .selector = 16, .limit = ~0u, .attr = i == GAMUT_CS ? 0xa09b : 0xc093};
 		v->seg_base[i] = 0;
 	}
 	v->cpl = 0;
@@ -248,7 +253,8 @@ static bool acceptable(const struct insn *in)
 	/* ldmxcsr and fldcw could unmask exceptions for what comes after: left to their own test. */
 	if (in->op == OP_COPY_ONLY && in->map == MAP_0F && in->opcode == 0xae)
 		return false;
-	if (in->op == OP_COPY_ONLY && in->map == MAP_1 && in->opcode == 0xd9 && in->mod != 3 && (in->reg & 7) == 5)
+	if (in->op == OP_COPY_ONLY && in->map == MAP_1 && in->opcode == 0xd9 && in->mod != 3 &&
+	    (in->reg & 7) == 5)
 		return false;
 	/* Undefined by the manuals, but a nop on processors of Intel. */
 	if (in->map == MAP_0F && in->opcode == 0x0d && in->mod == 3)
@@ -338,7 +344,9 @@ static void random_state(struct world *w, struct trial *t)
 		t->vectors[i / 32][i % 32] = (uint8_t)rnd(w);
 	for (unsigned i = 0; i < 8; i++) /* ordinary x87 numbers */
 		for (unsigned j = 0; j < 10; j++)
-			t->x87[i][j] = j == 9 ? 0x40 : j == 8 ? rnd(w) & 0x1f : (uint8_t)rnd(w) | (j == 7 ? 0x80 : 0);
+			t->x87[i][j] = j == 9   ? 0x40
+			               : j == 8 ? rnd(w) & 0x1f
+			                        : (uint8_t)rnd(w) | (j == 7 ? 0x80 : 0);
 	t->operand = 0;
 }
 
@@ -503,9 +511,9 @@ static void say(const struct trial *t, const char *what)
 
 	for (unsigned i = 0; i < t->in.len; i++)
 		snprintf(line + 3 * i, sizeof(line) - 3 * i, "%02x ", t->bytes[i]);
-	print_error("%s: %s (flags %x %x %x regs %x %x mem %u at %llx)\n", line, what, t->in.fl_read, t->in.fl_written,
-		    t->in.fl_undef, t->in.regs_read, t->in.regs_written, t->in.mem_size,
-		    (unsigned long long)t->operand);
+	print_error("%s: %s (flags %x %x %x regs %x %x mem %u at %llx)\n", line, what, t->in.fl_read,
+	            t->in.fl_written, t->in.fl_undef, t->in.regs_read, t->in.regs_written, t->in.mem_size,
+	            (unsigned long long)t->operand);
 }
 
 static bool agree(const struct trial *t, const struct outcome *n, const struct outcome *i)
@@ -533,10 +541,11 @@ static bool agree(const struct trial *t, const struct outcome *n, const struct o
 	say(t, what);
 	for (unsigned r = 0; r < 16; r++)
 		if (n->gpr[r] != i->gpr[r])
-			print_error("  r%u in %llx native %llx interpreter %llx\n", r, (unsigned long long)t->gpr[r],
-				    (unsigned long long)n->gpr[r], (unsigned long long)i->gpr[r]);
+			print_error("  r%u in %llx native %llx interpreter %llx\n", r,
+			            (unsigned long long)t->gpr[r], (unsigned long long)n->gpr[r],
+			            (unsigned long long)i->gpr[r]);
 	print_error("  flags in %llx native %llx interpreter %llx, step %d\n", (unsigned long long)t->flags,
-		    (unsigned long long)n->flags, (unsigned long long)i->flags, last_step);
+	            (unsigned long long)n->flags, (unsigned long long)i->flags, last_step);
 	return false;
 }
 
@@ -578,7 +587,8 @@ static void test_against_processor(void **state)
 /* Instructions that the interpreter does element by element. */
 static void test_masked(void **state)
 {
-	static void (*const makers[])(struct world *w, struct trial *t) = {gather_trial, maskmov_trial, maskbytes_trial};
+	static void (*const makers[])(struct world * w, struct trial * t) = {gather_trial, maskmov_trial,
+	                                                                     maskbytes_trial};
 	struct world *w = *state;
 	static struct trial t;
 	static struct outcome native, interp;
@@ -693,9 +703,9 @@ static void test_declarations(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_declarations),
-		cmocka_unit_test(test_against_processor),
-		cmocka_unit_test(test_masked),
+	        cmocka_unit_test(test_declarations),
+	        cmocka_unit_test(test_against_processor),
+	        cmocka_unit_test(test_masked),
 	};
 
 	/* The state is loaded and compared with AVX. */
