@@ -373,14 +373,15 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 	v->n_miss++;
 	if (!crosses) {
 		st = tlb_fill(v, v->va, access, &e, &page);
-		if (st == STEP_FAULT) {
+		if (st == STEP_FAULT && v->exc.vector == EXC_PF) {
 			rip_of_miss(v);
 			bt_sync_in(v);
 			return deliver(v) ? bt_dispatch(v) : NULL;
 		}
+		/* Not canonical: #GP or #SS, which the interpreter knows. */
 		if (e && (write ? e->tag_w : e->tag_r) == (v->va & PAGE_MASK))
 			return resume_with(v, e->host + (v->va & ~PAGE_MASK));
-		if (beside_code(v, &page, size, write))
+		if (st == STEP_OK && beside_code(v, &page, size, write))
 			return resume_with(v, (uint64_t)v->mem->base + page.gpa);
 	}
 	rip_of_miss(v);
