@@ -99,14 +99,14 @@ static int resolve_axes(struct conf_loader *l)
 	const struct preset *preset;
 
 	l->wish.mode_line = conf_line(l->c, "mode");
-	l->wish.has_kernel = l->c->kernel != NULL;
+	l->wish.has_kernel = conf_line(l->c, "boot.kernel") != 0; /* a wrong one has had its answer */
 	l->wish.has_disk = list_length(l->lists[GAMUT_AXIS_DISK]) > 0;
 	l->wish.has_net = list_length(l->lists[GAMUT_AXIS_NET]) > 0;
 	preset = choose_preset(l);
 	if (!preset)
 		return -1;
 	preset_apply(preset, &l->wish, axes);
-	if (preset_needs_kernel(axes) && !l->c->kernel)
+	if (preset_needs_kernel(axes) && !l->wish.has_kernel)
 		conf_error(l, conf_line(l->c, "boot"),
 		           "boot.kernel: is missing, and platform \"%s\" boots a kernel directly; "
 		           "add boot = { kernel = \"vmlinuz\"; };",

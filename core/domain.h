@@ -4,7 +4,7 @@
  * guest reboots, and taken down in reverse.
  *
  *   validate    engine, image, host memory: what the file alone could not tell
- *   memory      and clock, I/O loop, timers, buses
+ *   memory      and I/O loop, timers, buses
  *   engine      its VM and the vCPUs
  *   create      every plugin instance
  *   start       every instance, in the order of plugin.h; then buses are sealed

@@ -208,11 +208,17 @@ static bool try_preset(const struct preset *preset, struct plugin_set *plugins,
 {
 	struct axis_choices choices;
 	struct diag diag = {0};
+	char files[512];
+	struct line missing = {files, sizeof(files), 0};
 	bool ok;
 
 	preset_apply(preset, wish, &choices);
 	if (preset_needs_kernel(&choices) && !wish->has_kernel) {
 		line_add(why_not, "; %s boots a kernel directly, and boot.kernel is not given", preset->name);
+		return false;
+	}
+	if (missing_of_preset(&choices, plugins, &missing)) {
+		line_add(why_not, "; %s lacks %s", preset->name, files);
 		return false;
 	}
 	ok = preset_check_rules(&choices, NULL, &diag) == 0 &&
@@ -221,7 +227,7 @@ static bool try_preset(const struct preset *preset, struct plugin_set *plugins,
 	if (ok)
 		*score = score_of(&choices);
 	else
-		line_add(why_not, "; %s", diag.n ? diag.entries[0].text : "out of memory");
+		line_add(why_not, "; %s: %s", preset->name, diag.n ? diag.entries[0].text : "out of memory");
 	diag_finish(&diag);
 	return ok;
 }

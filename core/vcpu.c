@@ -244,7 +244,6 @@ static void vcpu_destroy(struct vcpu *v)
 static struct vcpu *vcpu_create(struct vcpus *set, uint32_t index, char *err, unsigned err_len)
 {
 	struct vcpu *v = aligned_alloc(CACHE_LINE, sizeof(*v));
-	struct engine_vcpu_env env;
 
 	if (!v) {
 		snprintf(err, err_len, "out of memory");
@@ -256,13 +255,13 @@ static struct vcpu *vcpu_create(struct vcpus *set, uint32_t index, char *err, un
 	v->state = VCPU_OFFLINE;
 	v->since = clock_now(set->clock);
 	pthread_mutex_init(&v->times_lock, NULL);
-	env = (struct engine_vcpu_env){
+	v->env = (struct engine_vcpu_env){
 		.opaque = v,
 		.attention = &v->attention,
 		.irq_accept = env_irq_accept,
 		.irq_pending = env_irq_pending,
 	};
-	if (set->ops->vcpu_create(set->vm, index, &env, &v->engine, err, err_len)) {
+	if (set->ops->vcpu_create(set->vm, index, &v->env, &v->engine, err, err_len)) {
 		v->engine = NULL;
 		vcpu_destroy(v);
 		return NULL;

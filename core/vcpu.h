@@ -44,6 +44,7 @@ struct vcpu {
 
 	/* The thread's own from here on. */
 	_Alignas(CACHE_LINE) struct vcpus *set;
+	struct engine_vcpu_env env; /* lives as long as the engine's half: it may keep the pointer */
 	struct engine_vcpu *engine;
 	struct bus_cache cache;
 	uint32_t index;

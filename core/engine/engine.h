@@ -96,7 +96,7 @@ struct cpuid_entry {
 #define ATTN_INVAL (1u << 4)  /* the engine's own: pages of translated code have changed */
 #define ATTN_WAKE (1u << 5)   /* leave a block */
 
-/* What the core gives to an engine for a vCPU, called on the vCPU's thread. */
+/* What the core gives to an engine for a vCPU (copied by vcpu_create); called on the vCPU's thread. */
 struct engine_vcpu_env {
 	void *opaque;
 	_Atomic uint32_t *attention;

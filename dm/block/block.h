@@ -36,9 +36,9 @@
 enum block_op {
 	BLOCK_READ = 0,
 	BLOCK_WRITE = 1,
-	BLOCK_FLUSH = 2,   /* offset, length and iov are ignored */
-	BLOCK_DISCARD = 3, /* iov is ignored; what the range reads as afterwards is zeros or the old data */
-	BLOCK_WRITE_ZEROES = 4, /* iov is ignored; the range reads as zeros */
+	BLOCK_FLUSH = 2,        /* offset, length and iov are ignored */
+	BLOCK_DISCARD = 3,      /* no iov; the range reads as zeros or as before */
+	BLOCK_WRITE_ZEROES = 4, /* no iov; the range reads as zeros */
 	BLOCK_OP_COUNT
 };
 
@@ -74,8 +74,7 @@ struct block_req {
 /* What a disk is; constant from open to close. */
 struct block_info {
 	uint64_t capacity;        /* bytes, a multiple of logical_sector */
-	uint32_t logical_sector;  /* smallest unit the medium addresses: 512 for files, as the device says
-	                             otherwise */
+	uint32_t logical_sector;  /* smallest unit of the medium; 512 for files */
 	uint32_t physical_sector; /* unit without read-modify-write, for the guest to align to */
 	bool readonly;
 	bool discard;                 /* DISCARD does something; otherwise it answers -EOPNOTSUPP */

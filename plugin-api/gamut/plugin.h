@@ -47,7 +47,12 @@ enum gamut_colour {
 enum gamut_option_type {
 	GAMUT_OPTION_BOOL = 0,
 	GAMUT_OPTION_INT = 1,
-	GAMUT_OPTION_STRING = 2, /* one called "path" names a host file; a relative one means the domain file's folder */
+	/*
+	 * A string option called "path" names a host file: the core resolves a
+	 * relative one against the domain file's folder, and refuses one that is
+	 * not there or, for a disk without readonly = true, cannot be written.
+	 */
+	GAMUT_OPTION_STRING = 2,
 	GAMUT_OPTION_CHOICE = 3, /* one of a fixed list of strings */
 };
 

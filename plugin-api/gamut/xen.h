@@ -19,7 +19,10 @@ extern "C" {
 #define GAMUT_EVENT_CHANNELS "event-channels"
 #define GAMUT_GRANTS "grants"
 #define GAMUT_XENBUS "xenbus"
+#define GAMUT_XEN_INTERRUPTS "xen-interrupts"
 #define GAMUT_XEN_REVISION 1u
+
+struct gamut_hypercall;
 
 /* Runs on the thread that notified: [vcpu] or [io]. Must only set flags and defer. */
 typedef void (*gamut_evtchn_fn)(void *opaque);
@@ -30,7 +33,9 @@ struct gamut_evtchn_ops {
 	 * A new unbound port of the guest whose remote end is the back end
 	 * (domain 0), as a tool stack makes for console and xenstore, with the
 	 * back end already attached: the guest may bind or send at once. Returns
-	 * the port, or -errno. [control]
+	 * the port, or -errno. The port belongs to the domain's set-up: after a
+	 * guest reset it is there again with its back end attached, whatever the
+	 * guest did to it, until unbind. [control]
 	 */
 	int (*alloc)(void *self, gamut_evtchn_fn fn, void *opaque);
 	/*
@@ -39,10 +44,46 @@ struct gamut_evtchn_ops {
 	 * -EBUSY when another back end has it. [io] [vcpu]
 	 */
 	int (*bind)(void *self, uint32_t port, gamut_evtchn_fn fn, void *opaque);
-	/* The back end lets go; the guest's port is unbound again. Waits until fn runs no more. [io] [control] */
+	/*
+	 * The back end lets go; the guest's port is unbound again. Waits until fn
+	 * runs no more, so it may not be called from fn. [io] [control]
+	 */
 	void (*unbind)(void *self, uint32_t port);
 	/* Marks the guest's port pending and delivers the upcall unless masked. [any] */
 	void (*notify)(void *self, uint32_t port);
+};
+
+/*
+ * What a platform needs of the interrupts plugin beside event channels: the
+ * parts of Xen's ABI where memory, HVM params and events meet. Given by
+ * intr-xen as "xen-interrupts".
+ */
+#define GAMUT_GPA_NONE UINT64_MAX
+
+struct gamut_xen_intr_ops {
+	uint32_t size;
+	/*
+	 * Runs a hypercall of those that the interrupts plugin has registered
+	 * (event_channel_op, vcpu_op, sched_op, ...), as part of a multicall.
+	 * -ENOSYS for any other number. [vcpu]
+	 */
+	int64_t (*hypercall)(void *self, struct gamut_hypercall *call);
+	/*
+	 * Puts the shared_info page at a page of the guest physical space, from
+	 * wherever it was; GAMUT_GPA_NONE takes it away. 0 or -errno. [vcpu] [control]
+	 */
+	int (*shared_info_place)(void *self, uint64_t gpa);
+	/* Where it is; GAMUT_GPA_NONE at first. [vcpu] [control] */
+	uint64_t (*shared_info_where)(void *self);
+	/*
+	 * The guest's word size is now as given: the layout of shared_info
+	 * follows. As Xen, on HVM_PARAM_CALLBACK_IRQ and the hypercall page. [vcpu]
+	 */
+	void (*latch_mode)(void *self, uint32_t long_mode);
+	/* HVM_PARAM_CALLBACK_IRQ was set by the guest. 0 or -errno. [vcpu] */
+	int (*callback_set)(void *self, uint64_t via);
+	/* HVMOP_set_evtchn_upcall_vector: -ENOENT no such vCPU, -EINVAL no such vector. [vcpu] */
+	int (*upcall_vector_set)(void *self, uint32_t vcpu, uint32_t vector);
 };
 
 /*

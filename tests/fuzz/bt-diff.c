@@ -489,6 +489,17 @@ static void add_insn(void)
 	}
 }
 
+static bool writes(unsigned at, unsigned reg)
+{
+	struct insn in;
+
+	for (; at < code_len && insn_decode(&in, code + at, 15, MODE_64); at += in.len) {
+		if (in.regs_written & 1u << reg)
+			return true;
+	}
+	return false;
+}
+
 static void generate(void)
 {
 	unsigned n = 1 + pick(12);
@@ -509,7 +520,10 @@ static void generate(void)
 		} else if (pick(12) == 0) { /* a loop */
 			put_mov_imm(RCX, 2 + pick(3));
 			at = code_len;
-			add_insn();
+			do {
+				code_len = at;
+				add_insn();
+			} while (writes(at, RCX));
 			put(0xe2);
 			put((uint8_t)(at - (code_len + 1)));
 		} else if (pick(10) == 0) { /* pushf; pop */
@@ -680,16 +694,36 @@ static bool one_case(uint64_t seed)
 	return false;
 }
 
+/* The native side runs on the guest's stack pointer; its first signal comes before the engine has made its own stack. */
+static bool signal_stack(void)
+{
+	static uint8_t stack[64 << 10];
+	stack_t ss = { .ss_sp = stack, .ss_size = sizeof(stack), .ss_flags = (int)(1u << 31) /* SS_AUTODISARM */ };
+
+	return !sigaltstack(&ss, NULL);
+}
+
 static bool set_up(const char *debug)
 {
 	struct engine_config config = { .vcpus = 1, .code_cache = 4u << 20, .debug = debug };
+	struct cpuid_entry *leaves = NULL;
+	uint32_t n_leaves = 0;
 	char err[160] = "";
 
+	if (!signal_stack()) {
+		perror("bt-diff: sigaltstack");
+		return false;
+	}
 	if (mem_init(&mem, RAM_SIZE, err, sizeof(err)) || engine_bt.vm_create(&vm, &mem, &config, err, sizeof(err)) ||
 	    engine_bt.vcpu_create(vm, 0, &env, &vcpu, err, sizeof(err))) {
 		fprintf(stderr, "bt-diff: %s\n", err);
 		return false;
 	}
+	if (engine_bt.cpuid_supported(vm, &leaves, &n_leaves) || engine_bt.cpuid_set(vcpu, leaves, n_leaves)) {
+		fprintf(stderr, "bt-diff: CPUID\n");
+		return false;
+	}
+	free(leaves);
 	mem.changed = changed;
 	make_tables();
 	make_idt();

@@ -220,7 +220,8 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 	v->self = (uint64_t)v;
 	v->vm = &vm->vm;
 	v->mem = vm->vm.mem;
-	v->env = env;
+	v->env_copy = *env;
+	v->env = &v->env_copy;
 	v->index = index;
 	for (unsigned i = 0; i < THUNK_COUNT; i++)
 		v->thunk[i] = thunks[i];

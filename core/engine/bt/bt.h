@@ -241,7 +241,8 @@ struct bt_vcpu {
 	/* ---- plumbing ---- */
 	struct bt_vm *vm;
 	struct mem *mem;
-	const struct engine_vcpu_env *env;
+	const struct engine_vcpu_env *env; /* env_copy */
+	struct engine_vcpu_env env_copy;
 	uint32_t index;
 	struct cpuid_entry *cpuid;
 	uint32_t n_cpuid;

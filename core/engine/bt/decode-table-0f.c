@@ -11,7 +11,7 @@
 #define GROUP_ANY(g) {.op = OP_COPY_ONLY, .class_ = CLASS_UD, .sub = g, .t = T_MODRM | T_GROUP | T_ANYPP}
 #define UD_E {.op = OP_UD, .class_ = CLASS_UD, .t = T_MODRM | T_ANYPP}
 #define NOP_E COPY_E(OP_NOP, T_ADDR_ONLY)
-#define PREFETCH_E COPY_E(OP_PREFETCH, T_ADDR_ONLY)
+#define PREFETCH_E COPY_E(OP_PREFETCH, T_ADDR_ONLY | T_MEM_ONLY)
 #define PUSHPOP_SEG(o) {.op = o, .class_ = CLASS_SYS, .t = T_ANYPP | T_D64}
 #define LAR(o) SYS_E(o, T_RM_R | T_REG_RW, .msize = M_2, .fl = F_ZF, .attr = A_EV | A_GV)
 #define MOV_CR(o, acc) SYS_E(o, T_FORCE_REG | T_F64 | (acc), .attr = A_EV | ATTR_PRIV)

@@ -362,6 +362,13 @@ static bool beside_code(struct bt_vcpu *v, const struct mmu_page *page, unsigned
 	return write && (kind == MEM_RAM || kind == MEM_HOST) && !bt_code_covers(v, page->gpa, size);
 }
 
+static const void *step_missed(struct bt_vcpu *v)
+{
+	rip_of_miss(v);
+	bt_sync_in(v);
+	return step(v) ? bt_dispatch(v) : NULL;
+}
+
 const void *bt_on_miss(struct bt_vcpu *v, int write)
 {
 	unsigned size = size_of_miss(v), access = (write ? ACC_WRITE : ACC_READ) | (v->key & KEY_USER ? ACC_USER : 0);
@@ -373,20 +380,20 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 	v->n_miss++;
 	if (!crosses) {
 		st = tlb_fill(v, v->va, access, &e, &page);
+		/* A non-canonical address may be #GP or #SS: the interpreter knows which. */
 		if (st == STEP_FAULT && v->exc.vector == EXC_PF) {
 			rip_of_miss(v);
 			bt_sync_in(v);
 			return deliver(v) ? bt_dispatch(v) : NULL;
 		}
-		/* Not canonical: #GP or #SS, which the interpreter knows. */
+		if (st == STEP_FAULT)
+			return step_missed(v);
 		if (e && (write ? e->tag_w : e->tag_r) == (v->va & PAGE_MASK))
 			return resume_with(v, e->host + (v->va & ~PAGE_MASK));
-		if (st == STEP_OK && beside_code(v, &page, size, write))
+		if (beside_code(v, &page, size, write))
 			return resume_with(v, (uint64_t)v->mem->base + page.gpa);
 	}
-	rip_of_miss(v);
-	bt_sync_in(v);
-	return step(v) ? bt_dispatch(v) : NULL;
+	return step_missed(v);
 }
 
 /* The handler has put the exception into v->exc and the registers into the vCPU. */

@@ -86,13 +86,17 @@ static bool backward(const struct trans *t, uint64_t rip)
 	return rip < t->next;
 }
 
+void flow_poll(struct trans *t, uint64_t rip, unsigned live)
+{
+	flags_keep(t, live);
+	emit_poll(t);
+	stub_new(t, STUB_POLL, e_jcc(t, 5 /* ne */))->rip = rip;
+}
+
 static void direct_in_page(struct trans *t, uint64_t rip, unsigned live)
 {
-	if (backward(t, rip)) {
-		flags_keep(t, live);
-		emit_poll(t);
-		stub_new(t, STUB_POLL, e_jcc(t, 5 /* ne */))->rip = rip;
-	}
+	if (backward(t, rip) || t->sti)
+		flow_poll(t, rip, live);
 	link_new(t, e_jmp(t), rip, t->in_host || !live);
 }
 
@@ -110,7 +114,7 @@ static void direct_cross_page(struct trans *t, uint64_t rip, unsigned live)
 	e_mov_imm(t, T0, rip);
 	e_gs_alu(t, 0x3b, T0, off);
 	e_jcc_tramp(t, 5 /* ne */, THUNK_LOOKUP);
-	if (backward(t, rip)) {
+	if (backward(t, rip) || t->sti) {
 		emit_poll(t);
 		e_jcc_tramp(t, 5, THUNK_LOOKUP);
 	}

@@ -220,10 +220,12 @@ static void flags_image(struct trans *t)
 	flags_clobbered(t);
 }
 
+/* The poll comes after the next instruction: sti; hlt must not lose a wake-up, and sti; nop; cli is a window. */
 static bool trans_sti(struct trans *t)
 {
 	if (t->user)
 		return false;
+	t->sti = 2;
 	e_gs_store8_imm(t, V_OFF(if_flag), 1);
 	e_gs_load32(t, T0, V_OFF(irq_wait));
 	e_gs_store32(t, V_OFF(poll_irq), T0);

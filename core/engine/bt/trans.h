@@ -71,6 +71,7 @@ struct trans {
 	uint64_t insn_rip[BLOCK_INSNS];
 	unsigned n;
 	bool ended;           /* the last instruction leaves the block */
+	unsigned sti;         /* instructions until the poll that follows sti and its shadow; 0: none */
 };
 
 #define GPR_OFF(r) ((uint32_t)(offsetof(struct bt_vcpu, gpr) + 8 * (r)))
@@ -192,6 +193,8 @@ void flow_direct(struct trans *t, uint64_t rip, unsigned live);
 /* Goes to the address in T0; all flags are in the slot or in the host's register. */
 void flow_indirect(struct trans *t);
 void flow_jcc(struct trans *t, const struct insn *in, uint64_t target);
+/* A poll in the middle of a block: an interrupt is taken before the instruction at rip. */
+void flow_poll(struct trans *t, uint64_t rip, unsigned live);
 /* Leaves to have the instruction at rip stepped by C. */
 void flow_step(struct trans *t, uint64_t rip, const struct insn *in);
 void flow_stubs(struct trans *t);

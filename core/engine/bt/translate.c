@@ -198,6 +198,8 @@ static void emit_insn(struct trans *t, unsigned i)
 	}
 	if (t->op_slot)
 		m->guest |= INSN_SLOT;
+	if (t->sti && --t->sti == 0 && !t->ended)
+		flow_poll(t, t->next, t->live);
 }
 
 static void emit_entries(struct trans *t)
@@ -256,7 +258,7 @@ static bool begin(struct trans *t, struct bt_vcpu *v, uint64_t rip, uint64_t gpa
 	t->user = v->key & KEY_USER;
 	t->bmi2 = v->vm->bmi2;
 	t->full = t->ended = false;
-	t->n = t->n_stubs = 0;
+	t->n = t->n_stubs = t->sti = 0;
 	t->bytes = v->mem->base + (gpa & PAGE_MASK);
 	c->used = (c->used + 15) & ~15u;
 	t->p = c->code + c->used;

@@ -405,6 +405,9 @@ static void mistakes_in_what_every_file_has(void **state)
 	    2,
 	    "console = \"xen\" needs \"event-channels\", which nothing else chosen gives; it comes with "
 	    "interrupts = \"xen\"");
+	bad(f, "name = \"d\"; mode = \"pvh\";\nboot = { kernel = 5; };", 2,
+	    "boot.kernel: wants a string, not an integer");
+	bad(f, "name = \"d\"; mode = \"pvh\";\nboot = { kernel = \"\"; };", 2, "boot.kernel: is empty");
 	bad(f, "", 0, "is empty");
 	bad(f, "// nothing\n", 0, "is empty");
 }

@@ -698,6 +698,35 @@ static void test_cache_folder_of_others(void **state)
 	image_destroy(load_cached(d, false));
 }
 
+static void test_cache_in_the_users_folder(void **state)
+{
+	static const char *const parts[] = {"xdg/gamut/kernels", "xdg/gamut", "xdg"};
+	struct dir *d = *state;
+	struct image_options options = {.kernel = d->kernel};
+	char *old = getenv("XDG_CACHE_HOME"), *saved = old ? strdup(old) : NULL;
+	struct image *image;
+	char path[128];
+
+	write_packed(d);
+	snprintf(path, sizeof(path), "%s/xdg", d->path);
+	assert_int_equal(setenv("XDG_CACHE_HOME", path, 1), 0);
+	image_destroy(load_with(&options));
+	image = load_with(&options);
+	assert_true(image->cached);
+	image_destroy(image);
+	snprintf(path, sizeof(path), "%s/%s", d->path, parts[0]);
+	assert_int_equal(for_each_entry(path, unlink), 1);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", d->path, parts[i]);
+		assert_int_equal(rmdir(path), 0);
+	}
+	if (saved)
+		setenv("XDG_CACHE_HOME", saved, 1);
+	else
+		unsetenv("XDG_CACHE_HOME");
+	free(saved);
+}
+
 static void test_cache_that_cannot_be_made(void **state)
 {
 	struct dir *d = *state;
@@ -775,6 +804,7 @@ int main(void)
 	        FILE_TEST(test_cache_trim),
 	        FILE_TEST(test_cache_turned_off),
 	        FILE_TEST(test_cache_folder_of_others),
+	        FILE_TEST(test_cache_in_the_users_folder),
 	        FILE_TEST(test_cache_that_cannot_be_made),
 	        FILE_TEST(test_cache_drops_the_oldest),
 	        cmocka_unit_test(test_hash),

@@ -620,6 +620,42 @@ static void test_short_transfers_continue(void **state)
 	assert_int_equal(io.req.result, 0);
 }
 
+static bool goes_direct(uintptr_t memory, uint64_t offset, uint64_t length)
+{
+	struct raw raw = plain_raw();
+	struct io io;
+
+	io_init(&io, BLOCK_READ, (void *)memory, offset, length);
+	assert_int_equal(raw_accept(&raw, &io.req), 0);
+	return io.req.direct;
+}
+
+static void test_direct_when_aligned(void **state)
+{
+	(void)state;
+	assert_true(goes_direct(0x10000, 0, 4096));
+	assert_true(goes_direct(0x10200, 8192, 8192));
+	assert_false(goes_direct(0x10100, 8192, 8192));
+	assert_false(goes_direct(0x10000, 512, 4096));
+	assert_false(goes_direct(0x10000, 0, 512));
+}
+
+static void test_ranges_do_not_overflow(void **state)
+{
+	struct raw raw = plain_raw();
+	struct io io;
+
+	(void)state;
+	for (uint8_t op = 0; op < BLOCK_OP_COUNT; op++) {
+		int expect = op == BLOCK_FLUSH ? 0 : -EINVAL;
+
+		io_init(&io, op, (void *)0x10000, UINT64_MAX - 511, 512);
+		assert_int_equal(raw_accept(&raw, &io.req), expect);
+		io_init(&io, op, (void *)0x10000, 512, UINT64_MAX - 511);
+		assert_int_equal(raw_accept(&raw, &io.req), expect);
+	}
+}
+
 static void test_outcomes(void **state)
 {
 	struct raw raw = plain_raw();
@@ -737,6 +773,8 @@ int main(void)
 	        FILE_TEST(test_random_against_model),
 	        FILE_TEST(test_falls_back_to_threads),
 	        cmocka_unit_test(test_short_transfers_continue),
+	        cmocka_unit_test(test_direct_when_aligned),
+	        cmocka_unit_test(test_ranges_do_not_overflow),
 	        cmocka_unit_test(test_outcomes),
 	        cmocka_unit_test(test_zeroes_fall_back_to_a_hole),
 	};

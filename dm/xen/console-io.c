@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * console_io: the hypervisor's emergency console. A guest may write, as to a
+ * debug build of Xen; lines go to the domain's log at debug level, printable
+ * characters only and at most LINES_A_SECOND of them. Reading is for domain 0.
+ */
+#include "dm/xen/platform.h"
+
+#include <errno.h>
+
+#define LINES_A_SECOND 64u
+#define CHUNK 256u
+
+/* Under p->line_lock. */
+static void flush_line(struct xen_platform *p)
+{
+	uint64_t second = p->env.host->time_now(p->env.inst) / 1000000000u;
+
+	if (second != p->line_second) {
+		p->line_second = second;
+		p->line_count = 0;
+	}
+	if (p->line_count++ < LINES_A_SECOND)
+		p->env.host->log(p->env.inst, GAMUT_LOG_DEBUG, "guest: %.*s", (int)p->line_len, p->line);
+	else
+		xen_count(p->lines_dropped);
+	p->line_len = 0;
+}
+
+static void put_chars(struct xen_platform *p, const char *text, uint32_t n)
+{
+	pthread_mutex_lock(&p->line_lock);
+	for (uint32_t i = 0; i < n; i++) {
+		char c = text[i];
+
+		if (c == '\n' || p->line_len == sizeof(p->line))
+			flush_line(p);
+		if (c >= ' ' && c <= '~')
+			p->line[p->line_len++] = c;
+	}
+	pthread_mutex_unlock(&p->line_lock);
+}
+
+/* args: count, text. A long text is taken a chunk at a time, restarting behind it. */
+static int64_t op_write(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	struct xen_platform *p = self;
+	uint32_t count = (uint32_t)call->args[1], n = count < CHUNK ? count : CHUNK;
+	char text[CHUNK];
+
+	if ((int32_t)count < 0)
+		return -EINVAL;
+	if (xen_get_raw(&p->env, call, arg, text, n))
+		return -EFAULT;
+	put_chars(p, text, n);
+	if (n < count) {
+		call->args[1] = count - n;
+		call->args[2] += n;
+		call->restart = 1;
+	}
+	return 0;
+}
+
+static int64_t op_read(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	(void)self;
+	(void)call;
+	(void)arg;
+	return -EPERM;
+}
+
+static const xen_subop_fn ops[] = {
+	[CONSOLEIO_write] = op_write,
+	[CONSOLEIO_read] = op_read,
+};
+
+int64_t xen_console_io(void *opaque, struct gamut_hypercall *call)
+{
+	struct xen_platform *p = opaque;
+
+	return xen_dispatch(&p->env, ops, sizeof(ops) / sizeof(ops[0]), p, call, (uint32_t)call->args[0],
+	                    call->args[2]);
+}

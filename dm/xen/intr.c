@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: MIT */
+#include "dm/xen/intr.h"
+
+#include <errno.h>
+
+static int64_t op_evtchn(void *opaque, struct gamut_hypercall *call)
+{
+	return evtchn_op(&((struct xen_intr *)opaque)->evtchn, call);
+}
+
+static int64_t op_vcpu(void *opaque, struct gamut_hypercall *call)
+{
+	return xen_vcpu_op(&((struct xen_intr *)opaque)->vcpus, call);
+}
+
+static int64_t op_sched(void *opaque, struct gamut_hypercall *call)
+{
+	return xen_sched_op(&((struct xen_intr *)opaque)->vcpus, call);
+}
+
+static int64_t op_set_timer(void *opaque, struct gamut_hypercall *call)
+{
+	return xen_set_timer_op(&((struct xen_intr *)opaque)->time, call);
+}
+
+static int64_t op_vm_assist(void *opaque, struct gamut_hypercall *call)
+{
+	return xen_vm_assist(&((struct xen_intr *)opaque)->time, call);
+}
+
+static const struct xen_hypercall hypercalls[] = {
+	{ __HYPERVISOR_set_timer_op, op_set_timer },
+	{ __HYPERVISOR_vm_assist, op_vm_assist },
+	{ __HYPERVISOR_vcpu_op, op_vcpu },
+	{ __HYPERVISOR_sched_op, op_sched },
+	{ __HYPERVISOR_event_channel_op, op_evtchn },
+};
+
+#define N_HYPERCALLS (sizeof(hypercalls) / sizeof(hypercalls[0]))
+
+/* ---- for the platform ---- */
+
+static int64_t intr_hypercall(void *self, struct gamut_hypercall *call)
+{
+	struct xen_intr *x = self;
+
+	for (uint32_t i = 0; i < N_HYPERCALLS; i++)
+		if (hypercalls[i].nr == call->nr)
+			return hypercalls[i].fn(x, call);
+	return call->cpl ? -EPERM : xen_unimplemented(&x->env);
+}
+
+static int intr_place(void *self, uint64_t gpa)
+{
+	return shinfo_place(&((struct xen_intr *)self)->shinfo, gpa);
+}
+
+static uint64_t intr_where(void *self)
+{
+	return shinfo_where(&((struct xen_intr *)self)->shinfo);
+}
+
+static void intr_latch(void *self, uint32_t long_mode)
+{
+	struct xen_intr *x = self;
+
+	shinfo_latch(&x->shinfo, long_mode != 0);
+	/* The clocks may have another place now. */
+	xen_time_update(&x->time);
+}
+
+static int intr_callback(void *self, uint64_t via)
+{
+	return upcall_set_callback(&((struct xen_intr *)self)->upcall, via);
+}
+
+static int intr_vector(void *self, uint32_t vcpu, uint32_t vector)
+{
+	return upcall_set_vector(&((struct xen_intr *)self)->upcall, vcpu, vector);
+}
+
+const struct gamut_xen_intr_ops xen_intr_ops = {
+	.size = sizeof(struct gamut_xen_intr_ops),
+	.hypercall = intr_hypercall,
+	.shared_info_place = intr_place,
+	.shared_info_where = intr_where,
+	.latch_mode = intr_latch,
+	.callback_set = intr_callback,
+	.upcall_vector_set = intr_vector,
+};
+
+/* ---- for back ends ---- */
+
+static int intr_alloc(void *self, gamut_evtchn_fn fn, void *opaque)
+{
+	return evtchn_ops.alloc(&((struct xen_intr *)self)->evtchn, fn, opaque);
+}
+
+static int intr_bind(void *self, uint32_t port, gamut_evtchn_fn fn, void *opaque)
+{
+	return evtchn_ops.bind(&((struct xen_intr *)self)->evtchn, port, fn, opaque);
+}
+
+static void intr_unbind(void *self, uint32_t port)
+{
+	evtchn_ops.unbind(&((struct xen_intr *)self)->evtchn, port);
+}
+
+static void intr_notify(void *self, uint32_t port)
+{
+	evtchn_ops.notify(&((struct xen_intr *)self)->evtchn, port);
+}
+
+const struct gamut_evtchn_ops xen_intr_evtchn_ops = {
+	.size = sizeof(struct gamut_evtchn_ops),
+	.alloc = intr_alloc,
+	.bind = intr_bind,
+	.unbind = intr_unbind,
+	.notify = intr_notify,
+};
+
+/* ---- for the core ---- */
+
+static int irq_accept(void *opaque, uint32_t vcpu)
+{
+	return upcall_accept(&((struct xen_intr *)opaque)->upcall, vcpu);
+}
+
+static int irq_pending(void *opaque, uint32_t vcpu)
+{
+	return upcall_has(&((struct xen_intr *)opaque)->upcall, vcpu);
+}
+
+static const struct gamut_irq_source irq_source = {
+	.size = sizeof(struct gamut_irq_source),
+	.accept = irq_accept,
+	.pending = irq_pending,
+};
+
+#define CPUID1_EDX_APIC (1u << 9)
+#define CPUID1_ECX_X2APIC (1u << 21)
+#define CPUID1_ECX_TSC_DEADLINE (1u << 24)
+#define CPUID8_ECX_EXTAPIC (1u << 3)
+#define ALL_VCPUS UINT32_MAX
+
+/* There is no local APIC on this axis: nothing may say that there is one. */
+static int hide_apic(const struct xen_env *env)
+{
+	static const uint32_t leaf1[4] = { 0, 0, CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE, CPUID1_EDX_APIC };
+	static const uint32_t leaf6[4] = { 1u << 2, 0, 0, 0 }; /* always-running APIC timer */
+	static const uint32_t leaf8[4] = { 0, 0, CPUID8_ECX_EXTAPIC, CPUID1_EDX_APIC };
+	static const uint32_t none[4] = { 0 };
+	int rc = env->host->cpuid_mask(env->inst, ALL_VCPUS, 1, 0, leaf1, none);
+
+	if (!rc)
+		rc = env->host->cpuid_mask(env->inst, ALL_VCPUS, 6, 0, leaf6, none);
+	return rc ? rc : env->host->cpuid_mask(env->inst, ALL_VCPUS, 0x80000001u, 0, leaf8, none);
+}
+
+int xen_intr_register(struct xen_intr *x)
+{
+	int rc = xen_hypercalls_register(&x->env, hypercalls, N_HYPERCALLS, x);
+
+	if (!rc)
+		rc = x->env.host->irq_source(x->env.inst, &irq_source, x);
+	return rc ? rc : hide_apic(&x->env);
+}
+
+/* ---- life cycle ---- */
+
+int xen_intr_init(struct xen_intr *x, const struct gamut_host *host, struct gamut_inst *inst)
+{
+	xen_env_init(&x->env, host, inst);
+	if (shinfo_init(&x->shinfo, &x->env))
+		return -ENOMEM;
+	if (upcall_init(&x->upcall, &x->env, &x->shinfo))
+		goto no_upcall;
+	if (evtchn_init(&x->evtchn, &x->env, &x->shinfo, &x->upcall))
+		goto no_evtchn;
+	if (xen_time_init(&x->time, &x->env, &x->shinfo, &x->evtchn))
+		goto no_time;
+	if (xen_vcpus_init(&x->vcpus, &x->env, &x->shinfo, &x->upcall, &x->evtchn, &x->time))
+		goto no_vcpus;
+	return 0;
+
+no_vcpus:
+	xen_time_finish(&x->time);
+no_time:
+	evtchn_finish(&x->evtchn);
+no_evtchn:
+	upcall_finish(&x->upcall);
+no_upcall:
+	shinfo_finish(&x->shinfo);
+	return -ENOMEM;
+}
+
+void xen_intr_finish(struct xen_intr *x)
+{
+	xen_vcpus_finish(&x->vcpus);
+	xen_time_finish(&x->time);
+	evtchn_finish(&x->evtchn);
+	upcall_finish(&x->upcall);
+	shinfo_finish(&x->shinfo);
+}
+
+void xen_intr_start(struct xen_intr *x)
+{
+	xen_time_update(&x->time);
+}
+
+void xen_intr_pause(struct xen_intr *x)
+{
+	shinfo_pause(&x->shinfo);
+}
+
+void xen_intr_resume(struct xen_intr *x)
+{
+	shinfo_resume(&x->shinfo);
+	xen_time_update(&x->time);
+	evtchn_resume(&x->evtchn);
+}
+
+void xen_intr_reset(struct xen_intr *x)
+{
+	xen_vcpus_reset(&x->vcpus);
+	shinfo_reset(&x->shinfo);
+	upcall_reset(&x->upcall);
+	evtchn_reset(&x->evtchn);
+	xen_time_reset(&x->time);
+}

@@ -1,0 +1,387 @@
+/* SPDX-License-Identifier: MIT */
+#include "dm/xen/memory.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define MEMOP_EXTENT_SHIFT 6 /* the extent to go on with is kept above the sub-operation */
+#define MEMOP_CMD_MASK ((1u << MEMOP_EXTENT_SHIFT) - 1)
+#define MAX_ORDER 9u         /* Xen's limit for unprivileged guests */
+#define BATCH_PAGES 512u     /* between two looks at the vCPU's attention */
+#define GFN_MAX (UINT64_MAX >> XEN_PAGE_SHIFT)
+
+static uint64_t gpa_of(uint64_t gfn)
+{
+	return gfn << XEN_PAGE_SHIFT;
+}
+
+/* ---- host pages in the guest's map ------------------------------------------ */
+
+static bool has_shared_info(const struct xen_memory *m, uint64_t gpa)
+{
+	return m->intr && m->intr->shared_info_where(m->intr_self) == gpa;
+}
+
+/* Takes away what of ours is mapped at gpa. -ENOENT when nothing is. Under m->lock. */
+static int unplace(struct xen_memory *m, uint64_t gpa)
+{
+	if (has_shared_info(m, gpa))
+		return m->intr->shared_info_place(m->intr_self, GAMUT_GPA_NONE);
+	return grant_unplace(m->grants, gpa);
+}
+
+static int place_shared_info(struct xen_memory *m, uint64_t idx, uint64_t gpa)
+{
+	if (idx != 0 || !m->intr)
+		return -EINVAL;
+	if (!has_shared_info(m, gpa))
+		unplace(m, gpa);
+	return m->intr->shared_info_place(m->intr_self, gpa);
+}
+
+static int place_grant(struct xen_memory *m, uint64_t idx, uint64_t gpa)
+{
+	/* Also the way to name frames of status, which is of version 2. */
+	if (idx >= GRANT_FRAMES_MAX)
+		return -EINVAL;
+	if (m->grants->where[idx] != gpa)
+		unplace(m, gpa);
+	return grant_place(m->grants, idx, gpa);
+}
+
+static int64_t add_one(struct xen_memory *m, uint32_t space, uint64_t idx, uint64_t gfn)
+{
+	int64_t rc;
+
+	if (gfn > GFN_MAX)
+		return -EINVAL;
+	pthread_mutex_lock(&m->lock);
+	switch (space) {
+	case XENMAPSPACE_shared_info:
+		rc = place_shared_info(m, idx, gpa_of(gfn));
+		break;
+	case XENMAPSPACE_grant_table:
+		rc = place_grant(m, idx, gpa_of(gfn));
+		break;
+	case XENMAPSPACE_gmfn:
+	case XENMAPSPACE_gmfn_range:
+		rc = xen_unimplemented(m->env);
+		break;
+	case XENMAPSPACE_gmfn_foreign:
+		rc = -EPERM;
+		break;
+	default:
+		rc = -EINVAL;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
+static int64_t domain_error(const struct xen_memory *m, uint32_t domid)
+{
+	if (xen_env_self(m->env, domid))
+		return 0;
+	return domid == 0 ? -EPERM : -ESRCH;
+}
+
+static int64_t op_add_to_physmap(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	static const struct xen_layout layout = {
+		16, 24, 5, { { 0, 2, 0, 2 }, { 2, 2, 2, 2 }, { 4, 4, 4, 4 }, { 8, 4, 8, 8 }, { 12, 4, 16, 8 } }
+	};
+	struct xen_memory *m = self;
+	struct xen_add_to_physmap add;
+	int64_t rc;
+
+	if (xen_get(m->env, call, arg, &add, &layout))
+		return -EFAULT;
+	rc = domain_error(m, add.domid);
+	return rc ? rc : add_one(m, add.space, add.idx, add.gpfn);
+}
+
+static int64_t op_add_batch(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	static const struct xen_layout layout = {
+		20, 32, 7,
+		{ { 0, 2, 0, 2 }, { 2, 2, 2, 2 }, { 4, 2, 4, 2 }, { 6, 2, 6, 2 }, { 8, 4, 8, 8 }, { 12, 4, 16, 8 },
+		  { 16, 4, 24, 8 } }
+	};
+	struct xen_memory *m = self;
+	struct xen_add_to_physmap_batch add;
+	uint64_t idx, gfn;
+	int64_t rc;
+
+	if (xen_get(m->env, call, arg, &add, &layout))
+		return -EFAULT;
+	rc = domain_error(m, add.domid);
+	for (uint32_t i = 0; i < add.size && !rc; i++) {
+		if (xen_get_long(m->env, call, (uintptr_t)add.idxs.p, i, &idx) ||
+		    xen_get_long(m->env, call, (uintptr_t)add.gpfns.p, i, &gfn))
+			return -EFAULT;
+		int32_t err = (int32_t)add_one(m, add.space, idx, gfn);
+
+		rc = xen_put_raw(m->env, call, (uintptr_t)add.errs.p + i * sizeof(err), &err, sizeof(err));
+	}
+	return rc;
+}
+
+/* ---- RAM -------------------------------------------------------------------------- */
+
+static bool release_pages(struct xen_memory *m, uint64_t gfn, uint64_t n)
+{
+	if (gfn > GFN_MAX - n || m->env->host->mem_release(m->env->inst, gpa_of(gfn), n << XEN_PAGE_SHIFT))
+		return false;
+	__atomic_fetch_add(&m->released, n, __ATOMIC_RELAXED);
+	return true;
+}
+
+static bool populate_pages(struct xen_memory *m, uint64_t gfn, uint64_t n)
+{
+	if (gfn > GFN_MAX - n || n > __atomic_load_n(&m->released, __ATOMIC_RELAXED) ||
+	    m->env->host->mem_populate(m->env->inst, gpa_of(gfn), n << XEN_PAGE_SHIFT))
+		return false;
+	__atomic_fetch_sub(&m->released, n, __ATOMIC_RELAXED);
+	return true;
+}
+
+static int64_t op_remove_from_physmap(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	static const struct xen_layout layout = { 8, 16, 2, { { 0, 2, 0, 2 }, { 4, 4, 8, 8 } } };
+	struct xen_memory *m = self;
+	struct xen_remove_from_physmap remove;
+	int64_t rc;
+
+	if (xen_get(m->env, call, arg, &remove, &layout))
+		return -EFAULT;
+	rc = domain_error(m, remove.domid);
+	if (rc)
+		return rc;
+	if (remove.gpfn > GFN_MAX)
+		return -ENOENT;
+	pthread_mutex_lock(&m->lock);
+	rc = unplace(m, gpa_of(remove.gpfn));
+	if (rc == -ENOENT && release_pages(m, remove.gpfn, 1))
+		rc = 0;
+	pthread_mutex_unlock(&m->lock);
+	return rc;
+}
+
+typedef bool (*extent_fn)(struct xen_memory *m, uint64_t gfn, uint64_t n);
+
+/*
+ * For every extent of a reservation from the one noted in the command on. The
+ * result is how many were done, so a failure ends the loop and is not told
+ * otherwise.
+ */
+static int64_t each_extent(struct xen_memory *m, struct gamut_hypercall *call, uint64_t arg, extent_fn fn)
+{
+	static const struct xen_layout layout = {
+		20, 32, 5, { { 0, 4, 0, 8 }, { 4, 4, 8, 8 }, { 8, 4, 16, 4 }, { 12, 4, 20, 4 }, { 16, 2, 24, 2 } }
+	};
+	uint64_t mask = call->long_mode ? UINT64_MAX : UINT32_MAX, i = (call->args[0] & mask) >> MEMOP_EXTENT_SHIFT;
+	uint64_t pages = 0, gfn;
+	struct xen_memory_reservation res;
+
+	if (xen_get(m->env, call, arg, &res, &layout))
+		return (int64_t)i;
+	if (res.nr_extents > mask >> MEMOP_EXTENT_SHIFT || res.extent_order > MAX_ORDER ||
+	    !xen_env_self(m->env, res.domid))
+		return (int64_t)i;
+	for (; i < res.nr_extents; i++) {
+		bool ok;
+
+		if (pages >= BATCH_PAGES) {
+			call->args[0] = i << MEMOP_EXTENT_SHIFT | (call->args[0] & MEMOP_CMD_MASK);
+			call->restart = 1;
+			return (int64_t)i;
+		}
+		if (xen_get_long(m->env, call, (uintptr_t)res.extent_start.p, i, &gfn))
+			break;
+		pthread_mutex_lock(&m->lock);
+		ok = fn(m, gfn, 1ull << res.extent_order);
+		pthread_mutex_unlock(&m->lock);
+		if (!ok)
+			break;
+		pages += 1ull << res.extent_order;
+	}
+	return (int64_t)i;
+}
+
+static int64_t op_decrease(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	return each_extent(self, call, arg, release_pages);
+}
+
+static int64_t op_populate(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	return each_extent(self, call, arg, populate_pages);
+}
+
+/* Gives pages without a place, which a translated guest cannot use: none. */
+static int64_t op_increase(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	struct xen_memory *m = self;
+	uint64_t word;
+
+	return xen_get_raw(m->env, call, arg, &word, sizeof(word)) ? -EFAULT : 0;
+}
+
+/* Machine frames of a translated guest cannot be exchanged. */
+static int64_t op_exchange(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	(void)self;
+	(void)call;
+	(void)arg;
+	return -EOPNOTSUPP;
+}
+
+/* ---- questions ------------------------------------------------------------------------ */
+
+static int64_t get_domid(struct xen_memory *m, struct gamut_hypercall *call, uint64_t arg)
+{
+	domid_t domid;
+
+	if (xen_get_raw(m->env, call, arg, &domid, sizeof(domid)))
+		return -EFAULT;
+	return domain_error(m, domid);
+}
+
+static int64_t op_maximum_ram_page(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	struct xen_memory *m = self;
+
+	(void)call;
+	(void)arg;
+	return (int64_t)m->max_gfn;
+}
+
+static int64_t op_current_reservation(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	struct xen_memory *m = self;
+	int64_t rc = get_domid(m, call, arg);
+
+	return rc ? rc : (int64_t)(m->total - __atomic_load_n(&m->released, __ATOMIC_RELAXED));
+}
+
+static int64_t op_maximum_reservation(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	struct xen_memory *m = self;
+	int64_t rc = get_domid(m, call, arg);
+
+	return rc ? rc : (int64_t)m->total;
+}
+
+static int64_t op_maximum_gpfn(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	struct xen_memory *m = self;
+	int64_t rc = get_domid(m, call, arg);
+
+	return rc ? rc : (int64_t)m->max_gfn;
+}
+
+static int64_t op_memory_map(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	static const struct xen_layout layout = { 8, 16, 2, { { 0, 4, 0, 4 }, { 4, 4, 8, 8 } } };
+	struct xen_memory *m = self;
+	struct xen_memory_map map;
+
+	if (xen_get(m->env, call, arg, &map, &layout))
+		return -EFAULT;
+	if (map.nr_entries > m->n_map)
+		map.nr_entries = m->n_map;
+	if (xen_put_raw(m->env, call, (uintptr_t)map.buffer.p, m->map, map.nr_entries * sizeof(m->map[0])))
+		return -EFAULT;
+	return xen_put(m->env, call, arg, &map, &layout);
+}
+
+/* For a tool stack or a device model, not for the guest itself. */
+static int64_t op_denied(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	(void)self;
+	(void)call;
+	(void)arg;
+	return -EPERM;
+}
+
+/* The guest has no virtual NUMA. */
+static int64_t op_vnuma(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	(void)self;
+	(void)call;
+	(void)arg;
+	return -EOPNOTSUPP;
+}
+
+static const xen_subop_fn ops[] = {
+	[XENMEM_increase_reservation] = op_increase,
+	[XENMEM_decrease_reservation] = op_decrease,
+	[XENMEM_maximum_ram_page] = op_maximum_ram_page,
+	[XENMEM_current_reservation] = op_current_reservation,
+	[XENMEM_maximum_reservation] = op_maximum_reservation,
+	[XENMEM_populate_physmap] = op_populate,
+	[XENMEM_add_to_physmap] = op_add_to_physmap,
+	[XENMEM_memory_map] = op_memory_map,
+	[XENMEM_exchange] = op_exchange,
+	[XENMEM_set_memory_map] = op_denied,
+	[XENMEM_maximum_gpfn] = op_maximum_gpfn,
+	[XENMEM_remove_from_physmap] = op_remove_from_physmap,
+	[XENMEM_set_pod_target] = op_denied,
+	[XENMEM_get_pod_target] = op_denied,
+	[XENMEM_add_to_physmap_batch] = op_add_batch,
+	[XENMEM_get_vnumainfo] = op_vnuma,
+	[XENMEM_acquire_resource] = op_denied,
+	/* machine_memory_map, machphys_*: not for HVM guests, as on Xen */
+};
+
+int64_t xen_memory_op(void *opaque, struct gamut_hypercall *call)
+{
+	struct xen_memory *m = opaque;
+
+	return xen_dispatch(m->env, ops, sizeof(ops) / sizeof(ops[0]), m, call, call->args[0] & MEMOP_CMD_MASK,
+	                    call->args[1]);
+}
+
+/* ---- life cycle -------------------------------------------------------------------------- */
+
+static int add_range(struct xen_memory *m, uint64_t addr, uint64_t size, uint32_t type)
+{
+	if (m->n_map == XEN_E820_MAX)
+		return -ENOMEM;
+	m->map[m->n_map++] = (struct xen_e820){ .addr = addr, .size = size, .type = type };
+	return 0;
+}
+
+int xen_memory_init(struct xen_memory *m, const struct xen_env *env, struct grant_table *grants,
+                    const struct gamut_mem_range *reserved)
+{
+	struct gamut_mem_range ram[XEN_E820_MAX];
+	uint32_t n = env->host->mem_ranges(env->inst, ram, XEN_E820_MAX);
+	int rc = n > XEN_E820_MAX ? -ENOMEM : 0;
+
+	*m = (struct xen_memory){ .env = env, .grants = grants };
+	for (uint32_t i = 0; i < n && !rc; i++) {
+		if (reserved && reserved->gpa < ram[i].gpa) {
+			rc = add_range(m, reserved->gpa, reserved->size, 2);
+			reserved = NULL;
+		}
+		if (!rc)
+			rc = add_range(m, ram[i].gpa, ram[i].size, 1);
+		m->total += ram[i].size >> XEN_PAGE_SHIFT;
+		m->max_gfn = ((ram[i].gpa + ram[i].size) >> XEN_PAGE_SHIFT) - 1;
+	}
+	if (!rc && reserved)
+		rc = add_range(m, reserved->gpa, reserved->size, 2);
+	if (!rc)
+		pthread_mutex_init(&m->lock, NULL);
+	return rc;
+}
+
+void xen_memory_finish(struct xen_memory *m)
+{
+	pthread_mutex_destroy(&m->lock);
+}
+
+void xen_memory_reset(struct xen_memory *m)
+{
+	m->released = 0;
+}

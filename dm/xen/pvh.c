@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+#include "dm/xen/pvh.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dm/xen/public.h"
+
+#include <xen/arch-x86/hvm/start_info.h>
+#include <xen/elfnote.h>
+
+#define RANGES_MAX 16u
+#define LOW_END (1ull << 32)
+
+/* Where things go; made before anything is written. */
+struct plan {
+	const struct pvh_config *config;
+	const struct gamut_boot *boot;
+	struct gamut_mem_range ram[RANGES_MAX];
+	uint32_t n_ram;
+	uint32_t entry;
+	uint64_t ramdisk, info; /* guest physical addresses */
+	uint64_t info_size;
+};
+
+static uint64_t page_up(uint64_t x)
+{
+	return (x + XEN_PAGE_SIZE - 1) & ~(XEN_PAGE_SIZE - 1);
+}
+
+/* ---- the image ---------------------------------------------------------------- */
+
+static const struct gamut_elf_note *find_note(const struct gamut_boot *boot, uint32_t type)
+{
+	for (uint32_t i = 0; i < boot->n_notes; i++)
+		if (boot->notes[i].type == type && !strcmp(boot->notes[i].name, "Xen"))
+			return &boot->notes[i];
+	return NULL;
+}
+
+/* An image with a PV entry could be a PV guest; any kernel may start as on bare metal. */
+static int refuse_entry(const struct plan *p)
+{
+	bool pv = find_note(p->boot, XEN_ELFNOTE_ENTRY) || find_note(p->boot, XEN_ELFNOTE_VIRT_BASE);
+
+	return p->config->host->fail(p->config->inst, ENOEXEC,
+	                             "%s cannot boot as a PVH guest: it has no Xen ELF note XEN_ELFNOTE_PHYS32_ENTRY; "
+	                             "mode = %s would work",
+	                             p->boot->kernel_path, pv ? "\"pv\", \"hvm\" or \"kvm\"" : "\"hvm\" or \"kvm\"");
+}
+
+static int read_entry(struct plan *p)
+{
+	const struct gamut_elf_note *note = find_note(p->boot, XEN_ELFNOTE_PHYS32_ENTRY);
+	uint64_t entry = 0;
+
+	if (!note)
+		return refuse_entry(p);
+	if (note->desc_size == 4 || note->desc_size == 8)
+		memcpy(&entry, note->desc, note->desc_size);
+	if (!entry || entry >= LOW_END)
+		return p->config->host->fail(p->config->inst, ENOEXEC,
+		                             "%s: its note XEN_ELFNOTE_PHYS32_ENTRY is not a 32-bit address",
+		                             p->boot->kernel_path);
+	p->entry = (uint32_t)entry;
+	return 0;
+}
+
+/* Whether [addr, addr + size) is RAM as configured. */
+static bool in_ram(const struct plan *p, uint64_t addr, uint64_t size)
+{
+	for (uint32_t i = 0; i < p->n_ram; i++) {
+		uint64_t off = addr - p->ram[i].gpa;
+
+		if (addr >= p->ram[i].gpa && off <= p->ram[i].size && size <= p->ram[i].size - off)
+			return true;
+	}
+	return false;
+}
+
+static bool overlap(const struct gamut_segment_load *a, const struct gamut_segment_load *b)
+{
+	return a->memsz && b->memsz && a->paddr < b->paddr + b->memsz && b->paddr < a->paddr + a->memsz;
+}
+
+static int check_segment(const struct plan *p, uint32_t i)
+{
+	const struct gamut_segment_load *s = &p->boot->segments[i];
+	const struct gamut_host *host = p->config->host;
+
+	if (s->filesz > s->memsz)
+		return host->fail(p->config->inst, ENOEXEC, "%s: segment %u is longer in the file than in memory",
+		                  p->boot->kernel_path, i);
+	if (!in_ram(p, s->paddr, s->memsz))
+		return host->fail(p->config->inst, ENOMEM,
+		                  "%s: segment %u at 0x%llx, %llu KiB, does not fit into the guest's memory: give it "
+		                  "more memory",
+		                  p->boot->kernel_path, i, (unsigned long long)s->paddr,
+		                  (unsigned long long)(s->memsz >> 10));
+	for (uint32_t j = 0; j < i; j++)
+		if (overlap(s, &p->boot->segments[j]))
+			return host->fail(p->config->inst, ENOEXEC, "%s: segments %u and %u overlap",
+			                  p->boot->kernel_path, j, i);
+	return 0;
+}
+
+static int check_segments(const struct plan *p)
+{
+	bool entry_loaded = false;
+
+	if (!p->boot->n_segments)
+		return p->config->host->fail(p->config->inst, ENOEXEC, "no kernel to boot: boot.kernel is not set");
+	for (uint32_t i = 0; i < p->boot->n_segments; i++) {
+		const struct gamut_segment_load *s = &p->boot->segments[i];
+		int rc = check_segment(p, i);
+
+		if (rc)
+			return rc;
+		entry_loaded |= p->entry >= s->paddr && p->entry - s->paddr < s->memsz;
+	}
+	if (!entry_loaded)
+		return p->config->host->fail(p->config->inst, ENOEXEC, "%s: its PVH entry 0x%x lies in no segment",
+		                             p->boot->kernel_path, p->entry);
+	return 0;
+}
+
+/* ---- the place for the rest ------------------------------------------------------ */
+
+static uint64_t info_size(const struct plan *p)
+{
+	return sizeof(struct hvm_start_info) + sizeof(struct hvm_modlist_entry) +
+	       (p->n_ram + 1) * sizeof(struct hvm_memmap_table_entry) + strlen(p->boot->cmdline) + 1;
+}
+
+static int place(struct plan *p)
+{
+	const struct gamut_boot *boot = p->boot;
+	uint64_t end = 0, low = p->ram[0].gpa + p->ram[0].size, need;
+
+	for (uint32_t i = 0; i < boot->n_segments; i++) {
+		uint64_t top = boot->segments[i].paddr + boot->segments[i].memsz;
+
+		if (top > end && top <= low)
+			end = top;
+	}
+	p->info_size = info_size(p);
+	p->ramdisk = page_up(end);
+	need = page_up(p->info_size);
+	if (low > LOW_END)
+		low = LOW_END;
+	if (boot->ramdisk_size > low || p->ramdisk > low - boot->ramdisk_size ||
+	    page_up(p->ramdisk + boot->ramdisk_size) + need > low)
+		return p->config->host->fail(p->config->inst, ENOMEM,
+		                             "kernel and ramdisk do not fit into %llu MiB of memory: %llu MiB more are "
+		                             "needed at least",
+		                             (unsigned long long)(low >> 20),
+		                             (unsigned long long)((p->ramdisk + boot->ramdisk_size + need - low) >> 20) +
+		                                     1);
+	p->info = page_up(p->ramdisk + boot->ramdisk_size);
+	return 0;
+}
+
+static int make_plan(struct plan *p, const struct pvh_config *config)
+{
+	int rc;
+
+	*p = (struct plan){ .config = config, .boot = config->host->boot(config->inst) };
+	p->n_ram = config->host->mem_ranges(config->inst, p->ram, RANGES_MAX);
+	if (!p->n_ram || p->n_ram > RANGES_MAX)
+		return config->host->fail(config->inst, EINVAL, "the guest's memory has %u ranges", p->n_ram);
+	if (!p->boot)
+		return config->host->fail(config->inst, ENOEXEC, "no kernel to boot: boot.kernel is not set");
+	rc = p->boot->n_segments ? read_entry(p) : 0;
+	if (!rc)
+		rc = check_segments(p);
+	return rc ? rc : place(p);
+}
+
+/* ---- writing ------------------------------------------------------------------------ */
+
+static int write_zeroes(const struct plan *p, uint64_t gpa, uint64_t len)
+{
+	static const uint8_t zeroes[65536];
+	int rc = 0;
+
+	for (; len && !rc; len -= len < sizeof(zeroes) ? len : sizeof(zeroes), gpa += sizeof(zeroes))
+		rc = p->config->host->mem_write(p->config->inst, gpa, zeroes,
+		                                len < sizeof(zeroes) ? len : sizeof(zeroes));
+	return rc;
+}
+
+static int write_segments(const struct plan *p)
+{
+	int rc = 0;
+
+	for (uint32_t i = 0; i < p->boot->n_segments && !rc; i++) {
+		const struct gamut_segment_load *s = &p->boot->segments[i];
+
+		rc = p->config->host->mem_write(p->config->inst, s->paddr, s->data, s->filesz);
+		if (!rc)
+			rc = write_zeroes(p, s->paddr + s->filesz, s->memsz - s->filesz);
+	}
+	return rc;
+}
+
+static uint32_t fill_memmap(const struct plan *p, struct hvm_memmap_table_entry *map)
+{
+	const struct gamut_mem_range *reserved = p->config->reserved.size ? &p->config->reserved : NULL;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < p->n_ram; i++) {
+		if (reserved && reserved->gpa < p->ram[i].gpa) {
+			map[n++] = (struct hvm_memmap_table_entry){ reserved->gpa, reserved->size,
+				                                    XEN_HVM_MEMMAP_TYPE_RESERVED, 0 };
+			reserved = NULL;
+		}
+		map[n++] = (struct hvm_memmap_table_entry){ p->ram[i].gpa, p->ram[i].size, XEN_HVM_MEMMAP_TYPE_RAM, 0 };
+	}
+	if (reserved)
+		map[n++] = (struct hvm_memmap_table_entry){ reserved->gpa, reserved->size, XEN_HVM_MEMMAP_TYPE_RESERVED,
+			                                    0 };
+	return n;
+}
+
+/* One block: start info, module list, memory map, command line. */
+static void fill_info(const struct plan *p, uint8_t *block)
+{
+	struct hvm_start_info *info = (void *)block;
+	struct hvm_modlist_entry *mod = (void *)(info + 1);
+	struct hvm_memmap_table_entry *map = (void *)(mod + 1);
+	char *cmdline = (void *)(map + p->n_ram + 1);
+
+	info->magic = XEN_HVM_START_MAGIC_VALUE;
+	info->version = 1;
+	if (p->boot->ramdisk_size) {
+		info->nr_modules = 1;
+		info->modlist_paddr = p->info + (uint64_t)((uint8_t *)mod - block);
+		mod->paddr = p->ramdisk;
+		mod->size = p->boot->ramdisk_size;
+	}
+	info->cmdline_paddr = p->info + (uint64_t)((uint8_t *)cmdline - block);
+	info->memmap_paddr = p->info + (uint64_t)((uint8_t *)map - block);
+	info->memmap_entries = fill_memmap(p, map);
+	memcpy(cmdline, p->boot->cmdline, strlen(p->boot->cmdline) + 1);
+}
+
+static int write_info(const struct plan *p)
+{
+	uint8_t *block = calloc(1, p->info_size);
+	int rc;
+
+	if (!block)
+		return -ENOMEM;
+	fill_info(p, block);
+	rc = p->config->host->mem_write(p->config->inst, p->info, block, p->info_size);
+	free(block);
+	return rc;
+}
+
+/* ---- vCPU 0 -------------------------------------------------------------------------- */
+
+#define CR0_PE 1u
+#define CR0_ET 16u /* hard-wired */
+#define ATTR_CODE 0xc09bu
+#define ATTR_DATA 0xc093u
+#define ATTR_TSS 0x8bu
+#define ATTR_UNUSABLE 0x10000u
+enum { RBX = 3 };
+
+static int set_vcpu(const struct plan *p)
+{
+	static const struct gamut_segment data = { .limit = UINT32_MAX, .attr = ATTR_DATA };
+	struct gamut_vcpu_state s = { .size = sizeof(s) };
+
+	s.rip = p->entry;
+	s.rflags = 2;
+	s.gpr[RBX] = p->info;
+	s.cr0 = CR0_PE | CR0_ET;
+	for (int i = 0; i < GAMUT_SEG_COUNT; i++)
+		s.seg[i] = data;
+	s.seg[GAMUT_CS].attr = ATTR_CODE;
+	s.seg[GAMUT_LDTR] = (struct gamut_segment){ .attr = ATTR_UNUSABLE };
+	s.seg[GAMUT_TR] = (struct gamut_segment){ .limit = 0x67, .attr = ATTR_TSS };
+	s.dr[6] = 0xffff0ff0;
+	s.dr[7] = 0x400;
+	return p->config->host->vcpu_set(p->config->inst, 0, &s);
+}
+
+int pvh_check(const struct pvh_config *config)
+{
+	struct plan p;
+
+	return make_plan(&p, config);
+}
+
+int pvh_load(const struct pvh_config *config)
+{
+	struct plan p;
+	int rc = make_plan(&p, config);
+
+	if (rc)
+		return rc;
+	rc = write_segments(&p);
+	if (!rc && p.boot->ramdisk_size)
+		rc = config->host->mem_write(config->inst, p.ramdisk, p.boot->ramdisk, p.boot->ramdisk_size);
+	if (!rc)
+		rc = write_info(&p);
+	if (!rc)
+		rc = set_vcpu(&p);
+	return rc ? config->host->fail(config->inst, -rc, "cannot load the kernel into the guest: %s", strerror(-rc)) : 0;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "dm/xen/upcall.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Vectors below are the processor's exceptions. */
+#define FIRST_VECTOR 0x10u
+
+int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shinfo)
+{
+	*up = (struct upcall){ .env = env, .shinfo = shinfo };
+	up->vcpu = calloc(env->n_vcpus, sizeof(*up->vcpu));
+	if (!up->vcpu)
+		return -ENOMEM;
+	up->delivered = env->host->counter(env->inst, "upcalls");
+	return 0;
+}
+
+void upcall_finish(struct upcall *up)
+{
+	free(up->vcpu);
+}
+
+void upcall_reset(struct upcall *up)
+{
+	up->callback_vector = 0;
+	memset(up->vcpu, 0, up->env->n_vcpus * sizeof(*up->vcpu));
+}
+
+/* evtchn_upcall_pending has become 1. */
+static void assert_upcall(struct upcall *up, uint32_t vcpu)
+{
+	struct upcall_vcpu *v = &up->vcpu[vcpu];
+
+	if (__atomic_load_n(&v->vector, __ATOMIC_ACQUIRE))
+		__atomic_store_n(&v->edge, 1, __ATOMIC_SEQ_CST);
+	else if (!__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE))
+		return;
+	up->env->host->irq_raise(up->env->inst, vcpu);
+}
+
+void upcall_pending(struct upcall *up, uint32_t vcpu)
+{
+	uint8_t *info = shinfo_vcpu_info(up->shinfo, vcpu);
+
+	/* evtchn_upcall_pending is the first byte in both layouts. */
+	if (!info || __atomic_exchange_n(info, 1, __ATOMIC_SEQ_CST))
+		return;
+	shinfo_dirty(up->shinfo, vcpu);
+	assert_upcall(up, vcpu);
+}
+
+void upcall_spurious(struct upcall *up, uint32_t vcpu)
+{
+	const struct shinfo_layout *layout = shinfo_layout(up->shinfo);
+	uint8_t *info = shinfo_vcpu_info(up->shinfo, vcpu);
+
+	if (!info)
+		return;
+	for (uint32_t i = 0; i < layout->word_bits; i += 32)
+		__atomic_store_n((uint32_t *)(void *)(info + layout->sel + i / 8), UINT32_MAX, __ATOMIC_SEQ_CST);
+	__atomic_store_n(info, 1, __ATOMIC_SEQ_CST);
+	shinfo_dirty(up->shinfo, vcpu);
+	assert_upcall(up, vcpu);
+}
+
+static bool is_pending(struct upcall *up, uint32_t vcpu)
+{
+	const uint8_t *info = shinfo_vcpu_info(up->shinfo, vcpu);
+
+	return info && __atomic_load_n(info, __ATOMIC_SEQ_CST);
+}
+
+int upcall_set_callback(struct upcall *up, uint64_t via)
+{
+	uint32_t vector = 0;
+
+	if (via >> 56 == HVM_PARAM_CALLBACK_TYPE_VECTOR)
+		vector = (uint8_t)via < FIRST_VECTOR ? 0 : (uint8_t)via;
+	__atomic_store_n(&up->callback_vector, vector, __ATOMIC_SEQ_CST);
+	for (uint32_t i = 0; vector && i < up->env->n_vcpus; i++)
+		if (is_pending(up, i))
+			assert_upcall(up, i);
+	return 0;
+}
+
+int upcall_set_vector(struct upcall *up, uint32_t vcpu, uint32_t vector)
+{
+	if (vector < FIRST_VECTOR || vector > 0xff)
+		return -EINVAL;
+	if (vcpu >= up->env->n_vcpus)
+		return -ENOENT;
+	__atomic_store_n(&up->vcpu[vcpu].vector, vector, __ATOMIC_SEQ_CST);
+	/* As Xen: one upcall at once, whatever is pending. */
+	assert_upcall(up, vcpu);
+	return 0;
+}
+
+int upcall_accept(struct upcall *up, uint32_t vcpu)
+{
+	struct upcall_vcpu *v = &up->vcpu[vcpu];
+	uint32_t vector = __atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE);
+
+	if (!vector || !is_pending(up, vcpu)) {
+		vector = 0;
+		if (__atomic_exchange_n(&v->edge, 0, __ATOMIC_SEQ_CST))
+			vector = __atomic_load_n(&v->vector, __ATOMIC_ACQUIRE);
+	}
+	if (!vector)
+		return -1;
+	xen_count(up->delivered);
+	return (int)vector;
+}
+
+int upcall_has(struct upcall *up, uint32_t vcpu)
+{
+	if (__atomic_load_n(&up->vcpu[vcpu].edge, __ATOMIC_SEQ_CST))
+		return 1;
+	return __atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE) && is_pending(up, vcpu);
+}

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""What the end-to-end tests share: domain files, a running `gamut` with its
+console on a pty or in pipes, and TAP output."""
+import os
+import pathlib
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+import traceback
+
+TOP = pathlib.Path(__file__).resolve().parents[3]
+BUILD = TOP / "build"
+GUESTS = BUILD / "guests"
+GAMUT = BUILD / "gamut"
+LOGS = BUILD / "test-logs"
+
+# Exit codes of `gamut run`.
+POWEROFF, PROBLEM, USAGE, REBOOT, CRASH = 0, 1, 2, 3, 4
+
+
+class Tap:
+    """Counts checks; `finish` ends the process."""
+
+    def __init__(self):
+        self.count = self.failed = 0
+
+    def check(self, ok, name, detail=""):
+        self.count += 1
+        self.failed += not ok
+        print("ok" if ok else "not ok", self.count, "-", name, flush=True)
+        if not ok and detail:
+            print("\n".join("# " + line for line in str(detail).splitlines()[-40:]), flush=True)
+        return bool(ok)
+
+    def guard(self, name, function):
+        """Runs one test function; an exception is a failure of that name."""
+        try:
+            function()
+        except Exception:  # pylint: disable=broad-except
+            self.check(False, name, traceback.format_exc())
+
+    def finish(self):
+        print(f"1..{self.count}")
+        sys.exit(1 if self.failed else 0)
+
+
+tap = Tap()
+check = tap.check
+
+
+def workdir():
+    """A folder that is gone at the end; beside the images, so that copies can share blocks."""
+    BUILD.mkdir(exist_ok=True)
+    LOGS.mkdir(exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="e2e-", dir=BUILD)
+
+
+def copy_image(source, target):
+    subprocess.run(["cp", "--sparse=always", "--reflink=auto", source, target], check=True)
+
+
+def quote(text):
+    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def domain_file(path, *, kernel=GUESTS / "vmlinuz", ramdisk=None, cmdline="", disks=(), extra="", name=None, memory=512):
+    """Writes a domain file. disks are the inside of their groups, as text."""
+    path = pathlib.Path(path)
+    boot = f"kernel = {quote(kernel)};" + (f" ramdisk = {quote(ramdisk)};" if ramdisk else "")
+    lines = [
+        f"name = {quote(name or path.stem)};",
+        'mode = "pvh";',
+        f"memory = {memory};",
+        f"boot = {{ {boot} cmdline = {quote(cmdline)}; }};",
+    ]
+    if disks:
+        lines.append("disks = ( " + ", ".join("{ " + d + " }" for d in disks) + " );")
+    path.write_text("\n".join(lines + [extra]) + "\n")
+    return path
+
+
+def run(args, *, input_text="", timeout=60, env=None):
+    """`gamut ARGS...` to its end, in pipes; (status, stdout, stderr). Status < 0 is death by a signal."""
+    proc = subprocess.Popen([GAMUT, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env={**os.environ, **(env or {})})
+    try:
+        out, err = proc.communicate(input_text.encode(), timeout=timeout)
+    except subprocess.TimeoutExpired:
+        proc.kill()
+        out, err = proc.communicate()
+        err += b"\n(test: killed after its time limit)"
+    out, err = out.decode(errors="replace"), err.decode(errors="replace")
+    log(f"$ gamut {' '.join(map(str, args))}\n{out}\n--- stderr\n{err}\n--- status {proc.returncode}\n")
+    return proc.returncode, out, err
+
+
+def log(text):
+    LOGS.mkdir(parents=True, exist_ok=True)
+    with open(LOGS / (pathlib.Path(sys.argv[0]).name + ".log"), "a", encoding="utf-8") as f:
+        f.write(text)
+
+
+class Console:
+    """`gamut run FILE` with its console on a pty."""
+
+    def __init__(self, *args):
+        self.master, self.slave = pty.openpty()
+        self.before = termios.tcgetattr(self.slave)
+        self.errors = tempfile.TemporaryFile()
+        self.proc = subprocess.Popen([GAMUT, "run", *map(str, args)], stdin=self.slave, stdout=self.slave,
+                                     stderr=self.errors, start_new_session=True)
+        self.text = ""
+        self.at = 0
+
+    def _read(self, timeout):
+        if not select.select([self.master], [], [], timeout)[0]:
+            return False
+        try:
+            data = os.read(self.master, 65536)
+        except OSError:
+            return False
+        self.text += data.decode(errors="replace")
+        return bool(data)
+
+    def expect(self, pattern, timeout=60):
+        """Waits for pattern after what was matched before; its match object, or raises."""
+        end = time.monotonic() + timeout
+        while True:
+            found = re.compile(pattern, re.M).search(self.text, self.at)
+            if found:
+                self.at = found.end()
+                return found
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no {pattern!r} in {timeout} s; the last of it:\n{self.text[-2000:]}")
+            if not self._read(min(left, 1)) and self.proc.poll() is not None and not self._read(0):
+                if re.compile(pattern, re.M).search(self.text, self.at):
+                    continue
+                raise EOFError(f"ended with {self.proc.returncode} before {pattern!r}:\n{self.text[-2000:]}"
+                               f"\n--- stderr\n{self.stderr()}")
+
+    def send(self, text):
+        os.write(self.master, text.encode())
+
+    def command(self, line, timeout=60):
+        """A shell command in the guest; its output. The marker is split so that its echo does not match."""
+        self.send(f"{line}; echo 'END''-MARK' $?\n")
+        start = self.at
+        found = self.expect(r"END-MARK (\d+)", timeout)
+        return self.text[start:found.start()]
+
+    def wait(self, timeout=60):
+        """Its exit status; output is read meanwhile."""
+        end = time.monotonic() + timeout
+        while self.proc.poll() is None and time.monotonic() < end:
+            self._read(0.2)
+        while self._read(0):
+            pass
+        if self.proc.poll() is None:
+            raise TimeoutError(f"still running after {timeout} s:\n{self.text[-2000:]}")
+        return self.proc.returncode
+
+    def terminal_restored(self):
+        return termios.tcgetattr(self.slave) == self.before
+
+    def stderr(self):
+        self.errors.seek(0)
+        return self.errors.read().decode(errors="replace")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGKILL)
+            self.proc.wait()
+        log(f"{self.text}\n--- stderr\n{self.stderr()}\n--- status {self.proc.returncode}\n")
+        os.close(self.master)
+        os.close(self.slave)
+        self.errors.close()
+
+
+def have(path):
+    return pathlib.Path(path).exists()
+
+
+def which(name):
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/sbin:/usr/sbin")

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What C cannot say: the PVH entry and the way to long mode, trap stubs, the
+ * three ways to make a hypercall, and a few lines that run in ring 3.
+ *
+ * The whole of the first 4 GiB is mapped one to one with 2 MiB pages, user
+ * accessible, so that no address needs translating.
+ */
+#include <xen/elfnote.h>
+
+	.section .note.Xen, "a", @note
+	.balign	4
+	.long	4, 8, XEN_ELFNOTE_PHYS32_ENTRY
+	.asciz	"Xen"
+	.quad	entry32
+
+/* ---- 32-bit: ebx = hvm_start_info ---------------------------------------- */
+
+	.text
+	.code32
+	.globl	entry32
+entry32:
+	cld
+	movl	$stack_top, %esp
+	movl	%ebx, %esi
+
+	movl	$pdpt + 7, pml4
+	movl	$pdpt, %edi
+	movl	$pd + 7, %eax
+	movl	$4, %ecx
+1:	movl	%eax, (%edi)
+	addl	$4096, %eax
+	addl	$8, %edi
+	loop	1b
+
+	movl	$pd, %edi
+	movl	$0x87, %eax	/* present, writable, user, 2 MiB */
+	movl	$2048, %ecx
+2:	movl	%eax, (%edi)
+	addl	$0x200000, %eax
+	addl	$8, %edi
+	loop	2b
+
+	movl	$0x620, %eax	/* PAE, OSFXSR, OSXMMEXCPT */
+	movl	%eax, %cr4
+	movl	$pml4, %eax
+	movl	%eax, %cr3
+	movl	$0xc0000080, %ecx
+	rdmsr
+	orl	$0x101, %eax	/* LME, SCE */
+	wrmsr
+	movl	%cr0, %eax
+	andl	$~0xc, %eax	/* no EM, TS */
+	orl	$0x80010023, %eax /* PG, WP, NE, MP, PE */
+	movl	%eax, %cr0
+	lgdt	gdt_pointer
+	ljmp	$0x08, $entry64
+
+/* ---- 64-bit --------------------------------------------------------------- */
+
+	.code64
+entry64:
+	movl	$0x10, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %ss
+	xorl	%eax, %eax
+	movl	%eax, %fs
+	movl	%eax, %gs
+	movl	$stack_top, %esp
+	movl	%esi, %edi
+	xorl	%ebp, %ebp
+	call	probe_main
+3:	cli
+	hlt
+	jmp	3b
+
+/*
+ * Trap stubs, 16 bytes each: error code (or 0) and vector on the stack, then
+ * the registers as struct frame has them.
+ */
+	.balign	16
+	.globl	trap_stubs
+trap_stubs:
+	.set	vector, 0
+	.rept	256
+	.balign	16
+	.if	!(vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21)
+	pushq	$0
+	.endif
+	pushq	$vector
+	jmp	trap_common
+	.set	vector, vector + 1
+	.endr
+
+trap_common:
+	pushq	%rax
+	pushq	%rbx
+	pushq	%rcx
+	pushq	%rdx
+	pushq	%rbp
+	pushq	%rsi
+	pushq	%rdi
+	pushq	%r8
+	pushq	%r9
+	pushq	%r10
+	pushq	%r11
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	cld
+	movq	%rsp, %rdi
+	movq	%rsp, %rbx
+	andq	$-16, %rsp
+	call	trap
+	movq	%rbx, %rsp
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%r11
+	popq	%r10
+	popq	%r9
+	popq	%r8
+	popq	%rdi
+	popq	%rsi
+	popq	%rbp
+	popq	%rdx
+	popq	%rcx
+	popq	%rbx
+	popq	%rax
+	addq	$16, %rsp
+	iretq
+
+/* ---- hypercalls: long f(nr, a1, a2, a3, a4, a5) --------------------------- */
+
+	.macro	hypercall_args
+	movl	%edi, %eax
+	movq	%rsi, %rdi
+	movq	%rdx, %rsi
+	movq	%rcx, %rdx
+	movq	%r8, %r10
+	movq	%r9, %r8
+	.endm
+
+	.globl	hypercall_vmcall
+hypercall_vmcall:
+	hypercall_args
+	vmcall
+	ret
+
+	.globl	hypercall_vmmcall
+hypercall_vmmcall:
+	hypercall_args
+	vmmcall
+	ret
+
+	/* Through the page that the hypervisor fills; 32 bytes a call. */
+	.globl	hypercall_by_page
+hypercall_by_page:
+	hypercall_args
+	movl	%eax, %r11d
+	shll	$5, %r11d
+	addq	$hypercall_page, %r11
+	jmp	*%r11
+
+/* ---- ring 3 ---------------------------------------------------------------- */
+
+	/* uint64_t user_run(void (*code)(void), uint64_t arg): rbx = arg there;
+	 * ends with int $0x80, whose rax is the result. */
+	.globl	user_run
+user_run:
+	pushq	%rbx
+	pushq	%rbp
+	pushq	%r12
+	pushq	%r13
+	pushq	%r14
+	pushq	%r15
+	movq	%rsp, user_saved_rsp
+	movq	%rsi, %rbx
+	pushq	$0x23
+	pushq	$user_stack_top
+	pushq	$2
+	pushq	$0x2b
+	pushq	%rdi
+	iretq
+
+	/* void user_leave(uint64_t result): back to the caller of user_run. */
+	.globl	user_leave
+user_leave:
+	movq	%rdi, %rax
+	movq	user_saved_rsp, %rsp
+	popq	%r15
+	popq	%r14
+	popq	%r13
+	popq	%r12
+	popq	%rbp
+	popq	%rbx
+	ret
+
+	.globl	user_syscalls
+user_syscalls:
+	movl	$7, %eax
+	syscall
+	decq	%rbx
+	jnz	user_syscalls
+	int	$0x80
+
+	.globl	user_vmcall
+user_vmcall:
+	movl	$17, %eax	/* xen_version(XENVER_version) */
+	xorl	%edi, %edi
+	xorl	%esi, %esi
+	testl	%ebx, %ebx
+	jnz	4f
+	vmcall
+	int	$0x80
+4:	vmmcall
+	int	$0x80
+
+	.globl	user_cli
+user_cli:
+	cli
+	int	$0x80
+
+	/* LSTAR: the result is rax + 35. */
+	.globl	syscall_entry
+syscall_entry:
+	addl	$35, %eax
+	sysretq
+
+/* ---- data -------------------------------------------------------------------- */
+
+	.data
+	.balign	16
+	.globl	gdt
+gdt:
+	.quad	0
+	.quad	0x00af9b000000ffff	/* 08 kernel code */
+	.quad	0x00cf93000000ffff	/* 10 kernel data */
+	.quad	0x00cffb000000ffff	/* 18 user code, 32 bits: SYSRET's base */
+	.quad	0x00cff3000000ffff	/* 20 user data */
+	.quad	0x00affb000000ffff	/* 28 user code */
+	.quad	0, 0			/* 30 TSS */
+gdt_end:
+gdt_pointer:
+	.word	gdt_end - gdt - 1
+	.long	gdt
+
+	.bss
+	.balign	4096
+	.globl	pml4, hypercall_page
+pml4:	.skip	4096
+pdpt:	.skip	4096
+pd:	.skip	4 * 4096
+hypercall_page:
+	.skip	4096
+	.skip	32768
+stack_top:
+	.skip	8192
+	.globl	trap_stack_top
+trap_stack_top:
+	.skip	4096
+user_stack_top:
+user_saved_rsp:
+	.skip	8
+	.section .note.GNU-stack, "", @progbits

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/* Start, TAP, and the end. */
+#include "probe.h"
+
+struct probe probe;
+
+bool check(bool ok, const char *fmt, ...)
+{
+	va_list ap;
+
+	probe.checks++;
+	if (!ok)
+		probe.failed++;
+	print("%sok %u - ", ok ? "" : "not ", probe.checks);
+	va_start(ap, fmt);
+	vprint(fmt, ap);
+	va_end(ap);
+	print("\n");
+	return ok;
+}
+
+void skip(const char *name, const char *why)
+{
+	probe.checks++;
+	print("ok %u - %s # SKIP %s\n", probe.checks, name, why);
+}
+
+void measure_report(const char *name, uint64_t value, const char *unit)
+{
+	print("measure: %s %lu %s\n", name, value, unit);
+}
+
+void probe_end(unsigned reason)
+{
+	struct sched_shutdown arg = { .reason = reason };
+
+	if (probe.xen_base) {
+		HYPERCALL2(__HYPERVISOR_sched_op, SCHEDOP_shutdown, &arg);
+		print("# SCHEDOP_shutdown came back\n");
+	}
+	outb(0xf4, (uint8_t)reason); /* isa-debug-exit, where a test has one */
+	for (;;)
+		__asm__ volatile("cli; hlt");
+}
+
+static bool range_holds(const struct hvm_memmap_table_entry *e, uint64_t from, uint64_t to)
+{
+	return e->type == XEN_HVM_MEMMAP_TYPE_RAM && e->addr <= from && e->addr + e->size >= to;
+}
+
+static void check_start(void)
+{
+	const struct hvm_start_info *s = probe.start;
+	const struct hvm_memmap_table_entry *map = (const void *)s->memmap_paddr;
+	bool image = false;
+
+	check(s->magic == XEN_HVM_START_MAGIC_VALUE, "start info: magic");
+	if (!check(s->version >= 1, "start info: version 1, with a memory map"))
+		return;
+	for (uint32_t i = 0; i < s->memmap_entries; i++)
+		image |= range_holds(&map[i], 0x100000, (uint64_t)image_end);
+	check(image, "start info: RAM holds this image");
+	check(s->cmdline_paddr != 0, "start info: command line");
+}
+
+static void run_checks(void)
+{
+	print("TAP version 13\n# command line: %s\n", probe.cmdline);
+	check_start();
+	check_cpu();
+	if (probe.xen_base) {
+		check_xen();
+		check_events();
+		check_time();
+		check_console();
+		check_store();
+		check_grants();
+		check_blk();
+	} else {
+		skip("Xen", "no Xen CPUID leaves here");
+	}
+	print("1..%u\n", probe.checks);
+	print("# %u of %u failed\n", probe.failed, probe.checks);
+}
+
+void probe_main(const struct hvm_start_info *start)
+{
+	const char *hostile;
+
+	probe.start = start;
+	probe.cmdline = start->cmdline_paddr ? (const char *)start->cmdline_paddr : "";
+	probe.quick = cmdline_word("quick");
+	probe.write = cmdline_word("write");
+	cpu_init();
+	if (xen_init()) {
+		events_init();
+		console_init();
+		store_init();
+		grant_init();
+	}
+	hostile = cmdline_word("hostile=");
+	if (hostile) {
+		hostile_run(hostile);
+		probe_end(SHUTDOWN_poweroff);
+	}
+	run_checks();
+	if (!probe.quick)
+		measure_all();
+	probe_end(probe.failed ? SHUTDOWN_crash : SHUTDOWN_poweroff);
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The probe guest: a PVH guest of our own that checks every interface its mode
+ * has and measures it. It prints TAP and lines "measure: NAME VALUE UNIT", then
+ * powers off, or reports a crash when a check failed.
+ *
+ * Words of its command line:
+ *   quick          checks only, no measurements
+ *   write          write to the disk as well
+ *   hostile=NAME   instead of the checks, misbehave so (hostile.c has the list)
+ *
+ * One vCPU, no interrupts but while waiting for one, memory mapped one to one.
+ * Started by something that is not Xen it runs the checks of the processor and
+ * prints to COM1 and port 0xe9.
+ */
+#ifndef PROBE_H
+#define PROBE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define __XEN_INTERFACE_VERSION__ 0x00040d00
+#include <xen/xen.h>
+#include <xen/arch-x86/hvm/start_info.h>
+#include <xen/event_channel.h>
+#include <xen/features.h>
+#include <xen/grant_table.h>
+#include <xen/hvm/hvm_op.h>
+#include <xen/hvm/params.h>
+#include <xen/memory.h>
+#include <xen/sched.h>
+#include <xen/vcpu.h>
+#include <xen/version.h>
+
+#define PAGE_BYTES 4096u
+#define PAGE_ALIGNED __attribute__((aligned(4096)))
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+#define NS_PER_MS 1000000ull
+#define UPCALL_VECTOR 0xf3
+#define USER_VECTOR 0x80
+
+/* A compiler barrier: rings are shared with a processor that is not ours. */
+#define barrier() __asm__ volatile("" ::: "memory")
+
+/* What an expected or fatal trap looked like. */
+struct caught {
+	uint64_t resume; /* nonzero: a trap is expected, and execution goes on here */
+	int vector;      /* -1: there was none */
+	uint64_t error, rip, cr2;
+};
+
+struct frame {
+	uint64_t r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rdx, rcx, rbx, rax;
+	uint64_t vector, error, rip, cs, rflags, rsp, ss;
+};
+
+/* All that the probe remembers. */
+struct probe {
+	const struct hvm_start_info *start;
+	const char *cmdline;
+	bool quick, write;
+
+	struct caught trap;
+
+	/* TAP */
+	unsigned checks, failed;
+
+	/* Xen; xen_base is 0 without it */
+	uint32_t xen_base;
+	long (*hypercall)(unsigned nr, ...);
+	bool amd;
+	struct shared_info *shared;
+	struct vcpu_info *vcpu;
+	bool clock; /* the vCPU's time info is filled */
+	uint32_t upcalls;
+	uint32_t events[64]; /* upcalls seen by port, for the first ports */
+
+	uint32_t console_port, store_port;
+	struct xencons_interface *console;
+	struct xenstore_domain_interface *store;
+	struct grant_entry_v1 *grants;
+};
+
+extern struct probe probe;
+extern char image_end[];
+extern uint8_t hypercall_page[PAGE_BYTES];
+extern uint64_t gdt[8];
+
+/* ---- lib.c ---- */
+void *memcpy(void *to, const void *from, size_t n);
+void *memset(void *to, int c, size_t n);
+int memcmp(const void *a, const void *b, size_t n);
+size_t strlen(const char *s);
+int strcmp(const char *a, const char *b);
+bool has_prefix(const char *s, const char *prefix);
+/* The rest of the word of the command line that starts with `name`; NULL when there is none. */
+const char *cmdline_word(const char *name);
+uint64_t parse_uint(const char *s);
+/* %s %c %d %u %x with l or ll, and a width, zero-filled when it begins with 0. Always terminates. */
+size_t format_to(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void vprint(const char *fmt, va_list ap);
+/* A fixed sequence: a failure must repeat itself. */
+uint64_t random_next(uint64_t *state);
+
+/* ---- main.c ---- */
+/* One TAP line; returns ok. */
+bool check(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void skip(const char *name, const char *why);
+void measure_report(const char *name, uint64_t value, const char *unit);
+_Noreturn void probe_main(const struct hvm_start_info *start);
+_Noreturn void probe_end(unsigned reason); /* SHUTDOWN_* */
+
+/* ---- cpu.c ---- */
+void cpu_init(void);
+void trap(struct frame *f);
+uint64_t user_run(void (*code)(void), uint64_t arg);
+_Noreturn void user_leave(uint64_t result);
+void user_syscalls(void);
+void user_vmcall(void);
+void user_cli(void);
+void check_cpu(void);
+
+/*
+ * Runs one instruction (operands as for asm; rax is used) and says whether it
+ * trapped; probe.trap holds how.
+ */
+#define TRAPS(instruction, ...)                                                                          \
+	({                                                                                               \
+		probe.trap.vector = -1;                                                                  \
+		__asm__ volatile("leaq 1f(%%rip), %%rax\n\tmovq %%rax, %[resume]\n\t" instruction        \
+		                 "\n1:\tmovq $0, %[resume]"                                              \
+		                 : [resume] "=m"(probe.trap.resume)                                      \
+		                 : __VA_ARGS__                                                           \
+		                 : "rax", "rcx", "rdx", "memory");                                       \
+		probe.trap.vector >= 0;                                                                  \
+	})
+
+static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
+{
+	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
+}
+
+static inline uint64_t rdtsc(void)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("lfence; rdtsc" : "=a"(lo), "=d"(hi)::"memory");
+	return (uint64_t)hi << 32 | lo;
+}
+
+static inline void wrmsr(uint32_t msr, uint64_t value)
+{
+	__asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+}
+
+static inline void outb(uint16_t port, uint8_t value)
+{
+	__asm__ volatile("outb %0, %1" ::"a"(value), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+	uint8_t value;
+
+	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+	return value;
+}
+
+/* ---- xen.c ---- */
+long hypercall_vmcall(unsigned nr, ...);
+long hypercall_vmmcall(unsigned nr, ...);
+long hypercall_by_page(unsigned nr, ...);
+/* Arguments are widened here, so that no call passes garbage in an upper half. */
+#define HYPERCALL2(nr, a, b) probe.hypercall(nr, (uint64_t)(a), (uint64_t)(b), 0ull, 0ull, 0ull)
+#define HYPERCALL3(nr, a, b, c) probe.hypercall(nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), 0ull, 0ull)
+
+bool xen_init(void);
+bool hvm_param_get(uint32_t index, uint64_t *value);
+/* Puts a page of the hypervisor's at a page of ours. */
+long physmap_add(unsigned space, unsigned long index, const void *page);
+void check_xen(void);
+
+/* ---- events.c ---- */
+bool events_init(void);
+void event_upcall(void);
+long event_op(int op, void *arg);
+void event_send(uint32_t port);
+/* Allocates a port for the back end (domain 0) to bind, masked; 0 on failure. */
+uint32_t event_alloc(void);
+void event_mask(uint32_t port, bool masked);
+/* Waits until a masked port is pending, and clears it; false at the deadline (system time, ns). */
+bool event_wait(uint32_t port, uint64_t deadline);
+/* Takes upcalls until probe.events[port] is at least count; false at the deadline. */
+bool event_take(uint32_t port, uint32_t count, uint64_t deadline);
+void check_events(void);
+
+/* ---- time.c ---- */
+uint64_t clock_ns(void); /* system time; TSC ticks without Xen's clock */
+/* How late, in ns, a timer set 1 ms ahead is seen after hlt; ~0 when it did not come. */
+uint64_t timer_lateness(void);
+void check_time(void);
+
+/* ---- console.c ---- */
+void console_init(void);
+void console_write(const char *s, size_t n);
+void check_console(void);
+
+/* ---- store.c ---- */
+void store_init(void);
+/* The payload in buf, NUL-terminated; its length, or -errno as the store names it. */
+int store_request(uint32_t type, const void *payload, uint32_t len, char *buf, uint32_t size);
+int store_read(const char *path, char *buf, uint32_t size);
+int store_write(const char *path, const char *value);
+uint64_t store_read_uint(const char *path, uint64_t otherwise);
+void check_store(void);
+
+/* ---- grant.c ---- */
+bool grant_init(void);
+/* Grants a page to domain 0; 0 when none is left. */
+uint32_t grant_page(const void *page, bool readonly);
+void grant_end(uint32_t ref);
+void check_grants(void);
+
+/* ---- blk.c, check-blk.c ---- */
+struct blk {
+	char front[64], back[128];
+	struct blkif_front_ring *ring;
+	uint32_t port, ring_ref;
+	uint64_t sectors;
+	uint32_t sector_size, info;
+};
+/* Connects to the first disk; false when there is none. */
+bool blk_open(struct blk *b);
+void blk_close(struct blk *b);
+/* One request of one page from sector on; the response's status. */
+int blk_page_io(struct blk *b, unsigned op, uint64_t sector, void *page);
+/* A request as it stands; the response's status, or -1000 when none came. */
+struct blkif_request;
+int blk_raw(struct blk *b, const struct blkif_request *req);
+void check_blk(void);
+
+/* ---- measure.c ---- */
+void measure_all(void);
+
+/* ---- hostile.c ---- */
+void hostile_run(const char *name);
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/* Whole domains over the scripted engine, with plugin instances that write down what happens to them. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "domain.h"
+#include "fake/engine-fake.h"
+#include "stats.h"
+
+static char events[512];
+static const struct gamut_host *host;
+
+struct fake_inst {
+	struct gamut_inst *inst;
+	char id;
+	const char *fail_at; /* the op that fails */
+	uint64_t *counter;
+};
+
+static struct fake_inst fakes[2];
+static int power; /* how port 0x600 ends the domain */
+
+static int note(struct fake_inst *f, const char *op)
+{
+	size_t n = strlen(events);
+
+	snprintf(events + n, sizeof(events) - n, "%s%c.%s", n ? " " : "", f->id, op);
+	if (f->fail_at && !strcmp(f->fail_at, op))
+		return (host->fail)(f->inst, EIO, "told to fail in %s", op);
+	return 0;
+}
+
+static uint64_t port_read(void *opaque, uint64_t offset, uint32_t width)
+{
+	(void)opaque;
+	(void)offset;
+	(void)width;
+	return 0;
+}
+
+static void port_write(void *opaque, uint64_t offset, uint32_t width, uint64_t value)
+{
+	struct fake_inst *f = opaque;
+
+	(void)offset;
+	(void)width;
+	(void)value;
+	++*f->counter;
+	host->domain_end(f->inst, power);
+}
+
+static const struct gamut_io_ops port = { sizeof(port), port_read, port_write };
+
+static int inst_create(const struct gamut_host *table, struct gamut_inst *inst, void **self)
+{
+	struct fake_inst *f = &fakes[inst->index - 1];
+
+	host = table;
+	f->inst = inst;
+	f->id = (char)('a' + inst->index - 1);
+	f->counter = host->counter(inst, "writes");
+	*self = f;
+	return note(f, "create");
+}
+
+static int inst_start(void *self)
+{
+	struct fake_inst *f = self;
+	static const uint32_t leaf[4] = { 0x40000002, 0x566e6558, 0, 0 }, none[4] = { 0 }, bit[4] = { 0, 0, 1u << 31, 0 };
+	void *peer = NULL;
+	uint8_t byte = 0x77;
+
+	if (f->id == 'a') {
+		assert_int_equal(host->pio_register(f->inst, 0x600, 4, &port, f), 0);
+		assert_int_equal(host->cpuid_set(f->inst, UINT32_MAX, 0x40000000, 0, leaf), 0);
+		assert_int_equal(host->cpuid_mask(f->inst, UINT32_MAX, 1, 0, none, bit), 0);
+		assert_non_null(host->lookup(f->inst, "peer", 1, 0, &peer));
+		assert_ptr_equal(peer, &fakes[1]);
+		assert_null(host->lookup(f->inst, "peer", 1, 1, &peer));
+		assert_null(host->lookup(f->inst, "peer", 2, 0, &peer));
+		assert_int_equal(host->mem_write(f->inst, 0x1000, &byte, 1), 0);
+	} else if (fakes[0].fail_at && !strcmp(fakes[0].fail_at, "overlap")) {
+		return host->pio_register(f->inst, 0x602, 1, &port, f);
+	}
+	return note(f, "start");
+}
+
+static int inst_pause(void *self)
+{
+	return note(self, "pause");
+}
+
+static int inst_resume(void *self)
+{
+	return note(self, "resume");
+}
+
+static int inst_reset(void *self)
+{
+	struct fake_inst *f = self;
+	uint8_t byte = 1;
+
+	assert_int_equal(host->mem_read(f->inst, 0x1000, &byte, 1), 0);
+	assert_int_equal(byte, 0);
+	power = GAMUT_END_POWEROFF;
+	return note(f, "reset");
+}
+
+static void inst_stop(void *self)
+{
+	note(self, "stop");
+}
+
+static void inst_destroy(void *self)
+{
+	note(self, "destroy");
+}
+
+static const void *inst_interface(void *self, const char *id, uint32_t revision)
+{
+	const struct fake_inst *f = self;
+
+	return f->id == 'b' && !strcmp(id, "peer") && revision == 1 ? &port : NULL;
+}
+
+static const struct gamut_ops ops = {
+	.size = sizeof(ops),
+	.create = inst_create,
+	.start = inst_start,
+	.pause = inst_pause,
+	.resume = inst_resume,
+	.reset = inst_reset,
+	.stop = inst_stop,
+	.destroy = inst_destroy,
+	.interface = inst_interface,
+};
+
+static const struct gamut_descriptor desc[2] = {
+	{ .size = sizeof(desc[0]), .axis = GAMUT_AXIS_PLATFORM, .choice = "pvh", .ops = &ops },
+	{ .size = sizeof(desc[0]), .axis = GAMUT_AXIS_INTERRUPTS, .choice = "xen", .ops = &ops },
+};
+
+static struct instance_config instances[2] = {
+	{ .axis = GAMUT_AXIS_PLATFORM, .choice = "pvh", .desc = &desc[0], .line = 7 },
+	{ .axis = GAMUT_AXIS_INTERRUPTS, .choice = "xen", .desc = &desc[1], .line = 9 },
+};
+
+static unsigned lines[256];
+static struct domain_config config;
+static struct diag diag;
+static char file[] = "web.cfg", name[] = "web", empty[] = "";
+static char none_choice[] = "none";
+
+static int setup(void **state)
+{
+	(void)state;
+	engine_fake_reset();
+	memset(fakes, 0, sizeof(fakes));
+	events[0] = 0;
+	power = GAMUT_END_POWEROFF;
+	config = (struct domain_config){
+		.file = file, .name = name, .memory = 16, .vcpus = 1, .cmdline = empty, .bt_debug = empty,
+		.bt_code_cache = 1, .weight = 256, .instances = instances, .n_instances = 2, .lines = lines,
+		.on_reboot = CONF_END_RESTART, .on_crash = CONF_END_DESTROY,
+	};
+	for (int i = 0; i < GAMUT_AXIS_COUNT; i++)
+		config.axes.axis[i].choice = none_choice;
+	diag_init(&diag);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	diag_finish(&diag);
+	return engine_fake.n_vms + engine_fake.n_vcpus;
+}
+
+static struct domain *make(void)
+{
+	const struct domain_options options = { .id = 1, .engine_ops = &engine_fake_ops, .log_level = GAMUT_LOG_ERROR };
+	struct domain *d = NULL;
+
+	return domain_create(&d, &config, &options, &diag) ? NULL : d;
+}
+
+static void step_port(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	(void)v;
+	*e = (struct vcpu_exit){ .reason = EXIT_PIO, .pio = { .port = 0x600, .width = 1, .write = true } };
+}
+
+static void step_shutdown(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	(void)v;
+	*e = (struct vcpu_exit){ .reason = EXIT_SHUTDOWN, .rip = 0xdead };
+}
+
+/* Must never be reached: the vCPU does not run on after it has ended the domain. */
+static void step_never(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	(void)e;
+	v->last_vector = 999;
+}
+
+static const engine_fake_step off[] = { step_port, step_never, NULL };
+static const engine_fake_step crash[] = { step_shutdown, step_never, NULL };
+
+static void test_poweroff(void **state)
+{
+	struct domain *d;
+
+	(void)state;
+	engine_fake.scripts[0] = off;
+	d = make();
+	assert_non_null(d);
+	assert_string_equal(events, "a.create b.create a.start b.start");
+	assert_int_equal(domain_run(d), GAMUT_END_POWEROFF);
+	assert_non_null(strstr(d->why, "platform-pvh.0"));
+	assert_int_equal(engine_fake.vcpu[0]->last_vector, -1);
+	assert_int_equal(*fakes[0].counter, 1);
+	domain_destroy(d);
+	assert_string_equal(events, "a.create b.create a.start b.start b.pause a.pause b.stop a.stop b.destroy a.destroy");
+	assert_int_equal(diag.n_errors, 0);
+}
+
+static const struct cpuid_entry *leaf(uint32_t nr)
+{
+	const struct engine_fake_vcpu *v = engine_fake.vcpu[0];
+
+	for (uint32_t i = 0; i < v->n_cpuid; i++) {
+		if (v->cpuid[i].leaf == nr)
+			return &v->cpuid[i];
+	}
+	return NULL;
+}
+
+static void test_cpuid(void **state)
+{
+	struct domain *d = make();
+
+	(void)state;
+	assert_non_null(d);
+	assert_int_equal(engine_fake.vcpu[0]->n_cpuid, 3);
+	assert_int_equal(leaf(0)->regs[0], 7);
+	assert_int_equal(leaf(1)->regs[2], 0x800000ff);
+	assert_int_equal(leaf(0x40000000)->regs[1], 0x566e6558);
+	domain_destroy(d);
+}
+
+static void test_reboot(void **state)
+{
+	struct domain *d;
+
+	(void)state;
+	engine_fake.scripts[0] = off;
+	power = GAMUT_END_REBOOT; /* and power-off after the reset */
+	d = make();
+	assert_int_equal(domain_run(d), GAMUT_END_POWEROFF);
+	assert_int_equal(d->resets, 1);
+	assert_int_equal(engine_fake.vcpu[0]->resets, 2);
+	domain_destroy(d);
+	assert_string_equal(events, "a.create b.create a.start b.start b.pause a.pause a.reset b.reset a.resume b.resume "
+	                            "b.pause a.pause b.stop a.stop b.destroy a.destroy");
+}
+
+static void test_reboot_not_wanted(void **state)
+{
+	struct domain *d;
+
+	(void)state;
+	engine_fake.scripts[0] = off;
+	power = GAMUT_END_REBOOT;
+	config.on_reboot = CONF_END_DESTROY;
+	d = make();
+	assert_int_equal(domain_run(d), GAMUT_END_REBOOT);
+	domain_destroy(d);
+	assert_null(strstr(events, "reset"));
+}
+
+static void test_crash(void **state)
+{
+	struct domain *d;
+
+	(void)state;
+	engine_fake.scripts[0] = crash;
+	/* Crashing at once, it would do so for ever: not started again even if asked. */
+	config.on_crash = CONF_END_RESTART;
+	d = make();
+	assert_int_equal(domain_run(d), GAMUT_END_CRASH);
+	assert_non_null(strstr(d->why, "0xdead"));
+	domain_destroy(d);
+}
+
+static void *destroyer(void *opaque)
+{
+	usleep(20000);
+	domain_end(opaque, DOMAIN_END_DESTROYED, "enough");
+	return NULL;
+}
+
+static void test_destroyed_from_outside(void **state)
+{
+	struct domain *d = make();
+	pthread_t thread;
+
+	(void)state;
+	assert_int_equal(pthread_create(&thread, NULL, destroyer, d), 0);
+	assert_int_equal(domain_run(d), DOMAIN_END_DESTROYED);
+	assert_string_equal(d->why, "enough");
+	pthread_join(thread, NULL);
+	domain_destroy(d);
+}
+
+/* Whatever fails, its sentence comes with file and line, and everything made before goes in reverse. */
+static void expect_failure(unsigned line, const char *text, const char *trace)
+{
+	assert_null(make());
+	assert_true(diag.n_errors >= 1);
+	assert_string_equal(diag.entries[0].file, "web.cfg");
+	assert_int_equal(diag.entries[0].line, line);
+	assert_non_null(strstr(diag.entries[0].text, text));
+	assert_string_equal(events, trace);
+}
+
+static void test_create_fails(void **state)
+{
+	(void)state;
+	fakes[1].fail_at = "create";
+	expect_failure(9, "interrupts-xen.0: told to fail in create", "a.create b.create a.destroy");
+}
+
+static void test_start_fails(void **state)
+{
+	(void)state;
+	fakes[1].fail_at = "start";
+	expect_failure(9, "told to fail in start", "a.create b.create a.start b.start a.stop b.destroy a.destroy");
+}
+
+static void test_overlap_reaches_user(void **state)
+{
+	(void)state;
+	fakes[0].fail_at = "overlap";
+	expect_failure(9, "platform-pvh.0", "a.create b.create a.start a.stop b.destroy a.destroy");
+	assert_non_null(strstr(diag.entries[0].text, "0x602"));
+}
+
+static void test_engine_fails(void **state)
+{
+	(void)state;
+	engine_fake.fail_vm = true;
+	expect_failure(0, "told to fail", "");
+}
+
+static void test_too_many_vcpus(void **state)
+{
+	(void)state;
+	config.vcpus = 5;
+	expect_failure(0, "vcpus", "");
+}
+
+static void test_reset_fails(void **state)
+{
+	struct domain *d;
+
+	(void)state;
+	engine_fake.scripts[0] = off;
+	power = GAMUT_END_REBOOT;
+	fakes[0].fail_at = "reset";
+	d = make();
+	assert_int_equal(domain_run(d), GAMUT_END_ERROR);
+	assert_non_null(strstr(diag.entries[0].text, "told to fail in reset"));
+	domain_destroy(d);
+}
+
+static void test_stats(void **state)
+{
+	char path[] = "/tmp/gamut-stats-XXXXXX";
+	int fd = mkstemp(path);
+	struct domain *d;
+	json_t *stats, *read;
+	json_int_t pio = 0, total = 0, axis = 0, exits = 0, writes = 0, cache = 0, touched = 0;
+	const char *domain = NULL;
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	engine_fake.scripts[0] = off;
+	d = make();
+	assert_int_equal(domain_run(d), GAMUT_END_POWEROFF);
+	stats = stats_collect(d);
+	assert_non_null(stats);
+	assert_int_equal(stats_write(stats, path), 0);
+	read = json_load_file(path, 0, NULL);
+	assert_non_null(read);
+	assert_int_equal(json_unpack(read, "{s:s, s:{s:I, s:{s:I}, s:{s:I}}, s:[{s:I, s:{s:I}}], s:{s:I}, s:{s:I}}", "domain",
+	                             &domain, "exits", "total", &total, "by_reason", "pio", &pio, "by_axis", "platform",
+	                             &axis, "plugins", "exits", &exits, "counters", "writes", &writes, "engine",
+	                             "code_cache_bytes", &cache, "memory", "guest_touched", &touched),
+	                 0);
+	assert_string_equal(domain, "web");
+	assert_int_equal(pio, 1);
+	assert_true(total >= 1);
+	assert_int_equal(axis, 1);
+	assert_int_equal(exits, 1);
+	assert_int_equal(writes, 1);
+	assert_int_equal(cache, 4096);
+	assert_int_equal(touched, 4096);
+	assert_true(stats_write(stats, "/nonexistent/x") < 0);
+	json_decref(read);
+	json_decref(stats);
+	domain_destroy(d);
+	unlink(path);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_poweroff),
+		TEST(test_cpuid),
+		TEST(test_reboot),
+		TEST(test_reboot_not_wanted),
+		TEST(test_crash),
+		TEST(test_destroyed_from_outside),
+		TEST(test_create_fails),
+		TEST(test_start_fails),
+		TEST(test_overlap_reaches_user),
+		TEST(test_engine_fails),
+		TEST(test_too_many_vcpus),
+		TEST(test_reset_fails),
+		TEST(test_stats),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
