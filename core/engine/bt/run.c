@@ -380,8 +380,11 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 	v->n_miss++;
 	if (!crosses) {
 		st = tlb_fill(v, v->va, access, &e, &page);
-		/* A non-canonical address may be #GP or #SS: the interpreter knows which. */
-		if (st == STEP_FAULT && v->exc.vector == EXC_PF) {
+		/*
+		 * A non-canonical address may be #GP or #SS, and a vector operand that is not aligned may be #GP
+		 * before it is #PF: the interpreter knows which.
+		 */
+		if (st == STEP_FAULT && v->exc.vector == EXC_PF && (size < 16 || !(v->va & (size - 1)))) {
 			rip_of_miss(v);
 			bt_sync_in(v);
 			return deliver(v) ? bt_dispatch(v) : NULL;

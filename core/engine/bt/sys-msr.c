@@ -16,7 +16,8 @@
 
 enum msr_check { CHECK_NONE, CHECK_CANONICAL, CHECK_U32, CHECK_PAT, CHECK_MASK };
 
-/* CPUID bit: leaf, register (0 eax ... 3 edx), bit. Leaf 0: always there. */
+/* CPUID bit: leaf, register (0 eax ... 3 edx), bit. Leaf 0: always there. LEAF_AMD: with that vendor. */
+#define LEAF_AMD 0xffffffffu
 struct msr_feature {
 	uint32_t leaf;
 	uint8_t reg, bit;
@@ -137,6 +138,43 @@ static enum bt_step read_arch_capabilities(struct bt_vcpu *v, uint32_t index, ui
 	return STEP_OK;
 }
 
+/*
+ * AMD's processors all have these two, and kernels touch them unguarded. HWCR
+ * says that the TSC counts at the P0 frequency; cache and TLB errata bits (3, 6,
+ * 8) may be set and mean nothing here. NB_CFG's extended PCI configuration
+ * through port cf8 is the platform's, which does not look at it.
+ */
+#define HWCR_TSC_FREQ (1ull << 24)
+#define HWCR_IGNORED (HWCR_TSC_FREQ | 1ull << 3 | 1ull << 6 | 1ull << 8)
+
+static enum bt_step read_hwcr(struct bt_vcpu *v, uint32_t index, uint64_t *value)
+{
+	(void)v;
+	(void)index;
+	*value = HWCR_TSC_FREQ;
+	return STEP_OK;
+}
+
+static enum bt_step write_hwcr(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	(void)index;
+	return value & ~HWCR_IGNORED ? gp(v) : STEP_OK;
+}
+
+static enum bt_step read_nb_cfg(struct bt_vcpu *v, uint32_t index, uint64_t *value)
+{
+	(void)v;
+	(void)index;
+	*value = 0;
+	return STEP_OK;
+}
+
+static enum bt_step write_nb_cfg(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	(void)index;
+	return value & ~(1ull << 46) ? gp(v) : STEP_OK;
+}
+
 /* Eight variable ranges, the fixed ones, write-combining. */
 static enum bt_step read_mtrr_cap(struct bt_vcpu *v, uint32_t index, uint64_t *value)
 {
@@ -204,6 +242,7 @@ static enum bt_step write_mtrr_def(struct bt_vcpu *v, uint32_t index, uint64_t v
 
 #define FIELD(f) .offset = offsetof(struct bt_vcpu, f)
 #define F_ALWAYS { 0, 0, 0 }
+#define F_AMD { LEAF_AMD, 0, 0 }
 #define F_SEP { 1, 3, 11 }
 #define F_MTRR { 1, 3, 12 }
 #define F_PAT { 1, 3, 16 }
@@ -237,6 +276,8 @@ static const struct msr msrs[] = {
 	{ 0xc0000082, 1, F_SYSCALL, FIELD(lstar), .check = CHECK_CANONICAL },
 	{ 0xc0000083, 1, F_SYSCALL, FIELD(cstar), .check = CHECK_CANONICAL },
 	{ 0xc0000084, 1, F_SYSCALL, FIELD(sfmask), .check = CHECK_U32 },
+	{ 0xc0010015, 1, F_AMD, .read = read_hwcr, .write = write_hwcr },
+	{ 0xc001001f, 1, F_AMD, .read = read_nb_cfg, .write = write_nb_cfg },
 	{ 0xc0000103, 1, F_RDTSCP, FIELD(tsc_aux), .check = CHECK_U32 },
 };
 
@@ -246,6 +287,8 @@ static bool offered(const struct bt_vcpu *v, const struct msr_feature *f)
 
 	if (f->leaf == 0)
 		return true;
+	if (f->leaf == LEAF_AMD)
+		return sys_vendor_amd(v);
 	e = cpuid_find(v, f->leaf, 0);
 	return e && (e->regs[f->reg] >> f->bit & 1);
 }

@@ -16,7 +16,7 @@ static enum bt_step gp(struct bt_vcpu *v)
 }
 
 /* Intel has syscall in 64-bit mode only, and sysenter in all protected modes; AMD has them the other way round. */
-static bool vendor_amd(const struct bt_vcpu *v)
+bool sys_vendor_amd(const struct bt_vcpu *v)
 {
 	const struct cpuid_entry *e = cpuid_find(v, 0, 0);
 
@@ -27,7 +27,7 @@ static enum bt_step syscall_legacy(struct bt_vcpu *v, uint64_t next)
 {
 	uint16_t cs = v->star >> 32 & 0xfffc;
 
-	if (!vendor_amd(v) || !(v->cr0 & CR0_PE))
+	if (!sys_vendor_amd(v) || !(v->cr0 & CR0_PE))
 		return bt_fault(v, EXC_UD);
 	v->gpr[RCX] = (uint32_t)next;
 	v->rip = (uint32_t)v->star;
@@ -47,7 +47,7 @@ enum bt_step sys_syscall(struct bt_vcpu *v, uint64_t next)
 		return bt_fault(v, EXC_UD);
 	if (!bt_long_mode(v))
 		return syscall_legacy(v, next);
-	if (!code64 && !vendor_amd(v))
+	if (!code64 && !sys_vendor_amd(v))
 		return bt_fault(v, EXC_UD);
 	v->gpr[RCX] = code64 ? next : (uint32_t)next;
 	v->gpr[R11] = flags & ~FL_RF;
@@ -62,7 +62,7 @@ static enum bt_step sysret_legacy(struct bt_vcpu *v)
 {
 	uint16_t cs = (uint16_t)(v->star >> 48);
 
-	if (!vendor_amd(v))
+	if (!sys_vendor_amd(v))
 		return bt_fault(v, EXC_UD);
 	if (!(v->cr0 & CR0_PE) || v->cpl != 0)
 		return gp(v);
@@ -81,7 +81,7 @@ enum bt_step sys_sysret(struct bt_vcpu *v, unsigned opsize)
 		return bt_fault(v, EXC_UD);
 	if (!bt_long_mode(v))
 		return sysret_legacy(v);
-	if (!bt_code64(v) && !vendor_amd(v))
+	if (!bt_code64(v) && !sys_vendor_amd(v))
 		return bt_fault(v, EXC_UD);
 	if (v->cpl != 0 || (opsize == 8 && !canonical(v->gpr[RCX])))
 		return gp(v);
@@ -102,7 +102,7 @@ enum bt_step sys_sysenter(struct bt_vcpu *v)
 	bool lma = bt_long_mode(v);
 	uint16_t cs = v->sysenter_cs & 0xfffc;
 
-	if (lma && vendor_amd(v))
+	if (lma && sys_vendor_amd(v))
 		return bt_fault(v, EXC_UD);
 	if (!(v->cr0 & CR0_PE) || cs == 0)
 		return gp(v);
@@ -119,7 +119,7 @@ enum bt_step sys_sysexit(struct bt_vcpu *v, unsigned opsize)
 	bool wide = opsize == 8;
 	uint16_t cs = v->sysenter_cs & 0xfffc;
 
-	if (bt_long_mode(v) && vendor_amd(v))
+	if (bt_long_mode(v) && sys_vendor_amd(v))
 		return bt_fault(v, EXC_UD);
 	if (!seg_protected(v) || v->cpl != 0 || cs == 0)
 		return gp(v);

@@ -67,6 +67,8 @@ enum bt_step sys_check_rip(struct bt_vcpu *v, uint64_t rip);
  * width. After every change of v->cpuid; sys_reset and sys_set_state do it too.
  */
 void sys_features(struct bt_vcpu *v);
+/* The guest's CPUID names AMD (or Hygon). */
+bool sys_vendor_amd(const struct bt_vcpu *v);
 /* The entry for leaf and subleaf, NULL when there is none. */
 const struct cpuid_entry *cpuid_find(const struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf);
 

@@ -110,6 +110,20 @@ static void reserved_bits(void **state)
 	}
 }
 
+/* The instruction bit of the error code comes with NXE or with SMEP. */
+static void instruction_bit(void **state)
+{
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < 4; i++) {
+		rig_state(r, true, 0);
+		r->state.efer &= i & 1 ? ~0ull : ~EFER_NXE;
+		r->state.cr4 |= i & 2 ? CR4_SMEP : 0;
+		rig_enter(r);
+		assert_fault(r->v, walk(r, 0x40000000, ACC_EXEC), EXC_PF, i ? 0x10 : 0);
+	}
+}
+
 static void accessed_and_dirty(void **state)
 {
 	struct rig *r = *state;
@@ -579,7 +593,7 @@ int main(void)
 		RIG_TEST(invlpg_of_large_code),   RIG_TEST(protect_by_gpa),         RIG_TEST(sizes_and_crossings),
 		RIG_TEST(write_is_all_or_nothing), RIG_TEST(mmio_pieces),           RIG_TEST(mmio_write_beside_ram),
 		RIG_TEST(mmio_beyond_the_record), RIG_TEST(writes_to_code),         RIG_TEST(read_modify_write),
-		RIG_TEST(rom_ignores_writes),     RIG_TEST(fetches),
+		RIG_TEST(rom_ignores_writes),     RIG_TEST(fetches), RIG_TEST(instruction_bit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -214,6 +214,28 @@ static void tsc_write(void **state)
 	assert_in_range(value, 1000, 1000 + 60000000000ull);
 }
 
+/* Present with AMD's vendor string alone. */
+static void msrs_of_amd(void **state)
+{
+	struct rig *r = *state;
+	uint64_t value;
+
+	rig_long(r, 0);
+	for (uint32_t i = 0; i < r->v->n_cpuid; i++)
+		if (r->v->cpuid[i].leaf == 0)
+			r->v->cpuid[i].regs[1] = 0x68747541;
+	assert_int_equal(sys_rdmsr(r->v, 0xc0010015, &value), STEP_OK);
+	assert_int_equal(value, 1u << 24);
+	assert_step(r, sys_wrmsr(r->v, 0xc0010015, value | 0x40), OK);
+	assert_step(r, sys_wrmsr(r->v, 0xc0010015, 1), GP);
+	assert_step(r, sys_wrmsr(r->v, 0xc001001f, 1ull << 46), OK);
+	assert_step(r, sys_wrmsr(r->v, 0xc001001f, 1), GP);
+	for (uint32_t i = 0; i < r->v->n_cpuid; i++)
+		if (r->v->cpuid[i].leaf == 0)
+			r->v->cpuid[i].regs[1] = 0x756e6547;
+	assert_int_equal(sys_rdmsr(r->v, 0xc0010015, &value), STEP_EXIT);
+}
+
 /* Unknown registers are the core's; so are MTRRs and the APIC base as long as CPUID does not show them. */
 static void msrs_of_the_core(void **state)
 {
@@ -944,7 +966,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(control_register_writes), RIG_TEST(into_long_mode), RIG_TEST(long_mode_needs_pae),
 		RIG_TEST(flushes_of_control_registers), RIG_TEST(debug_registers), RIG_TEST(xcr0),
-		RIG_TEST(msr_values), RIG_TEST(speculation), RIG_TEST(tsc_write), RIG_TEST(msrs_of_the_core),
+		RIG_TEST(msr_values), RIG_TEST(speculation), RIG_TEST(tsc_write), RIG_TEST(msrs_of_amd), RIG_TEST(msrs_of_the_core),
 		RIG_TEST(mtrrs_when_offered), RIG_TEST(segment_loads), RIG_TEST(segment_contents),
 		RIG_TEST(linear_addresses), RIG_TEST(task_and_local_tables), RIG_TEST(queries),
 		RIG_TEST(io_permissions), RIG_TEST(far_jumps), RIG_TEST(far_call_and_return),
