@@ -7,9 +7,12 @@
  * ebx pointing at the block.
  *
  * Ramdisk and block follow the kernel's last byte, as Xen's own builder has
- * it, so nothing overlaps by construction. rsdp_paddr is 0: the platform has
- * no local APIC and no power management that ACPI could describe; a guest
- * boots as with acpi=off.
+ * it, so nothing overlaps by construction. rsdp_paddr is 0: there is no ACPI
+ * yet, so a guest boots as with acpi=off.
+ *
+ * Known limit: Linux sets up Xen's clock events only when it finds a local
+ * APIC in CPUID and in the MADT ("Keep in PIC mode" otherwise), so without
+ * those tables it boots to user space with no timer interrupts.
  */
 #ifndef DM_XEN_PVH_H
 #define DM_XEN_PVH_H
