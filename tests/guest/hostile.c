@@ -21,6 +21,9 @@ static uint64_t rnd(void)
 	return random_next(&seed);
 }
 
+/* What a hypercall may write to without hurting this program. */
+static uint8_t scratch[2 * PAGE_BYTES] PAGE_ALIGNED;
+
 /* A value that range checks like to get wrong. */
 static uint64_t nasty(void)
 {
@@ -34,7 +37,7 @@ static uint64_t nasty(void)
 	case 0:
 		return rnd();
 	case 1:
-		return (uint64_t)image_end - PAGE_BYTES + (rnd() & 0xff8); /* memory of ours */
+		return (uint64_t)scratch + (rnd() & 0xff8);
 	default:
 		return values[(r >> 8) % ARRAY_LEN(values)];
 	}
