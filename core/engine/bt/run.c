@@ -138,28 +138,6 @@ static bool halted_exit(struct bt_vcpu *v)
 
 /* ---- finding code ---------------------------------------------------------------- */
 
-static enum bt_step code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *global)
-{
-	bool user = v->key & KEY_USER;
-	struct bt_itlb *t = &v->itlb[user][rip >> PAGE_SHIFT & 255];
-	struct mmu_page page;
-	enum bt_step st;
-
-	*global = t->gen & 1;
-	if (t->va == (rip & PAGE_MASK) && t->gen >> 1 == v->itlb_gen[t->gen & 1]) {
-		*gpa = t->gpa | (rip & ~PAGE_MASK);
-		return STEP_OK;
-	}
-	st = mmu_walk(v, rip, ACC_EXEC | (user ? ACC_USER : 0), &page);
-	if (st != STEP_OK)
-		return st;
-	*gpa = page.gpa;
-	*global = page.global;
-	*t = (struct bt_itlb){ .va = rip & PAGE_MASK, .gpa = page.gpa & PAGE_MASK };
-	t->gen = v->itlb_gen[page.global] << 1 | page.global;
-	return STEP_OK;
-}
-
 static void mark_code(struct bt_vcpu *v, uint64_t gpa)
 {
 	if (v->mem->code[gpa >> PAGE_SHIFT])
@@ -207,7 +185,7 @@ static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 	if (e->rip == v->rip)
 		return e->code;
 	v->n_lookup++;
-	*st = code_gpa(v, v->rip, &gpa, &global);
+	*st = bt_code_gpa(v, v->rip, &gpa, &global);
 	if (*st != STEP_OK)
 		return NULL;
 	b = block_for(v, v->rip, gpa);
@@ -281,7 +259,7 @@ const void *bt_on_link(struct bt_vcpu *v)
 	bool global;
 
 	v->rip = l->rip;
-	if (code_gpa(v, v->rip, &gpa, &global) == STEP_OK)
+	if (bt_code_gpa(v, v->rip, &gpa, &global) == STEP_OK)
 		b = block_for(v, v->rip, gpa);
 	if (!b) {
 		bt_sync_in(v);
@@ -298,6 +276,21 @@ const void *bt_on_poll(struct bt_vcpu *v)
 	return bt_dispatch(v);
 }
 
+static enum bt_step read_tsc(struct bt_vcpu *v, uint32_t arg, uint64_t next)
+{
+	uint64_t tsc;
+
+	if ((v->cr4 & CR4_TSD) || (v->key & KEY_MODE) != MODE_64 || (STEP_OP(arg) == OP_RDTSCP && !v->rdtscp))
+		return interp_step(v);
+	if (STEP_OP(arg) == OP_RDTSCP)
+		v->gpr[RCX] = (uint32_t)v->tsc_aux;
+	tsc = sys_tsc(v);
+	v->gpr[RAX] = (uint32_t)tsc;
+	v->gpr[RDX] = tsc >> 32;
+	v->rip = next;
+	return STEP_OK;
+}
+
 /* The hot system instructions, whose decoding is in the argument; others are decoded again. */
 static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 {
@@ -309,6 +302,9 @@ static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 		return st == STEP_EXIT ? interp_step(v) : st;
 	}
 	switch (STEP_OP(arg)) {
+	case OP_RDTSC:
+	case OP_RDTSCP:
+		return read_tsc(v, arg, next);
 	case OP_SYSCALL:
 		return sys_syscall(v, next);
 	case OP_IRET:
