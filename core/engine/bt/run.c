@@ -146,19 +146,58 @@ static void mark_code(struct bt_vcpu *v, uint64_t gpa)
 	tlb_protect_gpa(v, gpa & PAGE_MASK, false);
 }
 
-static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
+static bool code_page(struct bt_vcpu *v, uint64_t gpa)
+{
+	if (mem_kind(v->mem, gpa) == MEM_NONE)
+		return false;
+	mark_code(v, gpa);
+	return true;
+}
+
+/* The next page of code, for an instruction that continues there. ~0 when it is not there: the step will fault. */
+static uint64_t second_page(struct bt_vcpu *v, uint64_t rip, bool *global)
+{
+	struct bt_exc exc = v->exc;
+	uint64_t gpa;
+	bool g;
+
+	if (bt_code_gpa(v, (rip & PAGE_MASK) + PAGE_SIZE, &gpa, &g) != STEP_OK || !code_page(v, gpa)) {
+		v->exc = exc;
+		return ~0ull;
+	}
+	*global &= g;
+	return gpa;
+}
+
+/* A block found again is good only while the second page is where it was. */
+static bool still_good(struct bt_vcpu *v, const struct block *b, bool *global)
+{
+	return !b->part || second_page(v, b->rip, global) == b->gpa2;
+}
+
+/* *global: as for the pages; cleared when a second page is not. */
+static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, bool *global)
 {
 	struct code_cache *c = &v->vm->cache;
 	struct block *b = cache_find(c, gpa, rip, v->key);
+	bool crosses;
 
-	if (b)
+	if (b && still_good(v, b, global))
 		return b;
-	if (mem_kind(v->mem, gpa) == MEM_NONE)
-		return NULL;
+	if (b)
+		bt_code_invalidate(v, gpa, 1);
 	if (!cache_room(c))
 		cache_flush(v);
-	mark_code(v, gpa);
-	return translate(v, rip, gpa);
+	if (!code_page(v, gpa))
+		return NULL;
+	b = translate(v, rip, gpa, ~0ull, &crosses);
+	if (!b && crosses) {
+		uint64_t gpa2 = second_page(v, rip, global);
+
+		if (gpa2 != ~0ull)
+			b = translate(v, rip, gpa, gpa2, &crosses);
+	}
+	return b;
 }
 
 static void jc_check_key(struct bt_vcpu *v)
@@ -188,7 +227,7 @@ static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 	*st = bt_code_gpa(v, v->rip, &gpa, &global);
 	if (*st != STEP_OK)
 		return NULL;
-	b = block_for(v, v->rip, gpa);
+	b = block_for(v, v->rip, gpa, &global);
 	if (!b)
 		return NULL;
 	code = v->vm->cache.code + b->entry_b;
@@ -260,12 +299,12 @@ const void *bt_on_link(struct bt_vcpu *v)
 
 	v->rip = l->rip;
 	if (bt_code_gpa(v, v->rip, &gpa, &global) == STEP_OK)
-		b = block_for(v, v->rip, gpa);
+		b = block_for(v, v->rip, gpa, &global);
 	if (!b) {
 		bt_sync_in(v);
 		return bt_dispatch(v);
 	}
-	if (c->n_flush == flushes && !l->target)
+	if (c->n_flush == flushes && !l->target && !b->part)
 		link_set(c, l, b);
 	return c->code + b->entry_b;
 }
