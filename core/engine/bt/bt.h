@@ -168,6 +168,7 @@ enum {
 	KEY_SS32 = 8,      /* 32-bit stack (outside 64-bit mode) */
 	KEY_DF = 16,
 	KEY_NOFPU = 32,    /* CR0.EM or TS, or SSE/AVX not enabled by CR4 and XCR0: such instructions go to the interpreter */
+	KEY_UNGROUPED = 128, /* of a block only: translated without groups (trans-group.c) */
 	KEY_INTERP = 64,   /* nothing is translated: real mode, V86, non-flat segments, TF, armed debug registers */
 };
 

@@ -224,7 +224,7 @@ static void stub_emit(struct trans *t, const struct stub *s)
 	e_patch(t, s->patch, at);
 	switch (s->kind) {
 	case STUB_MISS:
-		e_gs_store32_imm(t, V_OFF(resume), s->after);
+		e_gs_store32_imm(t, V_OFF(resume), s->after | (s->group ? RESUME_GROUP : 0));
 		e_jmp_tramp(t, s->thunk);
 		break;
 	case STUB_LINK:
