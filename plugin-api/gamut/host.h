@@ -381,6 +381,13 @@ struct gamut_host {
 	 * the same (0 first). [control], in start and reset.
 	 */
 	const void *(*lookup)(struct gamut_inst *inst, const char *id, uint32_t revision, uint32_t unit, void **self);
+
+	/*
+	 * The vCPU whose handler is running on the calling thread; UINT32_MAX on
+	 * any other thread. For ranges that are each vCPU's own, such as a local
+	 * APIC's page: struct gamut_io_ops does not say who accesses. [any]
+	 */
+	uint32_t (*vcpu_current)(struct gamut_inst *inst);
 };
 
 #ifdef __cplusplus

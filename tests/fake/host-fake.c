@@ -493,6 +493,11 @@ static void fake_vcpu_block(struct gamut_inst *inst, uint32_t vcpu)
 	fake(inst)->vcpu[vcpu].blocked = true;
 }
 
+static uint32_t fake_vcpu_current(struct gamut_inst *inst)
+{
+	return fake(inst)->current;
+}
+
 static void fake_vcpu_wake(struct gamut_inst *inst, uint32_t vcpu)
 {
 	fake(inst)->vcpu[vcpu].blocked = false;
@@ -833,6 +838,7 @@ static const struct gamut_host table = {
 	.boot = fake_boot,
 	.domain_end = fake_domain_end,
 	.lookup = fake_lookup,
+	.vcpu_current = fake_vcpu_current,
 };
 
 /* ---- the test's side ---- */
