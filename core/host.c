@@ -478,6 +478,19 @@ static const void *host_lookup(struct gamut_inst *inst, const char *id, uint32_t
 	return NULL;
 }
 
+static int host_on_dead_halt(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque)
+{
+	struct vcpus *set = &inst->domain->vcpus;
+
+	if (!fn)
+		return instance_fail(inst, EINVAL, "a function for halted vCPUs is needed");
+	if (set->dead_halt)
+		return instance_fail(inst, EBUSY, "the domain has a function for halted vCPUs already");
+	set->dead_halt = fn;
+	set->dead_halt_opaque = opaque;
+	return 0;
+}
+
 const struct gamut_host gamut_host_table = {
 	.size = sizeof(struct gamut_host),
 	.abi_major = GAMUT_ABI_MAJOR,
@@ -542,5 +555,6 @@ const struct gamut_host gamut_host_table = {
 	.boot = host_boot,
 	.domain_end = host_domain_end,
 	.lookup = host_lookup,
+	.on_dead_halt = host_on_dead_halt,
 	.vcpu_current = host_vcpu_current,
 };

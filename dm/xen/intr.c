@@ -143,6 +143,8 @@ int xen_intr_register(struct xen_intr *x)
 
 	if (!rc)
 		rc = x->env.host->irq_source(x->env.inst, &irq_source, x);
+	if (!rc)
+		rc = x->env.host->on_dead_halt(x->env.inst, xen_vcpu_halted, &x->vcpus);
 	return rc ? rc : lapics_register(&x->apics);
 }
 
