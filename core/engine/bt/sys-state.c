@@ -118,6 +118,7 @@ void sys_features(struct bt_vcpu *v)
 		v->xcr0_valid = xsave->regs[0] | (uint64_t)xsave->regs[3] << 32;
 	if (bits < 32 || bits > 52)
 		bits = 36;
+	v->rdtscp = feature(v, 0x80000001, 3, 27);
 	v->pa_reserved = 0x000fffffffffffffull & ~((1ull << bits) - 1);
 }
 
