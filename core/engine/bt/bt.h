@@ -51,6 +51,9 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 #define FL_VIP 0x100000ull
 #define FL_ID 0x200000ull
 
+#define MSR_APIC_BASE 0x1bu
+#define APIC_BASE_ENABLE 0x800ull
+
 #define CR0_PE 0x1ull
 #define CR0_MP 0x2ull
 #define CR0_EM 0x4ull

@@ -10,6 +10,7 @@
 #include "engine/bt/run.h"
 #include "engine/bt/decode.h"
 #include "engine/bt/exception.h"
+#include "engine/bt/fpu.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/sys.h"
@@ -57,6 +58,7 @@ static bool inject(struct bt_vcpu *v, uint8_t vector)
 
 static bool serve_irq(struct bt_vcpu *v)
 {
+	bool live, more;
 	int vector;
 
 	if (!v->if_flag || v->shadow) {
@@ -65,10 +67,16 @@ static bool serve_irq(struct bt_vcpu *v)
 	}
 	atomic_fetch_and(v->env->attention, ~ATTN_IRQ);
 	v->irq_wait = 0;
+	/* Not our code, and it may use the vector registers, which are the guest's now. */
+	live = v->fpu_live;
+	fpu_save(v);
 	vector = v->env->irq_accept(v->env->opaque);
+	more = vector >= 0 && v->env->irq_pending(v->env->opaque);
+	if (live)
+		fpu_restore(v);
 	if (vector < 0)
 		return true;
-	if (v->env->irq_pending(v->env->opaque)) {
+	if (more) {
 		atomic_fetch_or(v->env->attention, ATTN_IRQ);
 		v->irq_wait = 1;
 	}
