@@ -235,6 +235,17 @@ static int host_vcpu_is_up(struct gamut_inst *inst, uint32_t vcpu)
 	return v && atomic_load(&v->up);
 }
 
+/* Few vCPUs and a rare question: a search spares a variable per thread. */
+static uint32_t host_vcpu_current(struct gamut_inst *inst)
+{
+	const struct vcpus *set = &inst->domain->vcpus;
+
+	for (uint32_t i = 0; i < set->n; i++)
+		if (set->vcpu[i]->started && pthread_equal(set->vcpu[i]->thread, pthread_self()))
+			return i;
+	return UINT32_MAX;
+}
+
 static void host_vcpu_block(struct gamut_inst *inst, uint32_t vcpu)
 {
 	struct vcpu *v = find_vcpu(inst, vcpu);
@@ -545,4 +556,5 @@ const struct gamut_host gamut_host_table = {
 	.domain_end = host_domain_end,
 	.lookup = host_lookup,
 	.on_dead_halt = host_on_dead_halt,
+	.vcpu_current = host_vcpu_current,
 };

@@ -392,6 +392,13 @@ struct gamut_host {
 	 * domain has one already. [control]
 	 */
 	int (*on_dead_halt)(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque);
+
+	/*
+	 * The vCPU whose handler is running on the calling thread; UINT32_MAX on
+	 * any other thread. For ranges that are each vCPU's own, such as a local
+	 * APIC's page: struct gamut_io_ops does not say who accesses. [any]
+	 */
+	uint32_t (*vcpu_current)(struct gamut_inst *inst);
 };
 
 #ifdef __cplusplus

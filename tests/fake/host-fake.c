@@ -493,6 +493,11 @@ static void fake_vcpu_block(struct gamut_inst *inst, uint32_t vcpu)
 	fake(inst)->vcpu[vcpu].blocked = true;
 }
 
+static uint32_t fake_vcpu_current(struct gamut_inst *inst)
+{
+	return fake(inst)->current;
+}
+
 static void fake_vcpu_wake(struct gamut_inst *inst, uint32_t vcpu)
 {
 	fake(inst)->vcpu[vcpu].blocked = false;
@@ -843,6 +848,7 @@ static const struct gamut_host table = {
 	.domain_end = fake_domain_end,
 	.lookup = fake_lookup,
 	.on_dead_halt = fake_on_dead_halt,
+	.vcpu_current = fake_vcpu_current,
 };
 
 /* ---- the test's side ---- */

@@ -103,6 +103,7 @@ struct host_fake {
 	void *dead_halt_opaque;
 
 	struct host_fake_vcpu vcpu[HOST_FAKE_VCPUS];
+	uint32_t current; /* what vcpu_current says */
 
 	/* time */
 	_Atomic uint64_t now; /* ns; the guest's TSC ticks at 1 GHz */

@@ -280,9 +280,12 @@ static int vcpu_set(struct engine_vcpu *e, const struct gamut_vcpu_state *state)
 {
 	int r = sys_set_state(&e->v, state);
 
-	if (!r)
-		tlb_flush(&e->v, true);
-	return r;
+	if (r)
+		return r;
+	tlb_flush(&e->v, true);
+	/* An exit that has not been completed belongs to what this replaces. */
+	e->v.exited = EXIT_INTR;
+	return 0;
 }
 
 /* ---- running -------------------------------------------------------------------- */

@@ -51,6 +51,9 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 #define FL_VIP 0x100000ull
 #define FL_ID 0x200000ull
 
+#define MSR_APIC_BASE 0x1bu
+#define APIC_BASE_ENABLE 0x800ull
+
 #define CR0_PE 0x1ull
 #define CR0_MP 0x2ull
 #define CR0_EM 0x4ull
@@ -224,6 +227,7 @@ struct bt_vcpu {
 	uint64_t pdpte[4];     /* PAE paging: as loaded with CR3 */
 	/* What the CPUID that the guest sees allows; recomputed by sys_features. */
 	uint64_t cr4_valid, efer_valid, xcr0_valid;
+	bool rdtscp;
 	uint64_t pa_reserved;  /* bits of 51:12 at and above MAXPHYADDR */
 	uint8_t cpl;
 	uint8_t key;           /* KEY_*; bt_update_key after any change of what it depends on */
@@ -348,6 +352,11 @@ static inline enum bt_step bt_fault_error(struct bt_vcpu *v, uint8_t vector, uin
 bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
 /* Whether any translated block covers bytes of [gpa, gpa+len), within one page. */
 bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
+/*
+ * Guest physical address of the code at linear rip, for the current privilege,
+ * from a small cache that is forgotten with the jump cache. May fault.
+ */
+enum bt_step bt_code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *global);
 /* Forgets what the jump cache knows: all of it, or what belongs to non-global pages, or to one page. */
 void jc_flush(struct bt_vcpu *v, bool global);
 void jc_flush_page(struct bt_vcpu *v, uint64_t va);

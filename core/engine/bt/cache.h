@@ -38,6 +38,13 @@ struct block {
 	uint16_t n_insns;
 	uint8_t key;
 	bool dead;
+	/*
+	 * A block of one instruction that continues on the next page. It is never
+	 * linked to, only reached through the jump cache. part is its record on
+	 * the second page's list, master leads back from there.
+	 */
+	struct block *master, *part;
+	uint64_t gpa2; /* of the second page's first byte */
 };
 
 /* A direct jump from a block that is patched when its target exists. */
@@ -127,11 +134,17 @@ uint64_t block_rip(const struct code_cache *c, const struct block *b, const void
 void link_set(struct code_cache *c, struct link *l, struct block *target);
 void cache_drop(struct bt_vcpu *v, struct block *b);
 
-/* Fills the jump cache for rip. */
+/* Fills the jump cache for rip; global: no page of the block is forgotten by a CR3 write. */
 void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global);
+/*
+ * Code that works together is often some multiple of 16 KiB apart, so low bits
+ * alone collide; the high bits of a product depend on all of rip's low 32.
+ * flow_indirect computes the same.
+ */
+#define JC_HASH 0x9e3779b1u
 static inline unsigned jc_index(uint64_t rip)
 {
-	return (unsigned)rip & (JC_SIZE - 1);
+	return (uint32_t)rip * JC_HASH >> (32 - JC_BITS);
 }
 
 /* Drains what other threads reported through mem_changed. */

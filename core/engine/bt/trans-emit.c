@@ -123,6 +123,14 @@ void e_shift_imm(struct trans *t, unsigned ext, unsigned reg, unsigned count, bo
 	e8(t, count);
 }
 
+void e_imul32_imm(struct trans *t, unsigned dst, unsigned src, uint32_t imm)
+{
+	rex_rr(t, false, dst, src);
+	e8(t, 0x69);
+	e8(t, 0xc0 | (dst & 7) << 3 | (src & 7));
+	e32(t, imm);
+}
+
 /* VEX.LZ.F2.0F3A.W0 F0 /r ib, or mov and ror where the processor lacks BMI2 (flags are lost then). */
 void e_rorx32(struct trans *t, unsigned dst, unsigned src, unsigned count)
 {

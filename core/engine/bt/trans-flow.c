@@ -17,6 +17,17 @@ bool same_page(const struct trans *t, uint64_t rip)
 	return (rip ^ t->rip) < PAGE_SIZE;
 }
 
+/* A direct jump may go there: same page, and so is all of its first instruction. */
+static bool linkable(const struct trans *t, uint64_t rip)
+{
+	unsigned off = (unsigned)(rip & ~PAGE_MASK), room = (unsigned)PAGE_SIZE - off;
+	struct insn in;
+
+	if (!same_page(t, rip) || t->v->vm->no_links)
+		return false;
+	return room >= INSN_MAX || insn_decode(&in, t->bytes + off, room, t->mode);
+}
+
 /*
  * One pass over the code at rip; exact for what it sees, everything for what
  * it does not.
@@ -34,7 +45,7 @@ unsigned flow_live_at(struct trans *t, uint64_t rip)
 		if (!insn_decode(&in, t->bytes + off, room < INSN_MAX ? room : INSN_MAX, t->mode))
 			break;
 		needed |= in.fl_read & open;
-		open &= ~(unsigned)in.fl_written;
+		open &= ~flags_killed(&in);
 		if (in.class_ == CLASS_JMP) {
 			rip += in.len + (uint64_t)in.imm;
 			continue;
@@ -128,19 +139,20 @@ void flow_direct(struct trans *t, uint64_t rip, unsigned live)
 	if (t->mode != MODE_64)
 		rip = (uint32_t)rip;
 	clobber(t, MREGS);
-	if (same_page(t, rip) && !t->v->vm->no_links)
+	if (linkable(t, rip))
 		direct_in_page(t, rip, live);
 	else
 		direct_cross_page(t, rip, FL_ARITH);
 }
 
-/* T1 = rip % JC_SIZE * 16: rotating left by four leaves the top bits in the low ones, which the mask drops. */
+/* T1 = jc_index(rip) * 16 */
 void flow_indirect(struct trans *t)
 {
 	static const uint8_t cmp_gs[] = { 0x65, 0x4d, 0x3b, 0x9f }; /* cmp r11, gs:[r15 + disp32] */
 	static const uint8_t jmp_gs[] = { 0x65, 0x41, 0xff, 0xa7 }; /* jmp gs:[r15 + disp32] */
 
-	e_rorx32(t, T1, T0, 28);
+	e_imul32_imm(t, T1, T0, JC_HASH);
+	e_shift_imm(t, 5, T1, 32 - JC_BITS - 4, false);
 	e_alu_imm32(t, 4, T1, (JC_SIZE - 1) * sizeof(struct jc_entry), false);
 	e_bytes(t, cmp_gs, 4);
 	e32(t, jc_off(t));
@@ -157,7 +169,7 @@ void flow_jcc(struct trans *t, const struct insn *in, uint64_t target)
 	uint32_t skip;
 
 	flags_restore(t);
-	if (same_page(t, target) && !backward(t, target) && !t->v->vm->no_links) {
+	if (linkable(t, target) && !backward(t, target)) {
 		link_new(t, e_jcc(t, in->cond), target, true);
 		return;
 	}

@@ -54,6 +54,8 @@ struct trans {
 	uint64_t rip;         /* of the block */
 	uint64_t next;        /* rip after the current instruction */
 	const uint8_t *bytes; /* of the guest page */
+	uint8_t cross[16];    /* an instruction that continues on the next page */
+	bool crosses;
 	uint8_t key;
 	enum insn_mode mode;
 	bool user, bmi2, full; /* full: out of bookkeeping; give up */
@@ -109,6 +111,7 @@ void e_mov_imm(struct trans *t, unsigned reg, uint64_t imm);
 void e_alu_imm32(struct trans *t, unsigned ext, unsigned reg, uint32_t imm, bool wide); /* 81 /ext */
 void e_shift_imm(struct trans *t, unsigned ext, unsigned reg, unsigned count, bool wide); /* c1 /ext */
 void e_alu_rr(struct trans *t, unsigned op, unsigned dst, unsigned src, bool wide);     /* op r, r/m form */
+void e_imul32_imm(struct trans *t, unsigned dst, unsigned src, uint32_t imm);
 void e_rorx32(struct trans *t, unsigned dst, unsigned src, unsigned count);
 /* mov of size bytes between a register and [T0 + disp] */
 void e_load_t0(struct trans *t, unsigned reg, unsigned size);
@@ -151,10 +154,13 @@ static inline void flags_clobbered(struct trans *t)
 	t->in_host = false;
 }
 
+/* Flags whose old value is gone after instruction in. */
+unsigned flags_killed(const struct insn *in);
+
 /* Flags that must be as the guest left them before instruction in. */
 static inline unsigned flags_needed(const struct trans *t, const struct insn *in)
 {
-	return in->fl_read | (t->live & ~in->fl_written);
+	return in->fl_read | (t->live & ~flags_killed(in));
 }
 
 static inline bool flags_touched(const struct insn *in)
@@ -205,8 +211,10 @@ bool same_page(const struct trans *t, uint64_t rip);
 
 /*
  * Translates the block at rip, whose first byte is at guest physical address
- * gpa. NULL when the first instruction cannot be (then step it).
+ * gpa. NULL when it cannot be (then step it). gpa2 is where the next page of
+ * code is, for a first instruction that continues there; ~0 when unknown: then
+ * such an instruction gives NULL with *crosses set.
  */
-struct block *translate(struct bt_vcpu *v, uint64_t rip, uint64_t gpa);
+struct block *translate(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, uint64_t gpa2, bool *crosses);
 
 #endif
