@@ -198,6 +198,14 @@
 	AT(gamut_evtchn_ops, bind, 16), \
 	AT(gamut_evtchn_ops, unbind, 24), \
 	AT(gamut_evtchn_ops, notify, 32), \
+	SIZE(gamut_xen_intr_ops, 56), \
+	AT(gamut_xen_intr_ops, size, 0), \
+	AT(gamut_xen_intr_ops, hypercall, 8), \
+	AT(gamut_xen_intr_ops, shared_info_place, 16), \
+	AT(gamut_xen_intr_ops, shared_info_where, 24), \
+	AT(gamut_xen_intr_ops, latch_mode, 32), \
+	AT(gamut_xen_intr_ops, callback_set, 40), \
+	AT(gamut_xen_intr_ops, upcall_vector_set, 48), \
 	SIZE(gamut_grant_ops, 24), \
 	AT(gamut_grant_ops, size, 0), \
 	AT(gamut_grant_ops, map, 8), \
