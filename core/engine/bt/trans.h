@@ -179,9 +179,12 @@ static inline void flags_clobbered(struct trans *t)
 /* Flags whose old value is gone after instruction in. */
 unsigned flags_killed(const struct insn *in);
 
-/* Flags that must be as the guest left them before instruction in. */
+/* Flags that must be as the guest left them before instruction in; all of them with bt.debug = "alllive", so
+ * that an instruction that defines them all and faults still shows the old ones. */
 static inline unsigned flags_needed(const struct trans *t, const struct insn *in)
 {
+	if (t->v->vm->all_live)
+		return FL_ARITH;
 	return in->fl_read | (t->live & ~flags_killed(in));
 }
 
