@@ -450,6 +450,8 @@ static uint32_t stats(struct engine_vm *e, struct engine_stat *s, uint32_t n)
 		{ "blocks", c->n_blocks },
 		{ "translated_instructions", c->n_insns },
 		{ "tlb_misses", v ? v->n_miss : 0 },
+		{ "writes_beside_code", v ? v->n_beside : 0 },
+		{ "windows_split", v ? v->n_ungrouped : 0 },
 		{ "page_walks", v ? v->n_walk : 0 },
 		{ "tlb_flushes", v ? v->n_flush : 0 },
 		{ "steps", v ? v->n_step : 0 },

@@ -275,7 +275,7 @@ struct bt_vcpu {
 	uint64_t itlb_gen[2];
 
 	/* counters, for --stats */
-	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc;
+	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc, n_beside, n_ungrouped;
 	uint64_t n_dropped; /* accesses to MMIO that cannot be replayed: read as ones, writes lost */
 } __attribute__((aligned(4096)));
 

@@ -57,6 +57,7 @@ struct link {
 	uint32_t patch;         /* offset of the rel32 */
 	uint32_t stub;          /* offset of the stub */
 	bool host_flags;        /* enters at A, else at B */
+	bool ungrouped;         /* to the ungrouped translation of rip */
 };
 
 enum thunk_index {

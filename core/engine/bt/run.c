@@ -208,6 +208,18 @@ static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, bo
 	return b;
 }
 
+static struct block *ungrouped_block(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
+{
+	struct code_cache *c = &v->vm->cache;
+	struct block *b = cache_find(c, gpa, rip, v->key | KEY_UNGROUPED);
+
+	if (b)
+		return b;
+	if (!cache_room(c))
+		cache_flush(v);
+	return code_page(v, gpa) ? translate_ungrouped(v, rip, gpa) : NULL;
+}
+
 static void jc_check_key(struct bt_vcpu *v)
 {
 	unsigned class = (v->key & KEY_USER) != 0;
@@ -307,7 +319,7 @@ const void *bt_on_link(struct bt_vcpu *v)
 
 	v->rip = l->rip;
 	if (bt_code_gpa(v, v->rip, &gpa, &global) == STEP_OK)
-		b = block_for(v, v->rip, gpa, &global);
+		b = l->ungrouped ? ungrouped_block(v, v->rip, gpa) : block_for(v, v->rip, gpa, &global);
 	if (!b) {
 		bt_sync_in(v);
 		return bt_dispatch(v);
@@ -425,15 +437,11 @@ static const void *ungrouped(struct bt_vcpu *v)
 	uint64_t gpa;
 	bool global;
 
+	v->n_ungrouped++;
 	rip_of_miss(v);
 	if (bt_code_gpa(v, v->rip, &gpa, &global) != STEP_OK)
 		return step_missed(v);
-	b = cache_find(c, gpa, v->rip, v->key | KEY_UNGROUPED);
-	if (!b) {
-		if (!cache_room(c))
-			cache_flush(v);
-		b = code_page(v, gpa) ? translate_ungrouped(v, v->rip, gpa) : NULL;
-	}
+	b = ungrouped_block(v, v->rip, gpa);
 	if (b)
 		return c->code + b->entry_b;
 	bt_sync_in(v);
@@ -479,8 +487,10 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 			return step_missed(v);
 		if (e && (write ? e->tag_w : e->tag_r) == (v->va & PAGE_MASK))
 			return resume_with(v, e->host + (v->va & ~PAGE_MASK));
-		if (beside_code(v, &page, size, write))
+		if (beside_code(v, &page, size, write)) {
+			v->n_beside++;
 			return resume_with(v, (uint64_t)v->mem->base + page.gpa);
+		}
 	}
 	return step_missed(v);
 }

@@ -46,6 +46,7 @@ static void group_check(struct trans *t, const struct access *a)
 	clobber(t, 1u << T0);
 	mem_check(t, a->size, a->write);
 	t->stubs[t->n_stubs - 1].group = true;
+	t->stubs[t->n_stubs - 1].rip = t->insn_rip[t->cur];
 }
 
 void mem_access(struct trans *t, const struct insn *in, unsigned size, bool write, unsigned needed,

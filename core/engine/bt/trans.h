@@ -45,7 +45,7 @@ struct stub {
 	uint32_t after;   /* STUB_MISS: where to go on */
 	enum thunk_index thunk;
 	bool group;       /* STUB_MISS: of a whole window */
-	uint64_t rip;     /* STUB_POLL */
+	uint64_t rip;     /* STUB_POLL; of a group's first instruction */
 	struct link *link;
 };
 

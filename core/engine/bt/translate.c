@@ -263,7 +263,7 @@ static bool emit_block(struct trans *t)
 	t->cached = 0;
 	for (unsigned i = 0; i < t->n && !t->ended; i++) {
 		emit_insn(t, i);
-		if (here(t) - b->code > BLOCK_CODE_MAX || t->n_stubs > BLOCK_STUBS - 16)
+		if (here(t) - b->code > BLOCK_CODE_MAX || t->n_stubs > BLOCK_STUBS - 64)
 			break;
 	}
 	if (!t->ended)
@@ -278,7 +278,7 @@ static void link_known(struct trans *t)
 {
 	for (struct link *l = t->block->outgoing; l; l = l->next_out) {
 		uint64_t gpa = (t->block->gpa & PAGE_MASK) | (l->rip & ~PAGE_MASK);
-		struct block *to = cache_find(t->c, gpa, l->rip, t->key);
+		struct block *to = cache_find(t->c, gpa, l->rip, t->key | (l->ungrouped ? KEY_UNGROUPED : 0));
 
 		if (to)
 			link_set(t->c, l, to);
