@@ -30,7 +30,7 @@ CHECK_OFF(scratch, 0x100);
 CHECK_OFF(self, 0x1e8);
 CHECK_OFF(jc, BT_OFF_JC);
 CHECK_OFF(tlb, BT_OFF_TLB);
-_Static_assert(BT_OFF_JC == 0x1000 && JC_SIZE == 16384 && TLB_SIZE == 16384, "constants in thunk.S");
+_Static_assert(BT_OFF_JC == 0x1000 && JC_SIZE == 32768 && TLB_SIZE == 16384, "constants in thunk.S");
 _Static_assert(offsetof(struct tlb_entry, tag_w) == 8, "constants in thunk.S");
 
 /* ---- events ------------------------------------------------------------------ */

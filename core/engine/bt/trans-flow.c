@@ -235,6 +235,14 @@ static void split_window(struct trans *t, uint64_t rip)
 	e_patch(t, other_page, here(t));
 }
 
+void flow_step_if(struct trans *t, unsigned cond, const struct insn *in)
+{
+	struct stub *s = stub_new(t, STUB_STEP, e_jcc(t, cond));
+
+	s->rip = t->insn_rip[t->cur];
+	s->arg = step_arg(t, in);
+}
+
 static void stub_emit(struct trans *t, const struct stub *s)
 {
 	uint32_t at = here(t);
@@ -255,6 +263,11 @@ static void stub_emit(struct trans *t, const struct stub *s)
 	case STUB_POLL:
 		store_rip(t, s->rip);
 		e_jmp_tramp(t, THUNK_POLL);
+		break;
+	case STUB_STEP:
+		store_rip(t, s->rip);
+		e_gs_store32_imm(t, V_OFF(exit_arg), s->arg);
+		e_jmp_tramp(t, THUNK_STEP);
 		break;
 	}
 }
