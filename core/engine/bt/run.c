@@ -233,7 +233,8 @@ static void jc_check_key(struct bt_vcpu *v)
 /* Code for v->rip; NULL with *st: faulted, or (STEP_OK) to be stepped. State need not be synced. */
 static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 {
-	const struct jc_entry *e = &v->jc[(v->key & KEY_USER) != 0][jc_index(v->rip)];
+	const struct jc_entry *jc = v->jc[(v->key & KEY_USER) != 0];
+	unsigned i = jc_index(v->rip);
 	const void *code;
 	struct block *b;
 	uint64_t gpa;
@@ -241,8 +242,10 @@ static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 
 	*st = STEP_OK;
 	jc_check_key(v);
-	if (e->rip == v->rip)
-		return e->code;
+	if (jc[i].rip == v->rip)
+		return jc[i].code;
+	if (jc[i ^ 1].rip == v->rip)
+		return jc[i ^ 1].code;
 	v->n_lookup++;
 	*st = bt_code_gpa(v, v->rip, &gpa, &global);
 	if (*st != STEP_OK)
