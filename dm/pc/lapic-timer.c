@@ -113,6 +113,7 @@ void lapic_timer_set_divide(struct lapic *a, uint32_t value)
 void lapic_timer_mode(struct lapic *a, uint32_t old)
 {
 	bool counted = old == LVT_TIMER_ONESHOT || old == LVT_TIMER_PERIODIC;
+	uint64_t at = now(a);
 
 	if (old == mode(a))
 		return;
@@ -121,7 +122,7 @@ void lapic_timer_mode(struct lapic *a, uint32_t old)
 			return;
 		/* The count under way is what a single one has left. */
 		if (old == LVT_TIMER_PERIODIC)
-			a->start = now(a) - (now(a) - a->start) % (a->initial * tick_ns(a));
+			a->start = at - (at - a->start) % (a->initial * tick_ns(a));
 		arm_count(a);
 		return;
 	}
