@@ -103,13 +103,15 @@ static bool parse_debug(struct bt_vm *vm, const char *debug, char *err, unsigned
 			vm->no_links = true;
 		} else if (!strcmp(word, "alllive")) {
 			vm->all_live = true;
+		} else if (!strcmp(word, "nogroup")) {
+			vm->no_groups = true;
 		} else if (!strcmp(word, "interp")) {
 			vm->interp_only = true;
 		} else if (sscanf(word, "rip=%llx-%llx", &lo, &hi) == 2) {
 			vm->bisect_lo = lo;
 			vm->bisect_hi = hi;
 		} else {
-			snprintf(err, err_len, "bt.debug: unknown switch \"%s\" (nolink, alllive, interp, rip=LO-HI)", word);
+			snprintf(err, err_len, "bt.debug: unknown switch \"%s\" (nolink, alllive, nogroup, interp, rip=LO-HI)", word);
 			return false;
 		}
 		debug += n + (debug[n] == ',');
@@ -448,6 +450,8 @@ static uint32_t stats(struct engine_vm *e, struct engine_stat *s, uint32_t n)
 		{ "blocks", c->n_blocks },
 		{ "translated_instructions", c->n_insns },
 		{ "tlb_misses", v ? v->n_miss : 0 },
+		{ "writes_beside_code", v ? v->n_beside : 0 },
+		{ "windows_split", v ? v->n_ungrouped : 0 },
 		{ "page_walks", v ? v->n_walk : 0 },
 		{ "tlb_flushes", v ? v->n_flush : 0 },
 		{ "steps", v ? v->n_step : 0 },

@@ -161,7 +161,7 @@ struct jc_entry {
 	uint64_t rip;
 	const void *code;
 };
-#define JC_BITS 14
+#define JC_BITS 15
 #define JC_SIZE (1u << JC_BITS)
 
 /* What the translation of a block depends on besides its bytes and address. */
@@ -171,6 +171,7 @@ enum {
 	KEY_SS32 = 8,      /* 32-bit stack (outside 64-bit mode) */
 	KEY_DF = 16,
 	KEY_NOFPU = 32,    /* CR0.EM or TS, or SSE/AVX not enabled by CR4 and XCR0: such instructions go to the interpreter */
+	KEY_UNGROUPED = 128, /* of a block only: translated without groups (trans-group.c) */
 	KEY_INTERP = 64,   /* nothing is translated: real mode, V86, non-flat segments, TF, armed debug registers */
 };
 
@@ -274,7 +275,7 @@ struct bt_vcpu {
 	uint64_t itlb_gen[2];
 
 	/* counters, for --stats */
-	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc;
+	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc, n_beside, n_ungrouped;
 	uint64_t n_dropped; /* accesses to MMIO that cannot be replayed: read as ones, writes lost */
 } __attribute__((aligned(4096)));
 

@@ -19,8 +19,8 @@
 #define O_SCRATCH1 0x108
 #define O_SELF 0x1e8
 
-/* jump cache 2 x 16 x 16384 at 0x1000, then the TLBs of 32 x 16384 */
-#define BT_OFF_TLB (0x1000 + 2 * 16 * 16384)
+/* jump cache 2 x 16 x 32768 at 0x1000, then the TLBs of 32 x 16384 */
+#define BT_OFF_TLB (0x1000 + 2 * 16 * 32768)
 #define BT_OFF_TAG_KR (BT_OFF_TLB)
 #define BT_OFF_TAG_KW (BT_OFF_TLB + 8)
 #define BT_OFF_TAG_UR (BT_OFF_TLB + 32 * 16384)
