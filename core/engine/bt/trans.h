@@ -151,9 +151,21 @@ static inline void flags_clobbered(struct trans *t)
 	t->in_host = false;
 }
 
+/*
+ * Division errors happen in sane programs, and a division costs more than
+ * keeping flags: they count as read. For #PF, #GP and SIMD exceptions that
+ * would burden every access.
+ */
+static inline bool flags_at_fault(const struct insn *in)
+{
+	return in->op == OP_DIV || in->op == OP_IDIV;
+}
+
 /* Flags that must be as the guest left them before instruction in. */
 static inline unsigned flags_needed(const struct trans *t, const struct insn *in)
 {
+	if (t->v->vm->all_live || flags_at_fault(in))
+		return FL_ARITH;
 	return in->fl_read | (t->live & ~in->fl_written);
 }
 
