@@ -181,6 +181,8 @@ bool mem_encodable(const struct trans *t, const struct insn *in)
 		return false;
 	if (!in->has_modrm && (in->map != MAP_1 || (in->opcode & 0xfc) != 0xa0))
 		return false;
+	if (t->mode != MODE_64 && in->seg == GAMUT_CS && (in->attr & ATTR_MEM_WRITE)) /* #GP: not writable */
+		return false;
 	return t->n_stubs + 4 < BLOCK_STUBS;
 }
 

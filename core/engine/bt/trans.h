@@ -177,14 +177,27 @@ static inline void flags_clobbered(struct trans *t)
 	t->in_host = false;
 }
 
+/*
+ * Division errors happen in sane programs, and a division costs more than
+ * keeping flags: they count as read. For #PF, #GP and SIMD exceptions that
+ * would burden every access.
+ */
+static inline bool flags_at_fault(const struct insn *in)
+{
+	return in->op == OP_DIV || in->op == OP_IDIV;
+}
+
 /* Flags whose old value is gone after instruction in. */
 unsigned flags_killed(const struct insn *in);
 
-/* Flags that must be as the guest left them before instruction in; all of them with bt.debug = "alllive", so
- * that an instruction that defines them all and faults still shows the old ones. */
+/*
+ * Flags that must be as the guest left them before instruction in; all of them
+ * with bt.debug = "alllive", so that an instruction that defines them all and
+ * faults still shows the old ones.
+ */
 static inline unsigned flags_needed(const struct trans *t, const struct insn *in)
 {
-	if (t->v->vm->all_live)
+	if (t->v->vm->all_live || flags_at_fault(in))
 		return FL_ARITH;
 	return in->fl_read | (t->live & ~flags_killed(in));
 }
