@@ -51,6 +51,9 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 #define FL_VIP 0x100000ull
 #define FL_ID 0x200000ull
 
+#define MSR_APIC_BASE 0x1bu
+#define APIC_BASE_ENABLE 0x800ull
+
 #define CR0_PE 0x1ull
 #define CR0_MP 0x2ull
 #define CR0_EM 0x4ull
@@ -168,6 +171,7 @@ enum {
 	KEY_SS32 = 8,      /* 32-bit stack (outside 64-bit mode) */
 	KEY_DF = 16,
 	KEY_NOFPU = 32,    /* CR0.EM or TS, or SSE/AVX not enabled by CR4 and XCR0: such instructions go to the interpreter */
+	KEY_UNGROUPED = 128, /* of a block only: translated without groups (trans-group.c) */
 	KEY_INTERP = 64,   /* nothing is translated: real mode, V86, non-flat segments, TF, armed debug registers */
 };
 
@@ -271,7 +275,7 @@ struct bt_vcpu {
 	uint64_t itlb_gen[2];
 
 	/* counters, for --stats */
-	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc;
+	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc, n_beside, n_ungrouped;
 	uint64_t n_dropped; /* accesses to MMIO that cannot be replayed: read as ones, writes lost */
 } __attribute__((aligned(4096)));
 

@@ -265,7 +265,7 @@ static void drop_master(struct bt_vcpu *v, struct block *b)
 bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 {
 	struct code_cache *c = &v->vm->cache;
-	const struct block *left = cache_block_at(c, c->code + (uint32_t)v->resume);
+	const struct block *left = cache_block_at(c, c->code + ((uint32_t)v->resume & ~RESUME_GROUP));
 	uint64_t page = gpa >> PAGE_SHIFT;
 	bool hit = false;
 

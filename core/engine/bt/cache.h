@@ -57,6 +57,7 @@ struct link {
 	uint32_t patch;         /* offset of the rel32 */
 	uint32_t stub;          /* offset of the stub */
 	bool host_flags;        /* enters at A, else at B */
+	bool ungrouped;         /* to the ungrouped translation of rip */
 };
 
 enum thunk_index {
@@ -70,6 +71,8 @@ enum thunk_index {
 };
 
 /* Argument of THUNK_STEP: enough for C to skip fetch and decode of hot instructions. */
+/* In v->resume: the window of a group missed. */
+#define RESUME_GROUP 0x80000000u
 #define STEP_OP(arg) ((arg) & 0xffffu)
 #define STEP_LEN(arg) ((arg) >> 16 & 0xffu)
 #define STEP_SIZE(arg) ((arg) >> 24 & 0xfu)
@@ -105,7 +108,7 @@ struct bt_vm {
 	struct bt_vcpu *vcpu;
 	struct trans *trans;  /* work space of the translator */
 	bool bmi2;
-	bool no_links, all_live;  /* switches for bisecting: bt = { debug = "nolink,alllive,interp"; } */
+	bool no_links, all_live, no_groups; /* switches for bisecting: bt = { debug = "nolink,alllive,nogroup"; } */
 	bool interp_only;
 	uint64_t bisect_lo, bisect_hi; /* only rips in here are translated */
 	/* pages changed by other threads, to be dropped by the vCPU (mem_changed) */

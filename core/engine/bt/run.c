@@ -10,6 +10,7 @@
 #include "engine/bt/run.h"
 #include "engine/bt/decode.h"
 #include "engine/bt/exception.h"
+#include "engine/bt/fpu.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/sys.h"
@@ -57,6 +58,7 @@ static bool inject(struct bt_vcpu *v, uint8_t vector)
 
 static bool serve_irq(struct bt_vcpu *v)
 {
+	bool live, more;
 	int vector;
 
 	if (!v->if_flag || v->shadow) {
@@ -65,10 +67,16 @@ static bool serve_irq(struct bt_vcpu *v)
 	}
 	atomic_fetch_and(v->env->attention, ~ATTN_IRQ);
 	v->irq_wait = 0;
+	/* Not our code, and it may use the vector registers, which are the guest's now. */
+	live = v->fpu_live;
+	fpu_save(v);
 	vector = v->env->irq_accept(v->env->opaque);
+	more = vector >= 0 && v->env->irq_pending(v->env->opaque);
+	if (live)
+		fpu_restore(v);
 	if (vector < 0)
 		return true;
-	if (v->env->irq_pending(v->env->opaque)) {
+	if (more) {
 		atomic_fetch_or(v->env->attention, ATTN_IRQ);
 		v->irq_wait = 1;
 	}
@@ -200,6 +208,18 @@ static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, bo
 	return b;
 }
 
+static struct block *ungrouped_block(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
+{
+	struct code_cache *c = &v->vm->cache;
+	struct block *b = cache_find(c, gpa, rip, v->key | KEY_UNGROUPED);
+
+	if (b)
+		return b;
+	if (!cache_room(c))
+		cache_flush(v);
+	return code_page(v, gpa) ? translate_ungrouped(v, rip, gpa) : NULL;
+}
+
 static void jc_check_key(struct bt_vcpu *v)
 {
 	unsigned class = (v->key & KEY_USER) != 0;
@@ -299,7 +319,7 @@ const void *bt_on_link(struct bt_vcpu *v)
 
 	v->rip = l->rip;
 	if (bt_code_gpa(v, v->rip, &gpa, &global) == STEP_OK)
-		b = block_for(v, v->rip, gpa, &global);
+		b = l->ungrouped ? ungrouped_block(v, v->rip, gpa) : block_for(v, v->rip, gpa, &global);
 	if (!b) {
 		bt_sync_in(v);
 		return bt_dispatch(v);
@@ -363,11 +383,16 @@ const void *bt_on_step(struct bt_vcpu *v)
 	return bt_dispatch(v);
 }
 
+static uint32_t miss_offset(const struct bt_vcpu *v)
+{
+	return (uint32_t)v->resume & ~RESUME_GROUP;
+}
+
 /* rip of the instruction whose check missed; its block may have been dropped meanwhile, but not its code. */
 static void rip_of_miss(struct bt_vcpu *v)
 {
 	struct code_cache *c = &v->vm->cache;
-	const uint8_t *at = c->code + (uint32_t)v->resume;
+	const uint8_t *at = c->code + miss_offset(v);
 	const struct block *b = cache_block_at(c, at);
 	bool slot;
 
@@ -379,14 +404,14 @@ static unsigned size_of_miss(const struct bt_vcpu *v)
 {
 	int32_t imm;
 
-	__builtin_memcpy(&imm, v->vm->cache.code + (uint32_t)v->resume - 8 - 6 - 4, 4);
+	__builtin_memcpy(&imm, v->vm->cache.code + miss_offset(v) - 8 - 6 - 4, 4);
 	return 4096u - (unsigned)imm;
 }
 
 static const void *resume_with(struct bt_vcpu *v, uint64_t host)
 {
 	v->scratch[0] = host;
-	return v->vm->cache.code + (uint32_t)v->resume;
+	return v->vm->cache.code + miss_offset(v);
 }
 
 /* A write beside code in a page with code: allowed, without a write tag. */
@@ -404,6 +429,38 @@ static const void *step_missed(struct bt_vcpu *v)
 	return step(v) ? bt_dispatch(v) : NULL;
 }
 
+/* Goes on at the missed instruction in code that checks every access by itself. */
+static const void *ungrouped(struct bt_vcpu *v)
+{
+	struct code_cache *c = &v->vm->cache;
+	struct block *b;
+	uint64_t gpa;
+	bool global;
+
+	v->n_ungrouped++;
+	rip_of_miss(v);
+	if (bt_code_gpa(v, v->rip, &gpa, &global) != STEP_OK)
+		return step_missed(v);
+	b = ungrouped_block(v, v->rip, gpa);
+	if (b)
+		return c->code + b->entry_b;
+	bt_sync_in(v);
+	return step(v) ? bt_dispatch(v) : NULL;
+}
+
+static const void *group_miss(struct bt_vcpu *v, unsigned size, unsigned access)
+{
+	bool write = access & ACC_WRITE;
+	struct tlb_entry *e = NULL;
+	struct mmu_page page;
+
+	if ((v->va & ~PAGE_MASK) + size > PAGE_SIZE || tlb_fill(v, v->va, access, &e, &page) != STEP_OK || !e)
+		return ungrouped(v);
+	if ((write ? e->tag_w : e->tag_r) != (v->va & PAGE_MASK))
+		return ungrouped(v);
+	return resume_with(v, e->host + (v->va & ~PAGE_MASK));
+}
+
 const void *bt_on_miss(struct bt_vcpu *v, int write)
 {
 	unsigned size = size_of_miss(v), access = (write ? ACC_WRITE : ACC_READ) | (v->key & KEY_USER ? ACC_USER : 0);
@@ -413,6 +470,8 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 	enum bt_step st;
 
 	v->n_miss++;
+	if (v->resume & RESUME_GROUP)
+		return group_miss(v, size, access);
 	if (!crosses) {
 		st = tlb_fill(v, v->va, access, &e, &page);
 		/*
@@ -428,8 +487,10 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 			return step_missed(v);
 		if (e && (write ? e->tag_w : e->tag_r) == (v->va & PAGE_MASK))
 			return resume_with(v, e->host + (v->va & ~PAGE_MASK));
-		if (beside_code(v, &page, size, write))
+		if (beside_code(v, &page, size, write)) {
+			v->n_beside++;
 			return resume_with(v, (uint64_t)v->mem->base + page.gpa);
+		}
 	}
 	return step_missed(v);
 }

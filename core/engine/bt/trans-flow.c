@@ -76,13 +76,13 @@ static void emit_poll(struct trans *t)
 	flags_clobbered(t);
 }
 
-static void link_new(struct trans *t, uint32_t patch, uint64_t rip, bool host_flags)
+static struct link *link_new(struct trans *t, uint32_t patch, uint64_t rip, bool host_flags)
 {
 	struct link *l = cache_meta(t->c, sizeof(*l));
 
 	if (!l) {
 		t->full = true;
-		return;
+		return NULL;
 	}
 	l->patch = patch;
 	l->rip = rip;
@@ -90,6 +90,7 @@ static void link_new(struct trans *t, uint32_t patch, uint64_t rip, bool host_fl
 	*t->link_tail = l;
 	t->link_tail = &l->next_out;
 	stub_new(t, STUB_LINK, patch)->link = l;
+	return l;
 }
 
 static bool backward(const struct trans *t, uint64_t rip)
@@ -217,6 +218,23 @@ void flow_step(struct trans *t, uint64_t rip, const struct insn *in)
 	e_jmp_tramp(t, THUNK_STEP);
 }
 
+/*
+ * A window that crosses its page would miss every time: T0 is an offset below
+ * 4096 then, and a link leads to the ungrouped code without a visit to C.
+ */
+static void split_window(struct trans *t, uint64_t rip)
+{
+	uint32_t other_page;
+	struct link *l;
+
+	e_alu_imm32(t, 7, T0, 4095, true);
+	other_page = e_jcc(t, 7 /* a */);
+	l = link_new(t, e_jmp(t), rip, false);
+	if (l)
+		l->ungrouped = true;
+	e_patch(t, other_page, here(t));
+}
+
 static void stub_emit(struct trans *t, const struct stub *s)
 {
 	uint32_t at = here(t);
@@ -224,7 +242,9 @@ static void stub_emit(struct trans *t, const struct stub *s)
 	e_patch(t, s->patch, at);
 	switch (s->kind) {
 	case STUB_MISS:
-		e_gs_store32_imm(t, V_OFF(resume), s->after);
+		if (s->group)
+			split_window(t, s->rip);
+		e_gs_store32_imm(t, V_OFF(resume), s->after | (s->group ? RESUME_GROUP : 0));
 		e_jmp_tramp(t, s->thunk);
 		break;
 	case STUB_LINK:

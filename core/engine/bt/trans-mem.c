@@ -40,6 +40,32 @@ void mem_check(struct trans *t, unsigned size, bool write)
 	flags_clobbered(t);
 }
 
+static void group_check(struct trans *t, const struct access *a)
+{
+	e_lea_base(t, T0, a->base, a->lo);
+	clobber(t, 1u << T0);
+	mem_check(t, a->size, a->write);
+	t->stubs[t->n_stubs - 1].group = true;
+	t->stubs[t->n_stubs - 1].rip = t->insn_rip[t->cur];
+}
+
+void mem_access(struct trans *t, const struct insn *in, unsigned size, bool write, unsigned needed,
+		void (*address)(struct trans *t, const struct insn *in))
+{
+	const struct access *a = &t->access[t->cur];
+
+	t->t0_disp = a->kind == ACCESS_ALONE ? 0 : a->off;
+	if (a->kind == ACCESS_NEXT)
+		return;
+	flags_keep(t, needed);
+	if (a->kind == ACCESS_FIRST) {
+		group_check(t, a);
+		return;
+	}
+	address(t, in);
+	mem_check(t, size, write);
+}
+
 void mem_address(struct trans *t, const struct insn *in)
 {
 	bool wide = in->addrsize == 8;
@@ -128,7 +154,7 @@ static bool finish_copy(struct trans *t, const struct insn *in, const uint8_t *b
 	return true;
 }
 
-static bool encodable(const struct trans *t, const struct insn *in)
+bool mem_encodable(const struct trans *t, const struct insn *in)
 {
 	uint32_t moved = data_regs(in) & MREGS;
 
@@ -150,15 +176,19 @@ bool trans_mem(struct trans *t, const struct insn *in, const uint8_t *bytes)
 	struct insn local = *in;
 	bool bits = in->attr & ATTR_BITOFF;
 
-	if (!encodable(t, in) || (bits && (t->live & ~(unsigned)FL_CF)))
+	if (!mem_encodable(t, in) || (bits && (t->live & ~(unsigned)FL_CF)))
 		return false;
-	flags_keep(t, flags_needed(t, in));
 	if (bits && (in->seg == GAMUT_FS || in->seg == GAMUT_GS) && in->addrsize == 4)
 		return false;
-	mem_address(t, in);
-	if (bits && !bit_string(t, in))
-		return false;
-	mem_check(t, in->mem_size, write);
+	if (bits) {
+		flags_keep(t, flags_needed(t, in));
+		mem_address(t, in);
+		if (!bit_string(t, in))
+			return false;
+		mem_check(t, in->mem_size, write);
+	} else {
+		mem_access(t, in, in->mem_size, write, flags_needed(t, in), mem_address);
+	}
 	if (flags_touched(in) && flags_needed(t, in) && !bits)
 		flags_restore(t);
 	if (bits) {

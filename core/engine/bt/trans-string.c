@@ -28,7 +28,7 @@ static void compare(struct trans *t, unsigned reg, unsigned size)
 		e8(t, 0x66);
 	e8(t, 0x41 | (size == 8 ? 8 : 0) | (reg >= 8 ? 4 : 0));
 	e8(t, size == 1 ? 0x3a : 0x3b);
-	e8(t, (reg & 7) << 3 | (T0 & 7));
+	e_modrm_t0(t, reg);
 	t->in_host = true;
 	t->in_slot = false;
 }

@@ -4,6 +4,7 @@
  *
  *   translate.c    decoding a block, flag liveness, the loop over instructions
  *   trans-emit.c   bytes: moves to and from the vCPU, lea, re-encoding
+ *   trans-group.c  accesses that share a check
  *   trans-mem.c    the soft-TLB check and instructions with a memory operand
  *   trans-stack.c  push, pop, call, ret, leave
  *   trans-string.c movs, stos, lods, scas, cmps
@@ -43,8 +44,21 @@ struct stub {
 	uint32_t patch;   /* offset of the rel32 that jumps here */
 	uint32_t after;   /* STUB_MISS: where to go on */
 	enum thunk_index thunk;
-	uint64_t rip;     /* STUB_POLL */
+	bool group;       /* STUB_MISS: of a whole window */
+	uint64_t rip;     /* STUB_POLL; of a group's first instruction */
 	struct link *link;
+};
+
+/* How an instruction's memory access is checked (trans-group.c). */
+enum access_kind { ACCESS_ALONE, ACCESS_FIRST, ACCESS_NEXT };
+
+struct access {
+	uint8_t kind;
+	uint8_t base;  /* FIRST: register and window of the group */
+	bool write;
+	uint16_t size;
+	int32_t lo;
+	int16_t off;   /* of this access in the window */
 };
 
 struct trans {
@@ -70,6 +84,10 @@ struct trans {
 	struct insn insn[BLOCK_INSNS];
 	uint16_t live_after[BLOCK_INSNS];
 	uint16_t live_before;
+	struct access access[BLOCK_INSNS];
+	unsigned cur;         /* index of the current instruction */
+	int32_t t0_disp;      /* its operand is [T0 + t0_disp] */
+	bool ungrouped;
 	uint64_t insn_rip[BLOCK_INSNS];
 	unsigned n;
 	bool ended;           /* the last instruction leaves the block */
@@ -113,7 +131,9 @@ void e_shift_imm(struct trans *t, unsigned ext, unsigned reg, unsigned count, bo
 void e_alu_rr(struct trans *t, unsigned op, unsigned dst, unsigned src, bool wide);     /* op r, r/m form */
 void e_imul32_imm(struct trans *t, unsigned dst, unsigned src, uint32_t imm);
 void e_rorx32(struct trans *t, unsigned dst, unsigned src, unsigned count);
-/* mov of size bytes between a register and [T0 + disp] */
+/* modrm and displacement for [T0 + t0_disp] */
+void e_modrm_t0(struct trans *t, unsigned reg);
+/* mov of size bytes between a register and [T0 + t0_disp] */
 void e_load_t0(struct trans *t, unsigned reg, unsigned size);
 void e_store_t0(struct trans *t, unsigned reg, unsigned size);
 void e_store_t0_imm(struct trans *t, int32_t imm, unsigned size);
@@ -121,6 +141,8 @@ void e_store_t0_imm(struct trans *t, int32_t imm, unsigned size);
 void e_lea(struct trans *t, unsigned dst, const struct insn *in, bool wide);
 /* lea dst, [base + disp] in the block's stack width; keeps flags */
 void e_lea_disp(struct trans *t, unsigned dst, unsigned base, int32_t disp, bool wide);
+/* the same from a guest register, which may be in memory; 64 bits */
+void e_lea_base(struct trans *t, unsigned dst, unsigned base, int32_t disp);
 uint32_t e_jcc(struct trans *t, unsigned cond); /* rel32 to be patched; returns its offset */
 uint32_t e_jmp(struct trans *t);
 void e_jcc_tramp(struct trans *t, unsigned cond, enum thunk_index thunk);
@@ -177,9 +199,22 @@ static inline bool flags_touched(const struct insn *in)
 void mem_address(struct trans *t, const struct insn *in);
 /* T0 = host address of the guest address in T0, for size bytes; misses leave. Host flags are lost. */
 void mem_check(struct trans *t, unsigned size, bool write);
+/* Whether trans_mem can encode it with its operand at T0. */
+bool mem_encodable(const struct trans *t, const struct insn *in);
+/*
+ * The check of the current instruction's access, alone or as part of its
+ * group; T0 + t0_disp is the host address then. address: puts the guest
+ * address to T0 for one that stands alone. Flags: `needed` survive.
+ */
+void mem_access(struct trans *t, const struct insn *in, unsigned size, bool write, unsigned needed,
+		void (*address)(struct trans *t, const struct insn *in));
 /* Both, with the flags that the instruction needs kept and, where it reads or keeps them, restored. */
 bool trans_mem(struct trans *t, const struct insn *in, const uint8_t *bytes);
 bool trans_reg(struct trans *t, const struct insn *in, const uint8_t *bytes);
+
+/* ---- trans-group.c ---------------------------------------------------------------- */
+
+void group_find(struct trans *t);
 
 /* ---- trans-stack.c, trans-string.c: false when the interpreter must do it ----------- */
 
@@ -219,5 +254,7 @@ bool same_page(const struct trans *t, uint64_t rip);
  * such an instruction gives NULL with *crosses set.
  */
 struct block *translate(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, uint64_t gpa2, bool *crosses);
+/* The same without groups, found under v->key | KEY_UNGROUPED. */
+struct block *translate_ungrouped(struct bt_vcpu *v, uint64_t rip, uint64_t gpa);
 
 #endif

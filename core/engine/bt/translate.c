@@ -18,11 +18,11 @@ void flags_save(struct trans *t)
 {
 	static const uint8_t lahf_seto[] = { 0x9f, 0x0f, 0x90, 0xc0 };
 
-	e_mov_rr(t, T0, RAX);
+	e_mov_rr(t, T1, RAX);
 	e_bytes(t, lahf_seto, 4);
 	e_gs_store32(t, V_OFF(flags_slot), RAX);
-	e_mov_rr(t, RAX, T0);
-	clobber(t, 1u << T0);
+	e_mov_rr(t, RAX, T1);
+	clobber(t, 1u << T1);
 	t->in_slot = true;
 	t->op_slot = true;
 }
@@ -221,6 +221,8 @@ static void emit_insn(struct trans *t, unsigned i)
 	struct block_insn *m = &t->block->insns[i];
 	uint64_t rip = t->insn_rip[i];
 
+	t->cur = i;
+	t->t0_disp = 0;
 	t->next = rip + in->len;
 	t->live = t->live_after[i];
 	t->op_slot = t->in_slot;
@@ -261,7 +263,7 @@ static bool emit_block(struct trans *t)
 	t->cached = 0;
 	for (unsigned i = 0; i < t->n && !t->ended; i++) {
 		emit_insn(t, i);
-		if (here(t) - b->code > BLOCK_CODE_MAX || t->n_stubs > BLOCK_STUBS - 16)
+		if (here(t) - b->code > BLOCK_CODE_MAX || t->n_stubs > BLOCK_STUBS - 64)
 			break;
 	}
 	if (!t->ended)
@@ -276,7 +278,7 @@ static void link_known(struct trans *t)
 {
 	for (struct link *l = t->block->outgoing; l; l = l->next_out) {
 		uint64_t gpa = (t->block->gpa & PAGE_MASK) | (l->rip & ~PAGE_MASK);
-		struct block *to = cache_find(t->c, gpa, l->rip, t->key);
+		struct block *to = cache_find(t->c, gpa, l->rip, t->key | (l->ungrouped ? KEY_UNGROUPED : 0));
 
 		if (to)
 			link_set(t->c, l, to);
@@ -304,13 +306,14 @@ static bool begin(struct trans *t, struct bt_vcpu *v, uint64_t rip, uint64_t gpa
 	if (t->n == 0)
 		return false;
 	analyse_flags(t);
+	group_find(t);
 	t->block = cache_meta(c, sizeof(*t->block));
 	if (!t->block)
 		return false;
 	t->block->insns = cache_meta(c, t->n * sizeof(struct block_insn));
 	t->block->rip = rip;
 	t->block->gpa = gpa;
-	t->block->key = t->key;
+	t->block->key = t->key | (t->ungrouped ? KEY_UNGROUPED : 0);
 	t->link_tail = &t->block->outgoing;
 	return t->block->insns != NULL;
 }
@@ -344,18 +347,35 @@ static bool add_part(struct trans *t, uint64_t gpa2)
 	return true;
 }
 
+static struct block *finish(struct trans *t)
+{
+	t->c->used = t->block->code_end;
+	cache_insert(t->v, t->block);
+	link_known(t);
+	t->v->n_translate++;
+	return t->block;
+}
+
 struct block *translate(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, uint64_t gpa2, bool *crosses)
 {
 	struct trans *t = v->vm->trans;
 
+	t->ungrouped = v->vm->no_groups;
 	*crosses = t->crosses = begin_cross(t, v, gpa, gpa2);
 	if (rip < v->vm->bisect_lo || rip > v->vm->bisect_hi || (t->crosses && gpa2 == ~0ull))
 		return NULL;
 	if (!begin(t, v, rip, gpa) || !emit_block(t) || (t->crosses && !add_part(t, gpa2)))
 		return NULL;
-	t->c->used = t->block->code_end;
-	cache_insert(v, t->block);
-	link_known(t);
-	v->n_translate++;
-	return t->block;
+	return finish(t);
+}
+
+struct block *translate_ungrouped(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
+{
+	struct trans *t = v->vm->trans;
+
+	t->ungrouped = true;
+	t->crosses = false;
+	if (!begin(t, v, rip, gpa) || !emit_block(t))
+		return NULL;
+	return finish(t);
 }
