@@ -112,7 +112,7 @@ static uint64_t flags_compared(const struct run *r)
 /* Vector operands under alignment checking, and whether #AC comes before #PF, are each processor's own affair. */
 static bool alignment_matter(const struct run *r)
 {
-	return (r->native.rflags & FL_AC) && r->native.vector == EXC_AC && r->end.vector != EXC_AC;
+	return r->native.vector == EXC_AC && (r->end.vector != EXC_AC || r->end.rip != r->native.rip);
 }
 
 static bool equal(const struct run *r)
