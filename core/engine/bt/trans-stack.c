@@ -238,7 +238,8 @@ static void flags_image(struct trans *t)
 /* The poll comes after the next instruction: sti; hlt must not lose a wake-up, and sti; nop; cli is a window. */
 static bool trans_sti(struct trans *t)
 {
-	if (t->user)
+	/* Where the next instruction is in another block, C keeps the shadow. */
+	if (t->user || t->block->n_insns == t->n)
 		return false;
 	t->sti = 2;
 	e_gs_store8_imm(t, V_OFF(if_flag), 1);

@@ -264,7 +264,7 @@ static bool emit_block(struct trans *t)
 	t->cached = 0;
 	for (unsigned i = 0; i < t->n && !t->ended; i++) {
 		emit_insn(t, i);
-		if (here(t) - b->code > BLOCK_CODE_MAX || t->n_stubs > BLOCK_STUBS - 64)
+		if (!t->sti && (here(t) - b->code > BLOCK_CODE_MAX || t->n_stubs > BLOCK_STUBS - 64))
 			break;
 	}
 	if (!t->ended)
