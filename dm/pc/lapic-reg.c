@@ -333,10 +333,11 @@ int lapic_read_reg(struct lapic *a, uint32_t reg, bool x2, uint64_t *value)
 
 int lapic_write_reg(struct lapic *a, uint32_t reg, bool x2, uint64_t value)
 {
-	const struct reg *r = &regs[reg];
+	const struct reg *r;
 
-	if (reg >= sizeof(regs) / sizeof(regs[0]) || !(r->flags & (x2 ? MSR_WRITE : PAGE)))
+	if (reg >= sizeof(regs) / sizeof(regs[0]) || !(regs[reg].flags & (x2 ? MSR_WRITE : PAGE)))
 		return no_such(a, x2);
+	r = &regs[reg];
 	/* A read-only register of the page exists and ignores it. */
 	if (!(r->flags & (x2 ? MSR_WRITE : PAGE_WRITE)))
 		return 0;

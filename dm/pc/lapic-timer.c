@@ -58,7 +58,7 @@ uint32_t lapic_timer_current(const struct lapic *a)
 {
 	uint64_t ticks;
 
-	if (!counts(a) || !a->initial)
+	if (!counts(a) || !a->armed)
 		return 0;
 	ticks = (now(a) - a->start) / tick_ns(a);
 	if (mode(a) == LVT_TIMER_PERIODIC)
@@ -113,12 +113,17 @@ void lapic_timer_set_divide(struct lapic *a, uint32_t value)
 void lapic_timer_mode(struct lapic *a, uint32_t old)
 {
 	bool counted = old == LVT_TIMER_ONESHOT || old == LVT_TIMER_PERIODIC;
+	uint64_t at = now(a);
 
 	if (old == mode(a))
 		return;
 	if (counted && counts(a)) {
-		if (a->armed)
-			arm_count(a);
+		if (!a->armed)
+			return;
+		/* The count under way is what a single one has left. */
+		if (old == LVT_TIMER_PERIODIC)
+			a->start = at - (at - a->start) % (a->initial * tick_ns(a));
+		arm_count(a);
 		return;
 	}
 	a->initial = 0;

@@ -69,8 +69,8 @@ static const void *const thunks[THUNK_COUNT] = {
 	[THUNK_MISS_KR] = bt_thunk_miss_kr, [THUNK_MISS_KW] = bt_thunk_miss_kw,
 	[THUNK_MISS_UR] = bt_thunk_miss_ur, [THUNK_MISS_UW] = bt_thunk_miss_uw,
 	[THUNK_LINK] = bt_thunk_link,	    [THUNK_LINK_H] = bt_thunk_link_h,
-	[THUNK_LOOKUP] = bt_thunk_lookup,   [THUNK_STEP] = bt_thunk_step,
-	[THUNK_POLL] = bt_thunk_poll,
+	[THUNK_LOOKUP_K] = bt_thunk_lookup_k, [THUNK_LOOKUP_U] = bt_thunk_lookup_u,
+	[THUNK_STEP] = bt_thunk_step,	    [THUNK_POLL] = bt_thunk_poll,
 };
 
 /* The cache may be far from the program: blocks jump to these, and these through %gs. */

@@ -161,7 +161,7 @@ struct jc_entry {
 	uint64_t rip;
 	const void *code;
 };
-#define JC_BITS 14
+#define JC_BITS 15
 #define JC_SIZE (1u << JC_BITS)
 
 /* What the translation of a block depends on besides its bytes and address. */

@@ -206,10 +206,14 @@ static void unhash(struct code_cache *c, struct block *b)
 static void jc_forget(struct bt_vcpu *v, const struct block *b)
 {
 	const void *code = v->vm->cache.code + b->entry_b;
-	struct jc_entry *e = &v->jc[(b->key & KEY_USER) != 0][jc_index(b->rip)];
+	struct jc_entry *jc = v->jc[(b->key & KEY_USER) != 0];
 
-	if (e->code == code)
-		e->rip = TLB_INVALID;
+	for (unsigned way = 0; way < 2; way++) {
+		struct jc_entry *e = &jc[jc_index(b->rip) ^ way];
+
+		if (e->code == code)
+			e->rip = TLB_INVALID;
+	}
 }
 
 /* The caller has taken it off its page's list. */
@@ -295,15 +299,25 @@ bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 
 /* ---- jump cache --------------------------------------------------------------- */
 
+static void jc_list_add(struct bt_vcpu *v, unsigned class, unsigned i)
+{
+	if (v->jc_listed[class] == JC_SIZE)
+		jc_flush(v, true);
+	v->jc_list[class][v->jc_listed[class]++] = (uint16_t)i;
+}
+
+/* What the slot held moves to its neighbour, the second way; that is listed as forgettable whatever it was. */
 void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global)
 {
 	unsigned class = (v->key & KEY_USER) != 0, i = jc_index(rip);
+	struct jc_entry old = v->jc[class][i];
 	uint64_t page = rip >> PAGE_SHIFT;
 
-	if (!global) {
-		if (v->jc_listed[class] == JC_SIZE)
-			jc_flush(v, true);
-		v->jc_list[class][v->jc_listed[class]++] = (uint16_t)i;
+	if (!global)
+		jc_list_add(v, class, i);
+	if (old.rip != TLB_INVALID && old.rip != rip) {
+		jc_list_add(v, class, i ^ 1);
+		v->jc[class][i ^ 1] = old;
 	}
 	v->jc_pages[class][page >> 6 & 63] |= 1ull << (page & 63);
 	v->jc[class][i] = (struct jc_entry){ .rip = rip, .code = code };
@@ -344,10 +358,12 @@ static void jc_flush_code_page(struct bt_vcpu *v, unsigned class, uint64_t page)
 	uint64_t first = (page << PAGE_SHIFT) - (INSN_MAX - 1);
 
 	for (unsigned i = 0; i < PAGE_SIZE + INSN_MAX - 1; i++) {
-		struct jc_entry *e = &v->jc[class][jc_index(first + i)];
+		struct jc_entry *e = &v->jc[class][jc_index(first + i)], *other = &v->jc[class][jc_index(first + i) ^ 1];
 
 		if (e->rip == first + i)
 			e->rip = TLB_INVALID;
+		if (other->rip == first + i)
+			other->rip = TLB_INVALID;
 	}
 }
 

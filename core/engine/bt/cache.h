@@ -64,7 +64,7 @@ enum thunk_index {
 	THUNK_MISS_KR, THUNK_MISS_KW, THUNK_MISS_UR, THUNK_MISS_UW,
 	THUNK_LINK,   /* exit_arg: index of the link */
 	THUNK_LINK_H, /* the same, with flags still in the host's register */
-	THUNK_LOOKUP, /* r11: where to go */
+	THUNK_LOOKUP_K, THUNK_LOOKUP_U, /* r11: where to go */
 	THUNK_STEP,   /* rip is set; exit_arg: STEP_ARG */
 	THUNK_POLL,   /* rip is set */
 	THUNK_COUNT

@@ -152,10 +152,8 @@ static bool parse_vex(struct insn *in, struct cursor *c, struct ext *e, uint8_t 
 	in->vvvv = (~b2 >> 3) & 15;
 	in->l = (b2 >> 2) & 1;
 	in->pp = b2 & 3;
-	if (in->mode != MODE_64) {
+	if (in->mode != MODE_64)
 		*e = (struct ext){0};
-		in->vvvv &= 7;
-	}
 	in->opcode = get(c);
 	return legal;
 }
@@ -426,7 +424,16 @@ static bool apply_row(struct insn *in, struct cursor *c, const struct row *row)
 		in->cond = in->opcode & 15;
 	set_sizes(in, row);
 	parse_immediate(in, c, row);
+	if (in->mode != MODE_64 && in->vex && in->w && in->map == MAP_0F3A && (in->opcode == 0x16 || in->opcode == 0x22))
+		return false; /* vpextrq, vpinsrq */
+	if (in->mode != MODE_64)
+		in->vvvv &= 7; /* only now: "must be 1111" holds for all four bits */
 	decode_roles(in, row);
+	/* Outside 64-bit mode VEX.W says nothing about general registers (and the translator's copy is 64-bit code). */
+	if (in->vex && in->mode != MODE_64 && (row->attr & (ATTR_REG_GPR | ATTR_RM_GPR | ATTR_VVVV_GPR)))
+		in->w = false;
+	if (in->vex && in->mode != MODE_64 && in->map == MAP_0F3A && in->opcode >= 0x4a && in->opcode <= 0x4c)
+		in->imm &= 0x7f; /* a register number of three bits */
 	return lock_legal(in);
 }
 

@@ -39,11 +39,10 @@ static enum bt_step resolve(struct bt_vcpu *v, const struct interp *x, struct op
 	o->size = in->mem_size;
 	o->host = NULL;
 	step = interp_operand(v, x, offset, o->size, o->write, &o->va);
-	if (step != STEP_OK)
-		return step;
-	if ((in->attr & ATTR_ALIGNED) && (o->va & (o->size - 1)))
+	/* alignment comes first: #GP, also where the address itself would be #SS */
+	if ((step == STEP_OK || v->exc.vector == EXC_SS) && (in->attr & ATTR_ALIGNED) && (o->va & (o->size - 1)))
 		return fault_gp(v);
-	return STEP_OK;
+	return step;
 }
 
 /* What is read to be written faults as a write, in both pages, before it is read. */
@@ -60,17 +59,32 @@ static enum bt_step probe_crossing(struct bt_vcpu *v, const struct operand *o)
 	return step == STEP_OK ? mmu_walk(v, last & PAGE_MASK, access, &page) : step;
 }
 
-static enum bt_step load(struct bt_vcpu *v, struct operand *o, void *bounce)
+/*
+ * An x87 store with an unmasked exception stores nothing: what goes back to
+ * guest memory then is what was there. (MMIO is not read for that.)
+ */
+static enum bt_step load_kept(struct bt_vcpu *v, const struct operand *o, void *bounce)
+{
+	bt_zero(bounce, o->size);
+	return mmu_read(v, o->va, bounce, o->size, access_of(v) | ACC_NOMMIO);
+}
+
+static enum bt_step load(struct bt_vcpu *v, const struct insn *in, struct operand *o, void *bounce)
 {
 	enum bt_step step = STEP_OK;
+	bool kept = !o->read && (in->attr & ATTR_FPU);
 
 	if (o->write)
 		step = interp_rmw(v, o->va, o->size, &o->host);
-	if (step == STEP_OK && o->read && o->write && !o->host)
+	if (step != STEP_OK || o->host)
+		return step;
+	if (o->write && (o->read || kept))
 		step = probe_crossing(v, o);
-	if (step == STEP_OK && o->read && !o->host)
-		step = interp_read(v, o->va, bounce, o->size);
-	return step;
+	if (step != STEP_OK)
+		return step;
+	if (o->read)
+		return interp_read(v, o->va, bounce, o->size);
+	return kept ? load_kept(v, o, bounce) : STEP_OK;
 }
 
 static void fxsave(void *area)
@@ -126,7 +140,7 @@ static enum bt_step copy_memory(struct bt_vcpu *v, struct interp *x)
 	enum bt_step step = resolve(v, x, &o);
 
 	if (step == STEP_OK)
-		step = load(v, &o, bounce);
+		step = load(v, &x->in, &o, bounce);
 	if (step != STEP_OK)
 		return step;
 	prepare(v, &x->in, &n);

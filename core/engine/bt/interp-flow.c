@@ -179,6 +179,16 @@ static enum bt_step enter_levels(struct bt_vcpu *v, uint64_t *rsp, unsigned leve
 	return step == STEP_OK ? interp_push(v, rsp, frame, size) : step;
 }
 
+/* The new top of the stack must be writable, although nothing is written (Intel SDM vol. 2, ENTER). */
+static enum bt_step probe_top(struct bt_vcpu *v, uint64_t rsp)
+{
+	struct mmu_page page;
+	uint64_t va;
+	enum bt_step step = sys_linear(v, GAMUT_SS, rsp & interp_stack_mask(v), 1, true, &va);
+
+	return step == STEP_OK ? mmu_walk(v, va, ACC_WRITE | (v->cpl == 3 ? ACC_USER : 0), &page) : step;
+}
+
 enum bt_step exec_enter(struct bt_vcpu *v, struct interp *x)
 {
 	uint64_t rsp = v->gpr[RSP], mask = interp_stack_mask(v), frame;
@@ -188,6 +198,8 @@ enum bt_step exec_enter(struct bt_vcpu *v, struct interp *x)
 	frame = rsp;
 	if (step == STEP_OK && levels)
 		step = enter_levels(v, &rsp, levels, frame, size);
+	if (step == STEP_OK)
+		step = probe_top(v, rsp - (uint64_t)x->in.imm);
 	if (step != STEP_OK)
 		return step;
 	v->gpr[RSP] = (rsp & ~mask) | ((rsp - (uint64_t)x->in.imm) & mask);

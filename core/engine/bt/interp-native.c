@@ -281,6 +281,12 @@ static bool put_special(struct stub *s, struct operands *o)
 	return false;
 }
 
+/* 82 is 80 in 32-bit code and undefined in 64-bit code. */
+static uint8_t alias_of(const struct insn *in)
+{
+	return in->map == MAP_1 && in->opcode == 0x82 ? 0x80 : in->opcode;
+}
+
 static void put_insn(struct stub *s)
 {
 	const struct insn *in = s->in;
@@ -294,7 +300,7 @@ static void put_insn(struct stub *s)
 	} else {
 		put_prefixes(s, &o, opreg);
 		put_map(s);
-		put(s, opreg ? (in->opcode & 0xf8) | (o.opreg & 7) : in->opcode);
+		put(s, opreg ? (in->opcode & 0xf8) | (o.opreg & 7) : alias_of(in));
 	}
 	if (in->has_modrm)
 		put_modrm(s, &o);

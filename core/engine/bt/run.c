@@ -30,7 +30,7 @@ CHECK_OFF(scratch, 0x100);
 CHECK_OFF(self, 0x1e8);
 CHECK_OFF(jc, BT_OFF_JC);
 CHECK_OFF(tlb, BT_OFF_TLB);
-_Static_assert(BT_OFF_JC == 0x1000 && JC_SIZE == 16384 && TLB_SIZE == 16384, "constants in thunk.S");
+_Static_assert(BT_OFF_JC == 0x1000 && JC_SIZE == 32768 && TLB_SIZE == 16384, "constants in thunk.S");
 _Static_assert(offsetof(struct tlb_entry, tag_w) == 8, "constants in thunk.S");
 
 /* ---- events ------------------------------------------------------------------ */
@@ -233,7 +233,8 @@ static void jc_check_key(struct bt_vcpu *v)
 /* Code for v->rip; NULL with *st: faulted, or (STEP_OK) to be stepped. State need not be synced. */
 static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 {
-	const struct jc_entry *e = &v->jc[(v->key & KEY_USER) != 0][jc_index(v->rip)];
+	const struct jc_entry *jc = v->jc[(v->key & KEY_USER) != 0];
+	unsigned i = jc_index(v->rip);
 	const void *code;
 	struct block *b;
 	uint64_t gpa;
@@ -241,8 +242,10 @@ static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 
 	*st = STEP_OK;
 	jc_check_key(v);
-	if (e->rip == v->rip)
-		return e->code;
+	if (jc[i].rip == v->rip)
+		return jc[i].code;
+	if (jc[i ^ 1].rip == v->rip)
+		return jc[i ^ 1].code;
 	v->n_lookup++;
 	*st = bt_code_gpa(v, v->rip, &gpa, &global);
 	if (*st != STEP_OK)

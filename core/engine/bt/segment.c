@@ -270,6 +270,20 @@ static void frame_image(const struct frame *f, uint64_t *image)
 	}
 }
 
+/* A frame is pushed from its top: CR2 of a page fault is the first element that cannot be. */
+static enum bt_step frame_fault(struct bt_vcpu *v, const struct frame *f, uint64_t va, enum bt_step step)
+{
+	struct mmu_page page;
+
+	if (step != STEP_FAULT || v->exc.vector != EXC_PF)
+		return step;
+	for (unsigned i = f->n; i-- > 0;) {
+		if (mmu_walk(v, va + i * f->size, ACC_WRITE | (f->access & ACC_USER), &page) == STEP_FAULT)
+			break;
+	}
+	return step;
+}
+
 /* One write of the whole frame. */
 static enum bt_step frame_write_whole(struct bt_vcpu *v, const struct frame *f, uint64_t low)
 {
@@ -278,7 +292,7 @@ static enum bt_step frame_write_whole(struct bt_vcpu *v, const struct frame *f, 
 
 	frame_image(f, image);
 	if (step == STEP_OK)
-		step = mmu_write(v, va, image, f->n * f->size, f->access);
+		step = frame_fault(v, f, va, mmu_write(v, va, image, f->n * f->size, f->access));
 	return stack_fault(v, f, step);
 }
 

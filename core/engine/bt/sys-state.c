@@ -37,6 +37,8 @@ static bool needs_interpreter(const struct bt_vcpu *v)
 
 	if (!seg_protected(v) || (v->rflags & FL_TF) || (v->dr[7] & DR7_ENABLED))
 		return true;
+	if ((v->rflags & FL_AC) && (v->cr0 & CR0_AM) && v->cpl == 3) /* alignment is checked */
+		return true;
 	if (bt_code64(v))
 		return false;
 	return !(s[GAMUT_CS].attr & SEG_DB) || !flat(&s[GAMUT_CS], TYPE_CODE | TYPE_READABLE, TYPE_CODE | TYPE_READABLE) ||

@@ -334,9 +334,47 @@ static bool short_incdec(struct trans *t, const struct insn *in)
 	return true;
 }
 
+/* An immediate may name a register, of which 32-bit code has eight. */
+static void e_imm(struct trans *t, const struct insn *in, const uint8_t *bytes)
+{
+	e_bytes(t, bytes + in->imm_off, in->imm_size);
+	if (in->vex && in->imm_size == 1)
+		t->p[-1] = (uint8_t)in->imm;
+}
+
+/* vzeroall and vzeroupper of 32-bit code leave registers 8 to 15 alone: vpxor or vmovaps of each of the others. */
+static void short_vzero(struct trans *t, bool all)
+{
+	for (unsigned i = 0; i < 8; i++) {
+		e8(t, 0xc5);
+		e8(t, all ? (~i & 15u) << 3 | 0x81 : 0xf8);
+		e8(t, all ? 0xef : 0x28);
+		e8(t, 0xc0 | i << 3 | i);
+	}
+}
+
+/* 32-bit code ignores the fourth bits of VEX registers, and W where it would widen a general register. */
+static bool short_vex(struct trans *t, const struct insn *in, const uint8_t *bytes)
+{
+	if (in->mode == MODE_64 || !in->vex)
+		return false;
+	if (in->map == MAP_0F && in->opcode == 0x77) {
+		short_vzero(t, in->l);
+		return true;
+	}
+	e8(t, 0xc4);
+	e8(t, 0xe0u | in->map);
+	e8(t, (in->w ? 0x80u : 0) | (~(unsigned)in->vvvv & 15u) << 3 | (unsigned)in->l << 2 | in->pp);
+	e8(t, in->opcode);
+	if (in->has_modrm)
+		e8(t, in->modrm);
+	e_imm(t, in, bytes);
+	return true;
+}
+
 void e_copy(struct trans *t, const struct insn *in, const uint8_t *bytes)
 {
-	if (short_incdec(t, in))
+	if (short_incdec(t, in) || short_vex(t, in, bytes))
 		return;
 	e_bytes(t, bytes, in->len);
 }
@@ -386,7 +424,7 @@ bool e_copy_mem(struct trans *t, const struct insn *in, const uint8_t *bytes, un
 	} else {
 		copy_legacy(t, in, reg, opcode);
 	}
-	e_bytes(t, bytes + in->imm_off, in->imm_size);
+	e_imm(t, in, bytes);
 	return true;
 }
 

@@ -117,6 +117,11 @@ static uint32_t jc_off(const struct trans *t)
 	return BT_OFF_JC + (t->user ? sizeof(struct jc_entry) * JC_SIZE : 0);
 }
 
+static enum thunk_index lookup_thunk(const struct trans *t)
+{
+	return t->user ? THUNK_LOOKUP_U : THUNK_LOOKUP_K;
+}
+
 static void direct_cross_page(struct trans *t, uint64_t rip, unsigned live)
 {
 	uint32_t off = jc_off(t) + jc_index(rip) * (uint32_t)sizeof(struct jc_entry);
@@ -125,10 +130,10 @@ static void direct_cross_page(struct trans *t, uint64_t rip, unsigned live)
 	flags_keep(t, live);
 	e_mov_imm(t, T0, rip);
 	e_gs_alu(t, 0x3b, T0, off);
-	e_jcc_tramp(t, 5 /* ne */, THUNK_LOOKUP);
+	e_jcc_tramp(t, 5 /* ne */, lookup_thunk(t));
 	if (backward(t, rip) || t->sti) {
 		emit_poll(t);
-		e_jcc_tramp(t, 5, THUNK_LOOKUP);
+		e_jcc_tramp(t, 5, lookup_thunk(t));
 	}
 	e_bytes(t, jmp_gs, 4);
 	e32(t, off + (uint32_t)offsetof(struct jc_entry, code));
@@ -157,9 +162,9 @@ void flow_indirect(struct trans *t)
 	e_alu_imm32(t, 4, T1, (JC_SIZE - 1) * sizeof(struct jc_entry), false);
 	e_bytes(t, cmp_gs, 4);
 	e32(t, jc_off(t));
-	e_jcc_tramp(t, 5 /* ne */, THUNK_LOOKUP);
+	e_jcc_tramp(t, 5 /* ne */, lookup_thunk(t));
 	emit_poll(t);
-	e_jcc_tramp(t, 5, THUNK_LOOKUP);
+	e_jcc_tramp(t, 5, lookup_thunk(t));
 	e_bytes(t, jmp_gs, 4);
 	e32(t, jc_off(t) + (uint32_t)offsetof(struct jc_entry, code));
 }
@@ -235,6 +240,14 @@ static void split_window(struct trans *t, uint64_t rip)
 	e_patch(t, other_page, here(t));
 }
 
+void flow_step_if(struct trans *t, unsigned cond, const struct insn *in)
+{
+	struct stub *s = stub_new(t, STUB_STEP, e_jcc(t, cond));
+
+	s->rip = t->insn_rip[t->cur];
+	s->arg = step_arg(t, in);
+}
+
 static void stub_emit(struct trans *t, const struct stub *s)
 {
 	uint32_t at = here(t);
@@ -255,6 +268,11 @@ static void stub_emit(struct trans *t, const struct stub *s)
 	case STUB_POLL:
 		store_rip(t, s->rip);
 		e_jmp_tramp(t, THUNK_POLL);
+		break;
+	case STUB_STEP:
+		store_rip(t, s->rip);
+		e_gs_store32_imm(t, V_OFF(exit_arg), s->arg);
+		e_jmp_tramp(t, THUNK_STEP);
 		break;
 	}
 }

@@ -20,24 +20,39 @@ static void stub_miss(struct trans *t, uint32_t patch, bool write)
 	s->thunk = (t->user ? THUNK_MISS_UR : THUNK_MISS_KR) + (write ? 1 : 0);
 }
 
-void mem_check(struct trans *t, unsigned size, bool write)
+static uint32_t tlb_off(const struct trans *t)
 {
-	uint32_t tlb = BT_OFF_TLB + (t->user ? sizeof(struct tlb_entry) * TLB_SIZE : 0);
-	uint32_t tag = tlb + (write ? offsetof(struct tlb_entry, tag_w) : offsetof(struct tlb_entry, tag_r));
+	return BT_OFF_TLB + (t->user ? sizeof(struct tlb_entry) * TLB_SIZE : 0);
+}
+
+void mem_tag(struct trans *t, bool write)
+{
 	static const uint8_t xor_gs[] = { 0x65, 0x4d, 0x33, 0x9f }; /* xor r11, gs:[r15 + disp32] */
-	static const uint8_t add_gs[] = { 0x65, 0x4d, 0x03, 0x9f }; /* add r11, gs:[r15 + disp32] */
+	size_t tag = write ? offsetof(struct tlb_entry, tag_w) : offsetof(struct tlb_entry, tag_r);
 
 	e_rorx32(t, T1, T0, 7);
 	e_alu_imm32(t, 4, T1, (TLB_SIZE - 1) * sizeof(struct tlb_entry), false);
 	e_bytes(t, xor_gs, 4);
-	e32(t, tag);
-	e_alu_imm32(t, 7, T0, 4096 - size, true);
-	stub_miss(t, e_jcc(t, 7 /* a */), write);
-	e_bytes(t, add_gs, 4);
-	e32(t, tlb + offsetof(struct tlb_entry, host));
-	t->stubs[t->n_stubs - 1].after = here(t);
+	e32(t, tlb_off(t) + (uint32_t)tag);
 	clobber(t, MREGS);
 	flags_clobbered(t);
+}
+
+void mem_host(struct trans *t)
+{
+	static const uint8_t add_gs[] = { 0x65, 0x4d, 0x03, 0x9f }; /* add r11, gs:[r15 + disp32] */
+
+	e_bytes(t, add_gs, 4);
+	e32(t, tlb_off(t) + (uint32_t)offsetof(struct tlb_entry, host));
+}
+
+void mem_check(struct trans *t, unsigned size, bool write)
+{
+	mem_tag(t, write);
+	e_alu_imm32(t, 7, T0, 4096 - size, true);
+	stub_miss(t, e_jcc(t, 7 /* a */), write);
+	mem_host(t);
+	t->stubs[t->n_stubs - 1].after = here(t);
 }
 
 static void group_check(struct trans *t, const struct access *a)
@@ -165,6 +180,8 @@ bool mem_encodable(const struct trans *t, const struct insn *in)
 	if ((in->attr & ATTR_BYTE_REG) && !in->rex && in->reg >= 4 && in->reg < 8 && in->has_modrm)
 		return false;
 	if (!in->has_modrm && (in->map != MAP_1 || (in->opcode & 0xfc) != 0xa0))
+		return false;
+	if (t->mode != MODE_64 && in->seg == GAMUT_CS && (in->attr & ATTR_MEM_WRITE)) /* #GP: not writable */
 		return false;
 	return t->n_stubs + 4 < BLOCK_STUBS;
 }

@@ -37,7 +37,7 @@
 #define BLOCK_INSNS 64
 #define BLOCK_STUBS 256
 
-enum stub_kind { STUB_MISS, STUB_LINK, STUB_POLL };
+enum stub_kind { STUB_MISS, STUB_LINK, STUB_POLL, STUB_STEP };
 
 struct stub {
 	enum stub_kind kind;
@@ -47,6 +47,7 @@ struct stub {
 	bool group;       /* STUB_MISS: of a whole window */
 	uint64_t rip;     /* STUB_POLL; of a group's first instruction */
 	struct link *link;
+	uint32_t arg;     /* STUB_STEP */
 };
 
 /* How an instruction's memory access is checked (trans-group.c). */
@@ -176,14 +177,27 @@ static inline void flags_clobbered(struct trans *t)
 	t->in_host = false;
 }
 
+/*
+ * Division errors happen in sane programs, and a division costs more than
+ * keeping flags: they count as read. For #PF, #GP and SIMD exceptions that
+ * would burden every access.
+ */
+static inline bool flags_at_fault(const struct insn *in)
+{
+	return in->op == OP_DIV || in->op == OP_IDIV;
+}
+
 /* Flags whose old value is gone after instruction in. */
 unsigned flags_killed(const struct insn *in);
 
-/* Flags that must be as the guest left them before instruction in; all of them with bt.debug = "alllive", so
- * that an instruction that defines them all and faults still shows the old ones. */
+/*
+ * Flags that must be as the guest left them before instruction in; all of them
+ * with bt.debug = "alllive", so that an instruction that defines them all and
+ * faults still shows the old ones.
+ */
 static inline unsigned flags_needed(const struct trans *t, const struct insn *in)
 {
-	if (t->v->vm->all_live)
+	if (t->v->vm->all_live || flags_at_fault(in))
 		return FL_ARITH;
 	return in->fl_read | (t->live & ~flags_killed(in));
 }
@@ -197,6 +211,10 @@ static inline bool flags_touched(const struct insn *in)
 
 /* The address of in's operand to T0, segment base included. Host flags may be lost: call flags_keep before. */
 void mem_address(struct trans *t, const struct insn *in);
+/* T0 ^= tag of its page, with the TLB index in T1: below 4096 when the page is there. Host flags are lost. */
+void mem_tag(struct trans *t, bool write);
+/* T0 += host address of the page whose index is in T1. */
+void mem_host(struct trans *t);
 /* T0 = host address of the guest address in T0, for size bytes; misses leave. Host flags are lost. */
 void mem_check(struct trans *t, unsigned size, bool write);
 /* Whether trans_mem can encode it with its operand at T0. */
@@ -241,6 +259,8 @@ void flow_jcc(struct trans *t, const struct insn *in, uint64_t target);
 void flow_poll(struct trans *t, uint64_t rip, unsigned live);
 /* Leaves to have the instruction at rip stepped by C. */
 void flow_step(struct trans *t, uint64_t rip, const struct insn *in);
+/* A conditional jump, cond, to an out-of-line step of the current instruction; live flags are in the slot. */
+void flow_step_if(struct trans *t, unsigned cond, const struct insn *in);
 void flow_stubs(struct trans *t);
 /* Flags that code at rip may read before it writes them; all of them when unknown. */
 unsigned flow_live_at(struct trans *t, uint64_t rip);

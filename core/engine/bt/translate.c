@@ -148,7 +148,8 @@ static void analyse_flags(struct trans *t)
 			live |= flow_live_at(t, branch_target(t, i));
 		t->live_after[i] = (uint16_t)live;
 		live = (live & ~flags_killed(in)) | in->fl_read;
-		if (t->v->vm->all_live || (ends_block(in) && in->class_ != CLASS_JMP && in->class_ != CLASS_CALL))
+		if (t->v->vm->all_live || flags_at_fault(in) ||
+		    (ends_block(in) && in->class_ != CLASS_JMP && in->class_ != CLASS_CALL))
 			live = FL_ARITH;
 	}
 	t->live_before = (uint16_t)live;

@@ -216,12 +216,17 @@ static void console_lines_are_bounded(void **state)
 static void hypercall_page_and_msr(void **state)
 {
 	struct world *w = *state;
-	const struct gamut_msr_ops *ops = w->f->msr[0].ops;
-	void *self = w->f->msr[0].opaque;
+	const struct host_fake_range *range = w->f->msr;
+	const struct gamut_msr_ops *ops;
+	void *self;
 	static const uint8_t intel[] = { 0xb8, 17, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3 };
 	uint8_t page[4096];
 
-	assert_int_equal(w->f->msr[0].base, XEN_MSR_HYPERCALL);
+	while (range < w->f->msr + w->f->n_msr && range->base != XEN_MSR_HYPERCALL)
+		range++;
+	assert_true(range < w->f->msr + w->f->n_msr);
+	ops = range->ops;
+	self = range->opaque;
 	xen_hypercall_page(page, false);
 	assert_memory_equal(page + 17 * 32, intel, sizeof(intel));
 	xen_hypercall_page(page, true);
