@@ -123,18 +123,31 @@ static enum verdict handle_hypercall(struct vcpu *v, struct vcpu_exit *e)
 	return VERDICT_RESUME;
 }
 
+/* Only an NMI would end it: what that means is for the platform to say. */
+static enum verdict dead_halt(struct vcpu *v)
+{
+	struct vcpus *set = v->set;
+
+	v->idle_mask = ATTN_NMI;
+	if (!set->dead_halt || atomic_load(&v->attention) & ATTN_NMI)
+		return VERDICT_IDLE;
+	set->dead_halt(set->dead_halt_opaque, v->index);
+	/* One that went down sleeps for that reason, and goes on when it is brought up. */
+	return atomic_load(&v->up) ? VERDICT_IDLE : VERDICT_RESUME;
+}
+
 /*
- * With interrupts off only an NMI ends it. The state is fetched for that one
- * flag: what follows is a sleep, next to which it costs nothing.
+ * The state is fetched for one flag: what follows is a sleep, next to which it
+ * costs nothing.
  */
 static enum verdict handle_hlt(struct vcpu *v, struct vcpu_exit *e)
 {
 	struct gamut_vcpu_state state = { .size = sizeof(state), .rflags = RFLAGS_IF };
 
 	(void)e;
-	v->idle_mask = ATTN_NMI | ATTN_IRQ;
 	if (!v->set->ops->vcpu_get(v->engine, &state) && !(state.rflags & RFLAGS_IF))
-		v->idle_mask = ATTN_NMI;
+		return dead_halt(v);
+	v->idle_mask = ATTN_NMI | ATTN_IRQ;
 	return VERDICT_IDLE;
 }
 

@@ -235,6 +235,17 @@ static int host_vcpu_is_up(struct gamut_inst *inst, uint32_t vcpu)
 	return v && atomic_load(&v->up);
 }
 
+/* Few vCPUs and a rare question: a search spares a variable per thread. */
+static uint32_t host_vcpu_current(struct gamut_inst *inst)
+{
+	const struct vcpus *set = &inst->domain->vcpus;
+
+	for (uint32_t i = 0; i < set->n; i++)
+		if (set->vcpu[i]->started && pthread_equal(set->vcpu[i]->thread, pthread_self()))
+			return i;
+	return UINT32_MAX;
+}
+
 static void host_vcpu_block(struct gamut_inst *inst, uint32_t vcpu)
 {
 	struct vcpu *v = find_vcpu(inst, vcpu);
@@ -467,6 +478,19 @@ static const void *host_lookup(struct gamut_inst *inst, const char *id, uint32_t
 	return NULL;
 }
 
+static int host_on_dead_halt(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque)
+{
+	struct vcpus *set = &inst->domain->vcpus;
+
+	if (!fn)
+		return instance_fail(inst, EINVAL, "a function for halted vCPUs is needed");
+	if (set->dead_halt)
+		return instance_fail(inst, EBUSY, "the domain has a function for halted vCPUs already");
+	set->dead_halt = fn;
+	set->dead_halt_opaque = opaque;
+	return 0;
+}
+
 const struct gamut_host gamut_host_table = {
 	.size = sizeof(struct gamut_host),
 	.abi_major = GAMUT_ABI_MAJOR,
@@ -531,4 +555,6 @@ const struct gamut_host gamut_host_table = {
 	.boot = host_boot,
 	.domain_end = host_domain_end,
 	.lookup = host_lookup,
+	.on_dead_halt = host_on_dead_halt,
+	.vcpu_current = host_vcpu_current,
 };

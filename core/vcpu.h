@@ -73,6 +73,8 @@ struct vcpus {
 	struct log_limit unclaimed;
 	const struct gamut_irq_source *irq; /* NULL: none */
 	void *irq_opaque;
+	gamut_halt_fn dead_halt; /* NULL: only an NMI ends such a halt */
+	void *dead_halt_opaque;
 
 	/* Called once per ending, from any thread, with the vCPUs asked to pause. */
 	void (*on_end)(void *opaque, int how, const char *why);

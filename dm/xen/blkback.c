@@ -4,14 +4,16 @@
  * with a state; the guest's half is watched, and this is what its states do:
  *
  *     front end                back end, if it was
- *     Initialising             Closed -> InitWait (the driver was reloaded)
+ *     Initialising             disconnect -> InitWait (the driver starts over)
  *     InitWait                 nothing
  *     Initialised, Connected   InitWait -> connect -> Connected
  *     Closing                  disconnect -> Closing
  *     Closed, gone             disconnect -> Closed
  *
  * The guest may write anything there at any time. Only the present state
- * counts, not the order of changes, and everything is read again on connect.
+ * counts, not the order of changes: a front end that goes from Closing to
+ * Initialising may have been through Closed too quickly to be seen. Everything
+ * is read again on connect.
  * What cannot be connected ends in Closing, as with Linux' back end, and the
  * guest may start over from there.
  */
@@ -327,8 +329,10 @@ static void connect_front(struct blkback *b)
 
 static void front_initialising(struct blkback *b)
 {
-	if (b->state == XenbusStateClosed)
-		set_state(b, XenbusStateInitWait);
+	if (b->state == XenbusStateInitWait)
+		return;
+	disconnect(b);
+	set_state(b, XenbusStateInitWait);
 }
 
 static void front_closing(struct blkback *b)

@@ -137,33 +137,15 @@ static const struct gamut_irq_source irq_source = {
 	.pending = irq_pending,
 };
 
-#define CPUID1_EDX_APIC (1u << 9)
-#define CPUID1_ECX_X2APIC (1u << 21)
-#define CPUID1_ECX_TSC_DEADLINE (1u << 24)
-#define CPUID8_ECX_EXTAPIC (1u << 3)
-#define ALL_VCPUS UINT32_MAX
-
-/* There is no local APIC on this axis: nothing may say that there is one. */
-static int hide_apic(const struct xen_env *env)
-{
-	static const uint32_t leaf1[4] = { 0, 0, CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE, CPUID1_EDX_APIC };
-	static const uint32_t leaf6[4] = { 1u << 2, 0, 0, 0 }; /* always-running APIC timer */
-	static const uint32_t leaf8[4] = { 0, 0, CPUID8_ECX_EXTAPIC, CPUID1_EDX_APIC };
-	static const uint32_t none[4] = { 0 };
-	int rc = env->host->cpuid_mask(env->inst, ALL_VCPUS, 1, 0, leaf1, none);
-
-	if (!rc)
-		rc = env->host->cpuid_mask(env->inst, ALL_VCPUS, 6, 0, leaf6, none);
-	return rc ? rc : env->host->cpuid_mask(env->inst, ALL_VCPUS, 0x80000001u, 0, leaf8, none);
-}
-
 int xen_intr_register(struct xen_intr *x)
 {
 	int rc = xen_hypercalls_register(&x->env, hypercalls, N_HYPERCALLS, x);
 
 	if (!rc)
 		rc = x->env.host->irq_source(x->env.inst, &irq_source, x);
-	return rc ? rc : hide_apic(&x->env);
+	if (!rc)
+		rc = x->env.host->on_dead_halt(x->env.inst, xen_vcpu_halted, &x->vcpus);
+	return rc ? rc : lapics_register(&x->apics);
 }
 
 /* ---- life cycle ---- */
@@ -173,7 +155,9 @@ int xen_intr_init(struct xen_intr *x, const struct gamut_host *host, struct gamu
 	xen_env_init(&x->env, host, inst);
 	if (shinfo_init(&x->shinfo, &x->env))
 		return -ENOMEM;
-	if (upcall_init(&x->upcall, &x->env, &x->shinfo))
+	if (lapics_init(&x->apics, host, inst))
+		goto no_apics;
+	if (upcall_init(&x->upcall, &x->env, &x->shinfo, &x->apics))
 		goto no_upcall;
 	if (evtchn_init(&x->evtchn, &x->env, &x->shinfo, &x->upcall))
 		goto no_evtchn;
@@ -190,6 +174,8 @@ no_time:
 no_evtchn:
 	upcall_finish(&x->upcall);
 no_upcall:
+	lapics_finish(&x->apics);
+no_apics:
 	shinfo_finish(&x->shinfo);
 	return -ENOMEM;
 }
@@ -200,6 +186,7 @@ void xen_intr_finish(struct xen_intr *x)
 	xen_time_finish(&x->time);
 	evtchn_finish(&x->evtchn);
 	upcall_finish(&x->upcall);
+	lapics_finish(&x->apics);
 	shinfo_finish(&x->shinfo);
 }
 
@@ -216,6 +203,7 @@ void xen_intr_pause(struct xen_intr *x)
 void xen_intr_resume(struct xen_intr *x)
 {
 	shinfo_resume(&x->shinfo);
+	lapics_resume(&x->apics);
 	xen_time_update(&x->time);
 	evtchn_resume(&x->evtchn);
 }
@@ -224,6 +212,7 @@ void xen_intr_reset(struct xen_intr *x)
 {
 	xen_vcpus_reset(&x->vcpus);
 	shinfo_reset(&x->shinfo);
+	lapics_reset(&x->apics);
 	upcall_reset(&x->upcall);
 	evtchn_reset(&x->evtchn);
 	xen_time_reset(&x->time);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interrupts and timers the Xen way, composed for a plugin: shared_info,
- * upcalls, event channels, time, vCPUs, in that order of need.
+ * Interrupts and timers the Xen way, composed for a plugin: shared_info, local
+ * APICs, upcalls, event channels, time, vCPUs, in that order of need.
  */
 #ifndef DM_XEN_INTR_H
 #define DM_XEN_INTR_H
@@ -11,6 +11,7 @@
 struct xen_intr {
 	struct xen_env env;
 	struct shinfo shinfo;
+	struct lapics apics;
 	struct upcall upcall;
 	struct evtchn evtchn;
 	struct xen_time time;
@@ -20,7 +21,7 @@ struct xen_intr {
 /* 0 or -ENOMEM. [control] */
 int xen_intr_init(struct xen_intr *x, const struct gamut_host *host, struct gamut_inst *inst);
 void xen_intr_finish(struct xen_intr *x);
-/* Registers hypercalls and the interrupt source, and takes what needs a local APIC out of CPUID. 0 or -errno. */
+/* Registers hypercalls, the interrupt source and the local APICs. 0 or -errno. */
 int xen_intr_register(struct xen_intr *x);
 /* The clocks are written for the first time. [control] */
 void xen_intr_start(struct xen_intr *x);

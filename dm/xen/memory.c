@@ -343,37 +343,42 @@ int64_t xen_memory_op(void *opaque, struct gamut_hypercall *call)
 
 /* ---- life cycle -------------------------------------------------------------------------- */
 
-static int add_range(struct xen_memory *m, uint64_t addr, uint64_t size, uint32_t type)
+int xen_memory_map(const struct gamut_host *host, struct gamut_inst *inst, const struct xen_e820 *extra,
+                   uint32_t n_extra, struct xen_e820 *map)
 {
-	if (m->n_map == XEN_E820_MAX)
+	struct gamut_mem_range ram[XEN_E820_MAX];
+	uint32_t n = host->mem_ranges(inst, ram, XEN_E820_MAX), total = 0;
+
+	if (n > XEN_E820_MAX || n_extra > XEN_E820_MAX - n)
 		return -ENOMEM;
-	m->map[m->n_map++] = (struct xen_e820){ .addr = addr, .size = size, .type = type };
-	return 0;
+	for (uint32_t i = 0; i < n; i++) {
+		for (; n_extra && extra->addr < ram[i].gpa; n_extra--)
+			map[total++] = *extra++;
+		map[total++] = (struct xen_e820){ .addr = ram[i].gpa, .size = ram[i].size, .type = XEN_E820_RAM };
+	}
+	for (; n_extra; n_extra--)
+		map[total++] = *extra++;
+	return (int)total;
 }
 
 int xen_memory_init(struct xen_memory *m, const struct xen_env *env, struct grant_table *grants,
-                    const struct gamut_mem_range *reserved)
+                    const struct xen_e820 *extra, uint32_t n_extra)
 {
-	struct gamut_mem_range ram[XEN_E820_MAX];
-	uint32_t n = env->host->mem_ranges(env->inst, ram, XEN_E820_MAX);
-	int rc = n > XEN_E820_MAX ? -ENOMEM : 0;
+	int n;
 
 	*m = (struct xen_memory){ .env = env, .grants = grants };
-	for (uint32_t i = 0; i < n && !rc; i++) {
-		if (reserved && reserved->gpa < ram[i].gpa) {
-			rc = add_range(m, reserved->gpa, reserved->size, 2);
-			reserved = NULL;
-		}
-		if (!rc)
-			rc = add_range(m, ram[i].gpa, ram[i].size, 1);
-		m->total += ram[i].size >> XEN_PAGE_SHIFT;
-		m->max_gfn = ((ram[i].gpa + ram[i].size) >> XEN_PAGE_SHIFT) - 1;
+	n = xen_memory_map(env->host, env->inst, extra, n_extra, m->map);
+	if (n < 0)
+		return n;
+	m->n_map = (uint32_t)n;
+	for (uint32_t i = 0; i < m->n_map; i++) {
+		if (m->map[i].type != XEN_E820_RAM)
+			continue;
+		m->total += m->map[i].size >> XEN_PAGE_SHIFT;
+		m->max_gfn = ((m->map[i].addr + m->map[i].size) >> XEN_PAGE_SHIFT) - 1;
 	}
-	if (!rc && reserved)
-		rc = add_range(m, reserved->gpa, reserved->size, 2);
-	if (!rc)
-		pthread_mutex_init(&m->lock, NULL);
-	return rc;
+	pthread_mutex_init(&m->lock, NULL);
+	return 0;
 }
 
 void xen_memory_finish(struct xen_memory *m)

@@ -18,6 +18,7 @@ struct xen_e820 {
 } __attribute__((packed));
 
 #define XEN_E820_MAX 16u
+enum { XEN_E820_RAM = 1, XEN_E820_RESERVED = 2, XEN_E820_ACPI = 3 };
 
 struct xen_memory {
 	const struct xen_env *env;
@@ -32,11 +33,16 @@ struct xen_memory {
 };
 
 /*
- * Reads the RAM map; reserved (may be NULL) is shown as reserved between. 0 or
- * -ENOMEM for more ranges than XEN_E820_MAX. [control]
+ * The map to be shown: the domain's RAM, and between it the n_extra ranges
+ * that are something else, in ascending order. How many entries of map, which
+ * has XEN_E820_MAX, were written, or -ENOMEM for more. [control]
  */
+int xen_memory_map(const struct gamut_host *host, struct gamut_inst *inst, const struct xen_e820 *extra,
+                   uint32_t n_extra, struct xen_e820 *map);
+
+/* extra: see xen_memory_map. 0 or -ENOMEM. [control] */
 int xen_memory_init(struct xen_memory *m, const struct xen_env *env, struct grant_table *grants,
-                    const struct gamut_mem_range *reserved);
+                    const struct xen_e820 *extra, uint32_t n_extra);
 void xen_memory_finish(struct xen_memory *m);
 void xen_memory_reset(struct xen_memory *m);
 

@@ -46,7 +46,7 @@ int64_t xen_platform_call(struct xen_platform *p, struct gamut_hypercall *call)
 }
 
 int xen_platform_init(struct xen_platform *p, const struct gamut_host *host, struct gamut_inst *inst,
-                      const struct gamut_mem_range *reserved)
+                      const struct xen_e820 *extra, uint32_t n_extra)
 {
 	int rc;
 
@@ -55,7 +55,7 @@ int xen_platform_init(struct xen_platform *p, const struct gamut_host *host, str
 	rc = grant_init(&p->grants, &p->env);
 	if (rc)
 		return rc;
-	rc = xen_memory_init(&p->memory, &p->env, &p->grants, reserved);
+	rc = xen_memory_init(&p->memory, &p->env, &p->grants, extra, n_extra);
 	if (rc) {
 		grant_finish(&p->grants);
 		return rc;

@@ -32,9 +32,9 @@ struct xen_platform {
 	uint64_t *lines_dropped; /* counter */
 };
 
-/* reserved: see xen_memory_init. 0 or -errno. [control] */
+/* extra: see xen_memory_map. 0 or -errno. [control] */
 int xen_platform_init(struct xen_platform *p, const struct gamut_host *host, struct gamut_inst *inst,
-                      const struct gamut_mem_range *reserved);
+                      const struct xen_e820 *extra, uint32_t n_extra);
 void xen_platform_finish(struct xen_platform *p);
 /* The peers; intr may be NULL. Before the guest runs. [control] */
 void xen_platform_connect(struct xen_platform *p, const struct gamut_xen_intr_ops *intr, void *intr_self,

@@ -20,6 +20,8 @@ struct plan {
 	const struct gamut_boot *boot;
 	struct gamut_mem_range ram[RANGES_MAX];
 	uint32_t n_ram;
+	struct xen_e820 map[XEN_E820_MAX];
+	uint32_t n_map;
 	uint32_t entry;
 	uint64_t ramdisk, info; /* guest physical addresses */
 	uint64_t info_size;
@@ -131,7 +133,7 @@ static int check_segments(const struct plan *p)
 static uint64_t info_size(const struct plan *p)
 {
 	return sizeof(struct hvm_start_info) + sizeof(struct hvm_modlist_entry) +
-	       (p->n_ram + 1) * sizeof(struct hvm_memmap_table_entry) + strlen(p->boot->cmdline) + 1;
+	       p->n_map * sizeof(struct hvm_memmap_table_entry) + strlen(p->boot->cmdline) + 1;
 }
 
 static int place(struct plan *p)
@@ -168,8 +170,10 @@ static int make_plan(struct plan *p, const struct pvh_config *config)
 
 	*p = (struct plan){ .config = config, .boot = config->host->boot(config->inst) };
 	p->n_ram = config->host->mem_ranges(config->inst, p->ram, RANGES_MAX);
-	if (!p->n_ram || p->n_ram > RANGES_MAX)
+	rc = xen_memory_map(config->host, config->inst, config->extra, config->n_extra, p->map);
+	if (!p->n_ram || p->n_ram > RANGES_MAX || rc < 0)
 		return config->host->fail(config->inst, EINVAL, "the guest's memory has %u ranges", p->n_ram);
+	p->n_map = (uint32_t)rc;
 	if (!p->boot)
 		return config->host->fail(config->inst, ENOEXEC, "no kernel to boot: boot.kernel is not set");
 	rc = p->boot->n_segments ? read_entry(p) : 0;
@@ -205,23 +209,15 @@ static int write_segments(const struct plan *p)
 	return rc;
 }
 
-static uint32_t fill_memmap(const struct plan *p, struct hvm_memmap_table_entry *map)
-{
-	const struct gamut_mem_range *reserved = p->config->reserved.size ? &p->config->reserved : NULL;
-	uint32_t n = 0;
+/* The types of the two kinds of map have the same numbers. */
+_Static_assert(XEN_E820_RAM == XEN_HVM_MEMMAP_TYPE_RAM && XEN_E820_RESERVED == XEN_HVM_MEMMAP_TYPE_RESERVED &&
+                       XEN_E820_ACPI == XEN_HVM_MEMMAP_TYPE_ACPI,
+               "e820 types");
 
-	for (uint32_t i = 0; i < p->n_ram; i++) {
-		if (reserved && reserved->gpa < p->ram[i].gpa) {
-			map[n++] = (struct hvm_memmap_table_entry){ reserved->gpa, reserved->size,
-				                                    XEN_HVM_MEMMAP_TYPE_RESERVED, 0 };
-			reserved = NULL;
-		}
-		map[n++] = (struct hvm_memmap_table_entry){ p->ram[i].gpa, p->ram[i].size, XEN_HVM_MEMMAP_TYPE_RAM, 0 };
-	}
-	if (reserved)
-		map[n++] = (struct hvm_memmap_table_entry){ reserved->gpa, reserved->size, XEN_HVM_MEMMAP_TYPE_RESERVED,
-			                                    0 };
-	return n;
+static void fill_memmap(const struct plan *p, struct hvm_memmap_table_entry *map)
+{
+	for (uint32_t i = 0; i < p->n_map; i++)
+		map[i] = (struct hvm_memmap_table_entry){ p->map[i].addr, p->map[i].size, p->map[i].type, 0 };
 }
 
 /* One block: start info, module list, memory map, command line. */
@@ -230,7 +226,7 @@ static void fill_info(const struct plan *p, uint8_t *block)
 	struct hvm_start_info *info = (void *)block;
 	struct hvm_modlist_entry *mod = (void *)(info + 1);
 	struct hvm_memmap_table_entry *map = (void *)(mod + 1);
-	char *cmdline = (void *)(map + p->n_ram + 1);
+	char *cmdline = (void *)(map + p->n_map);
 
 	info->magic = XEN_HVM_START_MAGIC_VALUE;
 	info->version = 1;
@@ -242,7 +238,9 @@ static void fill_info(const struct plan *p, uint8_t *block)
 	}
 	info->cmdline_paddr = p->info + (uint64_t)((uint8_t *)cmdline - block);
 	info->memmap_paddr = p->info + (uint64_t)((uint8_t *)map - block);
-	info->memmap_entries = fill_memmap(p, map);
+	info->memmap_entries = p->n_map;
+	fill_memmap(p, map);
+	info->rsdp_paddr = p->config->rsdp;
 	memcpy(cmdline, p->boot->cmdline, strlen(p->boot->cmdline) + 1);
 }
 

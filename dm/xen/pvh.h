@@ -7,23 +7,19 @@
  * ebx pointing at the block.
  *
  * Ramdisk and block follow the kernel's last byte, as Xen's own builder has
- * it, so nothing overlaps by construction. rsdp_paddr is 0: there is no ACPI
- * yet, so a guest boots as with acpi=off.
- *
- * Known limit: Linux sets up Xen's clock events only when it finds a local
- * APIC in CPUID and in the MADT ("Keep in PIC mode" otherwise), so without
- * those tables it boots to user space with no timer interrupts.
+ * it, so nothing overlaps by construction.
  */
 #ifndef DM_XEN_PVH_H
 #define DM_XEN_PVH_H
 
-#include "gamut/host.h"
+#include "dm/xen/memory.h"
 
-/* What is shown to the guest between ranges of RAM as reserved. */
 struct pvh_config {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
-	struct gamut_mem_range reserved;
+	const struct xen_e820 *extra; /* see xen_memory_map */
+	uint32_t n_extra;
+	uint64_t rsdp; /* where the ACPI tables start, 0: a guest boots as with acpi=off */
 };
 
 /*

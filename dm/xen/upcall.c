@@ -8,9 +8,9 @@
 /* Vectors below are the processor's exceptions. */
 #define FIRST_VECTOR 0x10u
 
-int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shinfo)
+int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shinfo, struct lapics *apics)
 {
-	*up = (struct upcall){ .env = env, .shinfo = shinfo };
+	*up = (struct upcall){ .env = env, .shinfo = shinfo, .apics = apics };
 	up->vcpu = calloc(env->n_vcpus, sizeof(*up->vcpu));
 	if (!up->vcpu)
 		return -ENOMEM;
@@ -32,13 +32,14 @@ void upcall_reset(struct upcall *up)
 /* evtchn_upcall_pending has become 1. */
 static void assert_upcall(struct upcall *up, uint32_t vcpu)
 {
-	struct upcall_vcpu *v = &up->vcpu[vcpu];
+	uint32_t vector = __atomic_load_n(&up->vcpu[vcpu].vector, __ATOMIC_ACQUIRE);
 
-	if (__atomic_load_n(&v->vector, __ATOMIC_ACQUIRE))
-		__atomic_store_n(&v->edge, 1, __ATOMIC_SEQ_CST);
-	else if (!__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE))
-		return;
-	up->env->host->irq_raise(up->env->inst, vcpu);
+	if (vector) {
+		lapic_set_irq(up->apics, vcpu, (uint8_t)vector);
+		xen_count(up->delivered);
+	} else if (__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE)) {
+		up->env->host->irq_raise(up->env->inst, vcpu);
+	}
 }
 
 void upcall_pending(struct upcall *up, uint32_t vcpu)
@@ -100,23 +101,17 @@ int upcall_set_vector(struct upcall *up, uint32_t vcpu, uint32_t vector)
 
 int upcall_accept(struct upcall *up, uint32_t vcpu)
 {
-	struct upcall_vcpu *v = &up->vcpu[vcpu];
 	uint32_t vector = __atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE);
 
-	if (!vector || !is_pending(up, vcpu)) {
-		vector = 0;
-		if (__atomic_exchange_n(&v->edge, 0, __ATOMIC_SEQ_CST))
-			vector = __atomic_load_n(&v->vector, __ATOMIC_ACQUIRE);
-	}
-	if (!vector)
-		return -1;
+	if (!vector || !is_pending(up, vcpu))
+		return lapic_accept(up->apics, vcpu);
 	xen_count(up->delivered);
 	return (int)vector;
 }
 
 int upcall_has(struct upcall *up, uint32_t vcpu)
 {
-	if (__atomic_load_n(&up->vcpu[vcpu].edge, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE) && is_pending(up, vcpu))
 		return 1;
-	return __atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE) && is_pending(up, vcpu);
+	return lapic_pending(up->apics, vcpu);
 }

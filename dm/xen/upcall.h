@@ -1,38 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From "an event is pending" to a vector in a vCPU: Xen's event upcalls for
- * HVM-like guests without emulated interrupt controllers.
+ * HVM-like guests whose only emulated interrupt controller is the local APIC.
  *
  * Two ways, as on Xen:
  *   - a vector for all vCPUs (HVM_PARAM_CALLBACK_IRQ, type "vector"): level
- *     triggered by evtchn_upcall_pending, asked for until the guest clears it;
+ *     triggered by evtchn_upcall_pending, asked for until the guest clears it.
+ *     It bypasses the local APIC: ahead of what waits there, no EOI;
  *   - a vector of the vCPU's own (HVMOP_set_evtchn_upcall_vector): an edge when
- *     evtchn_upcall_pending goes from 0 to 1. On Xen it passes through the
- *     local APIC; with no local APIC there is no in-service state and no EOI.
- * The two remaining kinds of callback, a GSI and a PCI INTx line, need an
- * interrupt controller, so they are accepted and deliver nothing. Linux sets
+ *     evtchn_upcall_pending goes from 0 to 1, through the local APIC, where it
+ *     waits for its priority and for the guest's EOI like any other.
+ * The two remaining kinds of callback, a GSI and a PCI INTx line, need an I/O
+ * APIC or a PIC, so they are accepted and deliver nothing. Linux sets
  * GSI 1 beside its own vectors, only to be seen to use event channels.
  */
 #ifndef DM_XEN_UPCALL_H
 #define DM_XEN_UPCALL_H
 
+#include "dm/pc/lapic.h"
 #include "dm/xen/shinfo.h"
 
 struct upcall_vcpu {
 	uint32_t vector; /* 0: none. Atomic. */
-	uint32_t edge;   /* the vector is to be delivered. Atomic. */
 };
 
 struct upcall {
 	const struct xen_env *env;
 	struct shinfo *shinfo;
+	struct lapics *apics;
 	uint32_t callback_vector; /* 0: none. Atomic. */
 	struct upcall_vcpu *vcpu;
 	uint64_t *delivered;      /* counter */
 };
 
-/* 0 or -ENOMEM. shinfo outlives it. [control] */
-int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shinfo);
+/* 0 or -ENOMEM. shinfo and apics outlive it. [control] */
+int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shinfo, struct lapics *apics);
 void upcall_finish(struct upcall *up);
 void upcall_reset(struct upcall *up);
 
@@ -48,7 +50,7 @@ void upcall_spurious(struct upcall *up, uint32_t vcpu);
 int upcall_set_callback(struct upcall *up, uint64_t via);
 int upcall_set_vector(struct upcall *up, uint32_t vcpu, uint32_t vector);
 
-/* See struct gamut_irq_source. */
+/* See struct gamut_irq_source: the vector for all vCPUs first, then what the local APIC has. */
 int upcall_accept(struct upcall *up, uint32_t vcpu);
 int upcall_has(struct upcall *up, uint32_t vcpu);
 

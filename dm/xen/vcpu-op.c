@@ -67,18 +67,27 @@ static uint32_t count_up(struct xen_vcpus *vs)
 }
 
 /* The last vCPU to go down takes the domain with it, as on Xen. */
-static int64_t op_down(void *self, struct gamut_hypercall *call, uint64_t arg)
+static int take_down(struct xen_vcpus *vs, uint32_t vcpu)
 {
-	struct xen_vcpus *vs = self;
-	int64_t rc;
+	int rc;
 
-	(void)arg;
 	pthread_mutex_lock(&vs->lock);
-	rc = vs->env->host->vcpu_down(vs->env->inst, target(call));
+	rc = vs->env->host->vcpu_down(vs->env->inst, vcpu);
 	if (!rc && count_up(vs) == 0)
 		vs->env->host->domain_end(vs->env->inst, GAMUT_END_POWEROFF);
 	pthread_mutex_unlock(&vs->lock);
 	return rc;
+}
+
+void xen_vcpu_halted(void *opaque, uint32_t vcpu)
+{
+	take_down(opaque, vcpu);
+}
+
+static int64_t op_down(void *self, struct gamut_hypercall *call, uint64_t arg)
+{
+	(void)arg;
+	return take_down(self, target(call));
 }
 
 static int64_t op_is_up(void *self, struct gamut_hypercall *call, uint64_t arg)

@@ -48,6 +48,13 @@ int64_t xen_vcpu_op(void *opaque, struct gamut_hypercall *call);
 int64_t xen_sched_op(void *opaque, struct gamut_hypercall *call);
 
 /*
+ * A vCPU halted with interrupts off: as on Xen it is down then, and with the
+ * last one the domain has powered off. That is how Linux ends a domain without
+ * ACPI sleep states. A gamut_halt_fn with the struct xen_vcpus. [vcpu]
+ */
+void xen_vcpu_halted(void *opaque, uint32_t vcpu);
+
+/*
  * The registers that struct vcpu_hvm_context asks for. 0, or -EINVAL for a
  * state that the processor would not accept. Pure.
  */

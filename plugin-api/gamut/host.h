@@ -141,6 +141,9 @@ struct gamut_irq_source {
 	int (*pending)(void *opaque, uint32_t vcpu);
 };
 
+/* [vcpu] */
+typedef void (*gamut_halt_fn)(void *opaque, uint32_t vcpu);
+
 /* ---- time, events ---------------------------------------------------- */
 
 /* [io] */
@@ -381,6 +384,21 @@ struct gamut_host {
 	 * the same (0 first). [control], in start and reset.
 	 */
 	const void *(*lookup)(struct gamut_inst *inst, const char *id, uint32_t revision, uint32_t unit, void **self);
+	/*
+	 * fn is called when a vCPU executes HLT with interrupts disabled and no
+	 * NMI pending, from which nothing but an NMI would wake it. It may take
+	 * the vCPU down (vcpu_down) or end the domain; if it does neither, the
+	 * vCPU sleeps until an NMI comes, as without this. 0; -EBUSY when the
+	 * domain has one already. [control]
+	 */
+	int (*on_dead_halt)(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque);
+
+	/*
+	 * The vCPU whose handler is running on the calling thread; UINT32_MAX on
+	 * any other thread. For ranges that are each vCPU's own, such as a local
+	 * APIC's page: struct gamut_io_ops does not say who accesses. [any]
+	 */
+	uint32_t (*vcpu_current)(struct gamut_inst *inst);
 };
 
 #ifdef __cplusplus

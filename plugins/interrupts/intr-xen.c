@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* interrupts = "xen": event channels, upcalls and PV timers; no emulated interrupt controller. */
+/* interrupts = "xen": event channels, upcalls and PV timers, and local APICs; no other interrupt controller. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,7 +85,7 @@ static const struct gamut_descriptor descriptor = {
 	.colour = GAMUT_COLOUR_P,
 	.score = 100,
 	.choice = "xen",
-	.description = "Xen event channels, PV timers and pvclock",
+	.description = "Xen event channels, PV timers, pvclock and local APICs",
 	.needs = needs,
 	.gives = gives,
 	.ops = &ops,

@@ -493,6 +493,11 @@ static void fake_vcpu_block(struct gamut_inst *inst, uint32_t vcpu)
 	fake(inst)->vcpu[vcpu].blocked = true;
 }
 
+static uint32_t fake_vcpu_current(struct gamut_inst *inst)
+{
+	return fake(inst)->current;
+}
+
 static void fake_vcpu_wake(struct gamut_inst *inst, uint32_t vcpu)
 {
 	fake(inst)->vcpu[vcpu].blocked = false;
@@ -510,6 +515,15 @@ static int fake_irq_source(struct gamut_inst *inst, const struct gamut_irq_sourc
 		return -EBUSY;
 	fake(inst)->irq = ops;
 	fake(inst)->irq_opaque = opaque;
+	return 0;
+}
+
+static int fake_on_dead_halt(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque)
+{
+	if (fake(inst)->dead_halt)
+		return -EBUSY;
+	fake(inst)->dead_halt = fn;
+	fake(inst)->dead_halt_opaque = opaque;
 	return 0;
 }
 
@@ -833,6 +847,8 @@ static const struct gamut_host table = {
 	.boot = fake_boot,
 	.domain_end = fake_domain_end,
 	.lookup = fake_lookup,
+	.on_dead_halt = fake_on_dead_halt,
+	.vcpu_current = fake_vcpu_current,
 };
 
 /* ---- the test's side ---- */

@@ -99,8 +99,11 @@ struct host_fake {
 	uint32_t n_pio, n_mmio, n_msr, n_cpuid;
 	const struct gamut_irq_source *irq;
 	void *irq_opaque;
+	gamut_halt_fn dead_halt;
+	void *dead_halt_opaque;
 
 	struct host_fake_vcpu vcpu[HOST_FAKE_VCPUS];
+	uint32_t current; /* what vcpu_current says */
 
 	/* time */
 	_Atomic uint64_t now; /* ns; the guest's TSC ticks at 1 GHz */

@@ -91,9 +91,11 @@ bool blk_open(struct blk *b)
 
 void blk_close(struct blk *b)
 {
+	/* The back end answers each step with the same. */
 	write_uint(b, "state", XenbusStateClosing);
-	wait_state(b->back, XenbusStateClosed);
+	wait_state(b->back, XenbusStateClosing);
 	write_uint(b, "state", XenbusStateClosed);
+	wait_state(b->back, XenbusStateClosed);
 	grant_end(b->ring_ref);
 }
 

@@ -69,8 +69,8 @@ static const void *const thunks[THUNK_COUNT] = {
 	[THUNK_MISS_KR] = bt_thunk_miss_kr, [THUNK_MISS_KW] = bt_thunk_miss_kw,
 	[THUNK_MISS_UR] = bt_thunk_miss_ur, [THUNK_MISS_UW] = bt_thunk_miss_uw,
 	[THUNK_LINK] = bt_thunk_link,	    [THUNK_LINK_H] = bt_thunk_link_h,
-	[THUNK_LOOKUP] = bt_thunk_lookup,   [THUNK_STEP] = bt_thunk_step,
-	[THUNK_POLL] = bt_thunk_poll,
+	[THUNK_LOOKUP_K] = bt_thunk_lookup_k, [THUNK_LOOKUP_U] = bt_thunk_lookup_u,
+	[THUNK_STEP] = bt_thunk_step,	    [THUNK_POLL] = bt_thunk_poll,
 };
 
 /* The cache may be far from the program: blocks jump to these, and these through %gs. */
@@ -103,13 +103,15 @@ static bool parse_debug(struct bt_vm *vm, const char *debug, char *err, unsigned
 			vm->no_links = true;
 		} else if (!strcmp(word, "alllive")) {
 			vm->all_live = true;
+		} else if (!strcmp(word, "nogroup")) {
+			vm->no_groups = true;
 		} else if (!strcmp(word, "interp")) {
 			vm->interp_only = true;
 		} else if (sscanf(word, "rip=%llx-%llx", &lo, &hi) == 2) {
 			vm->bisect_lo = lo;
 			vm->bisect_hi = hi;
 		} else {
-			snprintf(err, err_len, "bt.debug: unknown switch \"%s\" (nolink, alllive, interp, rip=LO-HI)", word);
+			snprintf(err, err_len, "bt.debug: unknown switch \"%s\" (nolink, alllive, nogroup, interp, rip=LO-HI)", word);
 			return false;
 		}
 		debug += n + (debug[n] == ',');
@@ -280,9 +282,12 @@ static int vcpu_set(struct engine_vcpu *e, const struct gamut_vcpu_state *state)
 {
 	int r = sys_set_state(&e->v, state);
 
-	if (!r)
-		tlb_flush(&e->v, true);
-	return r;
+	if (r)
+		return r;
+	tlb_flush(&e->v, true);
+	/* An exit that has not been completed belongs to what this replaces. */
+	e->v.exited = EXIT_INTR;
+	return 0;
 }
 
 /* ---- running -------------------------------------------------------------------- */
@@ -445,6 +450,8 @@ static uint32_t stats(struct engine_vm *e, struct engine_stat *s, uint32_t n)
 		{ "blocks", c->n_blocks },
 		{ "translated_instructions", c->n_insns },
 		{ "tlb_misses", v ? v->n_miss : 0 },
+		{ "writes_beside_code", v ? v->n_beside : 0 },
+		{ "windows_split", v ? v->n_ungrouped : 0 },
 		{ "page_walks", v ? v->n_walk : 0 },
 		{ "tlb_flushes", v ? v->n_flush : 0 },
 		{ "steps", v ? v->n_step : 0 },

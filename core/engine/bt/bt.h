@@ -51,6 +51,9 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 #define FL_VIP 0x100000ull
 #define FL_ID 0x200000ull
 
+#define MSR_APIC_BASE 0x1bu
+#define APIC_BASE_ENABLE 0x800ull
+
 #define CR0_PE 0x1ull
 #define CR0_MP 0x2ull
 #define CR0_EM 0x4ull
@@ -158,7 +161,7 @@ struct jc_entry {
 	uint64_t rip;
 	const void *code;
 };
-#define JC_BITS 14
+#define JC_BITS 15
 #define JC_SIZE (1u << JC_BITS)
 
 /* What the translation of a block depends on besides its bytes and address. */
@@ -168,6 +171,7 @@ enum {
 	KEY_SS32 = 8,      /* 32-bit stack (outside 64-bit mode) */
 	KEY_DF = 16,
 	KEY_NOFPU = 32,    /* CR0.EM or TS, or SSE/AVX not enabled by CR4 and XCR0: such instructions go to the interpreter */
+	KEY_UNGROUPED = 128, /* of a block only: translated without groups (trans-group.c) */
 	KEY_INTERP = 64,   /* nothing is translated: real mode, V86, non-flat segments, TF, armed debug registers */
 };
 
@@ -224,6 +228,7 @@ struct bt_vcpu {
 	uint64_t pdpte[4];     /* PAE paging: as loaded with CR3 */
 	/* What the CPUID that the guest sees allows; recomputed by sys_features. */
 	uint64_t cr4_valid, efer_valid, xcr0_valid;
+	bool rdtscp;
 	uint64_t pa_reserved;  /* bits of 51:12 at and above MAXPHYADDR */
 	uint8_t cpl;
 	uint8_t key;           /* KEY_*; bt_update_key after any change of what it depends on */
@@ -270,7 +275,7 @@ struct bt_vcpu {
 	uint64_t itlb_gen[2];
 
 	/* counters, for --stats */
-	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc;
+	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc, n_beside, n_ungrouped;
 	uint64_t n_dropped; /* accesses to MMIO that cannot be replayed: read as ones, writes lost */
 } __attribute__((aligned(4096)));
 
@@ -348,6 +353,11 @@ static inline enum bt_step bt_fault_error(struct bt_vcpu *v, uint8_t vector, uin
 bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
 /* Whether any translated block covers bytes of [gpa, gpa+len), within one page. */
 bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
+/*
+ * Guest physical address of the code at linear rip, for the current privilege,
+ * from a small cache that is forgotten with the jump cache. May fault.
+ */
+enum bt_step bt_code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *global);
 /* Forgets what the jump cache knows: all of it, or what belongs to non-global pages, or to one page. */
 void jc_flush(struct bt_vcpu *v, bool global);
 void jc_flush_page(struct bt_vcpu *v, uint64_t va);

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include "engine/bt/cache.h"
+#include "engine/bt/decode.h"
 #include "engine/bt/mmu.h"
 
 /* Room that any one block may take; translate.c stops well below it. */
@@ -79,6 +80,10 @@ void cache_flush(struct bt_vcpu *v)
 
 		c->pages[b->gpa >> PAGE_SHIFT] = NULL;
 		v->mem->code[b->gpa >> PAGE_SHIFT] = 0;
+		if (b->part) {
+			c->pages[b->gpa2 >> PAGE_SHIFT] = NULL;
+			v->mem->code[b->gpa2 >> PAGE_SHIFT] = 0;
+		}
 	}
 	bt_zero(c->hash, sizeof(*c->hash) << CACHE_HASH_BITS);
 	c->used = c->start;
@@ -116,6 +121,10 @@ void cache_insert(struct bt_vcpu *v, struct block *b)
 	c->hash[h] = b;
 	b->page_next = c->pages[page];
 	c->pages[page] = b;
+	if (b->part) {
+		b->part->page_next = c->pages[b->gpa2 >> PAGE_SHIFT];
+		c->pages[b->gpa2 >> PAGE_SHIFT] = b->part;
+	}
 	c->order[c->n_order++] = (uint32_t)(((uint8_t *)b - c->meta) / 8);
 	c->n_blocks++;
 	c->n_insns += b->n_insns;
@@ -197,10 +206,14 @@ static void unhash(struct code_cache *c, struct block *b)
 static void jc_forget(struct bt_vcpu *v, const struct block *b)
 {
 	const void *code = v->vm->cache.code + b->entry_b;
-	struct jc_entry *e = &v->jc[(b->key & KEY_USER) != 0][jc_index(b->rip)];
+	struct jc_entry *jc = v->jc[(b->key & KEY_USER) != 0];
 
-	if (e->code == code)
-		e->rip = TLB_INVALID;
+	for (unsigned way = 0; way < 2; way++) {
+		struct jc_entry *e = &jc[jc_index(b->rip) ^ way];
+
+		if (e->code == code)
+			e->rip = TLB_INVALID;
+	}
 }
 
 /* The caller has taken it off its page's list. */
@@ -237,10 +250,26 @@ bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 	return false;
 }
 
+/* The second page of a block changed. Its record on the first page's list goes, too, unless it went before. */
+static void drop_master(struct bt_vcpu *v, struct block *b)
+{
+	struct code_cache *c = &v->vm->cache;
+	struct block **p = &c->pages[b->gpa >> PAGE_SHIFT];
+
+	if (b->dead)
+		return;
+	while (*p && *p != b)
+		p = &(*p)->page_next;
+	if (*p)
+		*p = b->page_next;
+	cache_drop(v, b);
+	v->n_smc++;
+}
+
 bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 {
 	struct code_cache *c = &v->vm->cache;
-	const struct block *left = cache_block_at(c, c->code + (uint32_t)v->resume);
+	const struct block *left = cache_block_at(c, c->code + ((uint32_t)v->resume & ~RESUME_GROUP));
 	uint64_t page = gpa >> PAGE_SHIFT;
 	bool hit = false;
 
@@ -254,6 +283,11 @@ bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 			continue;
 		}
 		*p = b->page_next;
+		if (b->master) {
+			hit |= b->master == left;
+			drop_master(v, b->master);
+			continue;
+		}
 		cache_drop(v, b);
 		v->n_smc++;
 		hit |= b == left;
@@ -265,15 +299,25 @@ bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 
 /* ---- jump cache --------------------------------------------------------------- */
 
+static void jc_list_add(struct bt_vcpu *v, unsigned class, unsigned i)
+{
+	if (v->jc_listed[class] == JC_SIZE)
+		jc_flush(v, true);
+	v->jc_list[class][v->jc_listed[class]++] = (uint16_t)i;
+}
+
+/* What the slot held moves to its neighbour, the second way; that is listed as forgettable whatever it was. */
 void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global)
 {
 	unsigned class = (v->key & KEY_USER) != 0, i = jc_index(rip);
+	struct jc_entry old = v->jc[class][i];
 	uint64_t page = rip >> PAGE_SHIFT;
 
-	if (!global) {
-		if (v->jc_listed[class] == JC_SIZE)
-			jc_flush(v, true);
-		v->jc_list[class][v->jc_listed[class]++] = (uint16_t)i;
+	if (!global)
+		jc_list_add(v, class, i);
+	if (old.rip != TLB_INVALID && old.rip != rip) {
+		jc_list_add(v, class, i ^ 1);
+		v->jc[class][i ^ 1] = old;
 	}
 	v->jc_pages[class][page >> 6 & 63] |= 1ull << (page & 63);
 	v->jc[class][i] = (struct jc_entry){ .rip = rip, .code = code };
@@ -304,6 +348,30 @@ void jc_flush(struct bt_vcpu *v, bool global)
 	}
 }
 
+/*
+ * Entries of one page are scattered: every rip that the page can have is looked
+ * up. So are the last bytes of the page before, where an instruction may begin
+ * that ends on this one. The filter keeps that from happening for data pages.
+ */
+static void jc_flush_code_page(struct bt_vcpu *v, unsigned class, uint64_t page)
+{
+	uint64_t first = (page << PAGE_SHIFT) - (INSN_MAX - 1);
+
+	for (unsigned i = 0; i < PAGE_SIZE + INSN_MAX - 1; i++) {
+		struct jc_entry *e = &v->jc[class][jc_index(first + i)], *other = &v->jc[class][jc_index(first + i) ^ 1];
+
+		if (e->rip == first + i)
+			e->rip = TLB_INVALID;
+		if (other->rip == first + i)
+			other->rip = TLB_INVALID;
+	}
+}
+
+static bool jc_has_page(const struct bt_vcpu *v, unsigned class, uint64_t page)
+{
+	return v->jc_pages[class][page >> 6 & 63] >> (page & 63) & 1;
+}
+
 void jc_flush_page(struct bt_vcpu *v, uint64_t va)
 {
 	uint64_t page = va >> PAGE_SHIFT;
@@ -313,15 +381,33 @@ void jc_flush_page(struct bt_vcpu *v, uint64_t va)
 
 		if (t->va == page << PAGE_SHIFT)
 			t->gen = 0;
-		if (!(v->jc_pages[class][page >> 6 & 63] >> (page & 63) & 1))
-			continue;
-		for (unsigned off = 0; off < PAGE_SIZE; off++) {
-			struct jc_entry *e = &v->jc[class][jc_index((page << PAGE_SHIFT) + off)];
-
-			if (e->rip >> PAGE_SHIFT == page)
-				e->rip = TLB_INVALID;
-		}
+		if (jc_has_page(v, class, page) || jc_has_page(v, class, page - 1))
+			jc_flush_code_page(v, class, page);
 	}
+}
+
+/* ---- where code is --------------------------------------------------------- */
+
+enum bt_step bt_code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *global)
+{
+	bool user = v->key & KEY_USER;
+	struct bt_itlb *t = &v->itlb[user][rip >> PAGE_SHIFT & 255];
+	struct mmu_page page;
+	enum bt_step st;
+
+	*global = t->gen & 1;
+	if (t->va == (rip & PAGE_MASK) && t->gen >> 1 == v->itlb_gen[t->gen & 1]) {
+		*gpa = t->gpa | (rip & ~PAGE_MASK);
+		return STEP_OK;
+	}
+	st = mmu_walk(v, rip, ACC_EXEC | (user ? ACC_USER : 0), &page);
+	if (st != STEP_OK)
+		return st;
+	*gpa = page.gpa;
+	*global = page.global;
+	*t = (struct bt_itlb){ .va = rip & PAGE_MASK, .gpa = page.gpa & PAGE_MASK };
+	t->gen = v->itlb_gen[page.global] << 1 | page.global;
+	return STEP_OK;
 }
 
 /* ---- changes from other threads --------------------------------------------------- */

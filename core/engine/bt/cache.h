@@ -38,6 +38,13 @@ struct block {
 	uint16_t n_insns;
 	uint8_t key;
 	bool dead;
+	/*
+	 * A block of one instruction that continues on the next page. It is never
+	 * linked to, only reached through the jump cache. part is its record on
+	 * the second page's list, master leads back from there.
+	 */
+	struct block *master, *part;
+	uint64_t gpa2; /* of the second page's first byte */
 };
 
 /* A direct jump from a block that is patched when its target exists. */
@@ -50,19 +57,22 @@ struct link {
 	uint32_t patch;         /* offset of the rel32 */
 	uint32_t stub;          /* offset of the stub */
 	bool host_flags;        /* enters at A, else at B */
+	bool ungrouped;         /* to the ungrouped translation of rip */
 };
 
 enum thunk_index {
 	THUNK_MISS_KR, THUNK_MISS_KW, THUNK_MISS_UR, THUNK_MISS_UW,
 	THUNK_LINK,   /* exit_arg: index of the link */
 	THUNK_LINK_H, /* the same, with flags still in the host's register */
-	THUNK_LOOKUP, /* r11: where to go */
+	THUNK_LOOKUP_K, THUNK_LOOKUP_U, /* r11: where to go */
 	THUNK_STEP,   /* rip is set; exit_arg: STEP_ARG */
 	THUNK_POLL,   /* rip is set */
 	THUNK_COUNT
 };
 
 /* Argument of THUNK_STEP: enough for C to skip fetch and decode of hot instructions. */
+/* In v->resume: the window of a group missed. */
+#define RESUME_GROUP 0x80000000u
 #define STEP_OP(arg) ((arg) & 0xffffu)
 #define STEP_LEN(arg) ((arg) >> 16 & 0xffu)
 #define STEP_SIZE(arg) ((arg) >> 24 & 0xfu)
@@ -98,7 +108,7 @@ struct bt_vm {
 	struct bt_vcpu *vcpu;
 	struct trans *trans;  /* work space of the translator */
 	bool bmi2;
-	bool no_links, all_live;  /* switches for bisecting: bt = { debug = "nolink,alllive,interp"; } */
+	bool no_links, all_live, no_groups; /* switches for bisecting: bt = { debug = "nolink,alllive,nogroup"; } */
 	bool interp_only;
 	uint64_t bisect_lo, bisect_hi; /* only rips in here are translated */
 	/* pages changed by other threads, to be dropped by the vCPU (mem_changed) */
@@ -127,11 +137,17 @@ uint64_t block_rip(const struct code_cache *c, const struct block *b, const void
 void link_set(struct code_cache *c, struct link *l, struct block *target);
 void cache_drop(struct bt_vcpu *v, struct block *b);
 
-/* Fills the jump cache for rip. */
+/* Fills the jump cache for rip; global: no page of the block is forgotten by a CR3 write. */
 void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global);
+/*
+ * Code that works together is often some multiple of 16 KiB apart, so low bits
+ * alone collide; the high bits of a product depend on all of rip's low 32.
+ * flow_indirect computes the same.
+ */
+#define JC_HASH 0x9e3779b1u
 static inline unsigned jc_index(uint64_t rip)
 {
-	return (unsigned)rip & (JC_SIZE - 1);
+	return (uint32_t)rip * JC_HASH >> (32 - JC_BITS);
 }
 
 /* Drains what other threads reported through mem_changed. */

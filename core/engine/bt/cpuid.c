@@ -345,29 +345,31 @@ static uint32_t xsave_size(const struct bt_vcpu *v)
 	return v->xcr0 & 4 ? 576 + 256 : 576;
 }
 
-/* Bits that follow the vCPU's number and state. */
+/* Bits that follow the vCPU's state. APIC ids are in each vCPU's own leaves, set by who models the APIC. */
 static void adjust(const struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
 	switch (leaf) {
 	case 1:
-		r[EBX] = (r[EBX] & 0x00ffffff) | (v->index & 0xff) << 24;
+		/* Turned off by APIC_BASE, the APIC is not there. */
+		if (!(v->apic_base & APIC_BASE_ENABLE))
+			r[EDX] &= ~BIT(9);
 		r[ECX] = (r[ECX] & ~BIT(27)) | (v->cr4 & CR4_OSXSAVE ? BIT(27) : 0);
 		break;
 	case 0xb:
 	case 0x1f:
-		r[EDX] = v->index;
+		/* The subleaf is echoed even when it does not exist. */
+		r[ECX] = (r[ECX] & ~0xffu) | (subleaf & 0xff);
 		break;
 	case 0xd:
 		if (subleaf == 0 || (subleaf == 1 && (r[EAX] & BIT(1))))
 			r[EBX] = xsave_size(v);
 		break;
-	case 0x8000001e:
-		r[EAX] = v->index;
-		break;
 	case 0x80000001:
 		/* Intel shows SYSCALL in 64-bit mode alone. */
 		if (is_intel(v) && !bt_code64(v))
 			r[EDX] &= ~BIT(11);
+		if (!(v->apic_base & APIC_BASE_ENABLE))
+			r[EDX] &= ~BIT(9);
 		break;
 	default:
 		break;

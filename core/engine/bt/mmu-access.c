@@ -286,8 +286,9 @@ enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned le
 {
 	unsigned user = v->cpl == 3 ? ACC_USER : 0, room;
 	const struct tlb_entry *e;
-	struct mmu_page page;
 	enum bt_step step;
+	uint64_t gpa;
+	bool global;
 
 	va = linear(v, va);
 	room = (unsigned)(PAGE_SIZE - (va & (PAGE_SIZE - 1)));
@@ -297,12 +298,12 @@ enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned le
 		bt_copy(buf, hit(e, e->tag_r, va, *got), *got);
 		return STEP_OK;
 	}
-	step = mmu_walk(v, va, ACC_EXEC | user, &page);
+	step = bt_code_gpa(v, va, &gpa, &global);
 	if (step != STEP_OK)
 		return step;
-	if (mem_kind(v->mem, page.gpa) == MEM_NONE)
+	if (mem_kind(v->mem, gpa) == MEM_NONE)
 		fill_ones(buf, *got);
 	else
-		bt_copy(buf, v->mem->base + page.gpa, *got);
+		bt_copy(buf, v->mem->base + gpa, *got);
 	return STEP_OK;
 }

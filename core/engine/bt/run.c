@@ -10,6 +10,7 @@
 #include "engine/bt/run.h"
 #include "engine/bt/decode.h"
 #include "engine/bt/exception.h"
+#include "engine/bt/fpu.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/sys.h"
@@ -29,7 +30,7 @@ CHECK_OFF(scratch, 0x100);
 CHECK_OFF(self, 0x1e8);
 CHECK_OFF(jc, BT_OFF_JC);
 CHECK_OFF(tlb, BT_OFF_TLB);
-_Static_assert(BT_OFF_JC == 0x1000 && JC_SIZE == 16384 && TLB_SIZE == 16384, "constants in thunk.S");
+_Static_assert(BT_OFF_JC == 0x1000 && JC_SIZE == 32768 && TLB_SIZE == 16384, "constants in thunk.S");
 _Static_assert(offsetof(struct tlb_entry, tag_w) == 8, "constants in thunk.S");
 
 /* ---- events ------------------------------------------------------------------ */
@@ -57,6 +58,7 @@ static bool inject(struct bt_vcpu *v, uint8_t vector)
 
 static bool serve_irq(struct bt_vcpu *v)
 {
+	bool live, more;
 	int vector;
 
 	if (!v->if_flag || v->shadow) {
@@ -65,10 +67,16 @@ static bool serve_irq(struct bt_vcpu *v)
 	}
 	atomic_fetch_and(v->env->attention, ~ATTN_IRQ);
 	v->irq_wait = 0;
+	/* Not our code, and it may use the vector registers, which are the guest's now. */
+	live = v->fpu_live;
+	fpu_save(v);
 	vector = v->env->irq_accept(v->env->opaque);
+	more = vector >= 0 && v->env->irq_pending(v->env->opaque);
+	if (live)
+		fpu_restore(v);
 	if (vector < 0)
 		return true;
-	if (v->env->irq_pending(v->env->opaque)) {
+	if (more) {
 		atomic_fetch_or(v->env->attention, ATTN_IRQ);
 		v->irq_wait = 1;
 	}
@@ -138,28 +146,6 @@ static bool halted_exit(struct bt_vcpu *v)
 
 /* ---- finding code ---------------------------------------------------------------- */
 
-static enum bt_step code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *global)
-{
-	bool user = v->key & KEY_USER;
-	struct bt_itlb *t = &v->itlb[user][rip >> PAGE_SHIFT & 255];
-	struct mmu_page page;
-	enum bt_step st;
-
-	*global = t->gen & 1;
-	if (t->va == (rip & PAGE_MASK) && t->gen >> 1 == v->itlb_gen[t->gen & 1]) {
-		*gpa = t->gpa | (rip & ~PAGE_MASK);
-		return STEP_OK;
-	}
-	st = mmu_walk(v, rip, ACC_EXEC | (user ? ACC_USER : 0), &page);
-	if (st != STEP_OK)
-		return st;
-	*gpa = page.gpa;
-	*global = page.global;
-	*t = (struct bt_itlb){ .va = rip & PAGE_MASK, .gpa = page.gpa & PAGE_MASK };
-	t->gen = v->itlb_gen[page.global] << 1 | page.global;
-	return STEP_OK;
-}
-
 static void mark_code(struct bt_vcpu *v, uint64_t gpa)
 {
 	if (v->mem->code[gpa >> PAGE_SHIFT])
@@ -168,19 +154,70 @@ static void mark_code(struct bt_vcpu *v, uint64_t gpa)
 	tlb_protect_gpa(v, gpa & PAGE_MASK, false);
 }
 
-static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
+static bool code_page(struct bt_vcpu *v, uint64_t gpa)
+{
+	if (mem_kind(v->mem, gpa) == MEM_NONE)
+		return false;
+	mark_code(v, gpa);
+	return true;
+}
+
+/* The next page of code, for an instruction that continues there. ~0 when it is not there: the step will fault. */
+static uint64_t second_page(struct bt_vcpu *v, uint64_t rip, bool *global)
+{
+	struct bt_exc exc = v->exc;
+	uint64_t gpa;
+	bool g;
+
+	if (bt_code_gpa(v, (rip & PAGE_MASK) + PAGE_SIZE, &gpa, &g) != STEP_OK || !code_page(v, gpa)) {
+		v->exc = exc;
+		return ~0ull;
+	}
+	*global &= g;
+	return gpa;
+}
+
+/* A block found again is good only while the second page is where it was. */
+static bool still_good(struct bt_vcpu *v, const struct block *b, bool *global)
+{
+	return !b->part || second_page(v, b->rip, global) == b->gpa2;
+}
+
+/* *global: as for the pages; cleared when a second page is not. */
+static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, bool *global)
 {
 	struct code_cache *c = &v->vm->cache;
 	struct block *b = cache_find(c, gpa, rip, v->key);
+	bool crosses;
+
+	if (b && still_good(v, b, global))
+		return b;
+	if (b)
+		bt_code_invalidate(v, gpa, 1);
+	if (!cache_room(c))
+		cache_flush(v);
+	if (!code_page(v, gpa))
+		return NULL;
+	b = translate(v, rip, gpa, ~0ull, &crosses);
+	if (!b && crosses) {
+		uint64_t gpa2 = second_page(v, rip, global);
+
+		if (gpa2 != ~0ull)
+			b = translate(v, rip, gpa, gpa2, &crosses);
+	}
+	return b;
+}
+
+static struct block *ungrouped_block(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
+{
+	struct code_cache *c = &v->vm->cache;
+	struct block *b = cache_find(c, gpa, rip, v->key | KEY_UNGROUPED);
 
 	if (b)
 		return b;
-	if (mem_kind(v->mem, gpa) == MEM_NONE)
-		return NULL;
 	if (!cache_room(c))
 		cache_flush(v);
-	mark_code(v, gpa);
-	return translate(v, rip, gpa);
+	return code_page(v, gpa) ? translate_ungrouped(v, rip, gpa) : NULL;
 }
 
 static void jc_check_key(struct bt_vcpu *v)
@@ -196,7 +233,8 @@ static void jc_check_key(struct bt_vcpu *v)
 /* Code for v->rip; NULL with *st: faulted, or (STEP_OK) to be stepped. State need not be synced. */
 static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 {
-	const struct jc_entry *e = &v->jc[(v->key & KEY_USER) != 0][jc_index(v->rip)];
+	const struct jc_entry *jc = v->jc[(v->key & KEY_USER) != 0];
+	unsigned i = jc_index(v->rip);
 	const void *code;
 	struct block *b;
 	uint64_t gpa;
@@ -204,13 +242,15 @@ static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 
 	*st = STEP_OK;
 	jc_check_key(v);
-	if (e->rip == v->rip)
-		return e->code;
+	if (jc[i].rip == v->rip)
+		return jc[i].code;
+	if (jc[i ^ 1].rip == v->rip)
+		return jc[i ^ 1].code;
 	v->n_lookup++;
-	*st = code_gpa(v, v->rip, &gpa, &global);
+	*st = bt_code_gpa(v, v->rip, &gpa, &global);
 	if (*st != STEP_OK)
 		return NULL;
-	b = block_for(v, v->rip, gpa);
+	b = block_for(v, v->rip, gpa, &global);
 	if (!b)
 		return NULL;
 	code = v->vm->cache.code + b->entry_b;
@@ -281,13 +321,13 @@ const void *bt_on_link(struct bt_vcpu *v)
 	bool global;
 
 	v->rip = l->rip;
-	if (code_gpa(v, v->rip, &gpa, &global) == STEP_OK)
-		b = block_for(v, v->rip, gpa);
+	if (bt_code_gpa(v, v->rip, &gpa, &global) == STEP_OK)
+		b = l->ungrouped ? ungrouped_block(v, v->rip, gpa) : block_for(v, v->rip, gpa, &global);
 	if (!b) {
 		bt_sync_in(v);
 		return bt_dispatch(v);
 	}
-	if (c->n_flush == flushes && !l->target)
+	if (c->n_flush == flushes && !l->target && !b->part)
 		link_set(c, l, b);
 	return c->code + b->entry_b;
 }
@@ -296,6 +336,21 @@ const void *bt_on_poll(struct bt_vcpu *v)
 {
 	bt_sync_in(v);
 	return bt_dispatch(v);
+}
+
+static enum bt_step read_tsc(struct bt_vcpu *v, uint32_t arg, uint64_t next)
+{
+	uint64_t tsc;
+
+	if ((v->cr4 & CR4_TSD) || (v->key & KEY_MODE) != MODE_64 || (STEP_OP(arg) == OP_RDTSCP && !v->rdtscp))
+		return interp_step(v);
+	if (STEP_OP(arg) == OP_RDTSCP)
+		v->gpr[RCX] = (uint32_t)v->tsc_aux;
+	tsc = sys_tsc(v);
+	v->gpr[RAX] = (uint32_t)tsc;
+	v->gpr[RDX] = tsc >> 32;
+	v->rip = next;
+	return STEP_OK;
 }
 
 /* The hot system instructions, whose decoding is in the argument; others are decoded again. */
@@ -309,6 +364,9 @@ static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 		return st == STEP_EXIT ? interp_step(v) : st;
 	}
 	switch (STEP_OP(arg)) {
+	case OP_RDTSC:
+	case OP_RDTSCP:
+		return read_tsc(v, arg, next);
 	case OP_SYSCALL:
 		return sys_syscall(v, next);
 	case OP_IRET:
@@ -328,11 +386,16 @@ const void *bt_on_step(struct bt_vcpu *v)
 	return bt_dispatch(v);
 }
 
+static uint32_t miss_offset(const struct bt_vcpu *v)
+{
+	return (uint32_t)v->resume & ~RESUME_GROUP;
+}
+
 /* rip of the instruction whose check missed; its block may have been dropped meanwhile, but not its code. */
 static void rip_of_miss(struct bt_vcpu *v)
 {
 	struct code_cache *c = &v->vm->cache;
-	const uint8_t *at = c->code + (uint32_t)v->resume;
+	const uint8_t *at = c->code + miss_offset(v);
 	const struct block *b = cache_block_at(c, at);
 	bool slot;
 
@@ -344,14 +407,14 @@ static unsigned size_of_miss(const struct bt_vcpu *v)
 {
 	int32_t imm;
 
-	__builtin_memcpy(&imm, v->vm->cache.code + (uint32_t)v->resume - 8 - 6 - 4, 4);
+	__builtin_memcpy(&imm, v->vm->cache.code + miss_offset(v) - 8 - 6 - 4, 4);
 	return 4096u - (unsigned)imm;
 }
 
 static const void *resume_with(struct bt_vcpu *v, uint64_t host)
 {
 	v->scratch[0] = host;
-	return v->vm->cache.code + (uint32_t)v->resume;
+	return v->vm->cache.code + miss_offset(v);
 }
 
 /* A write beside code in a page with code: allowed, without a write tag. */
@@ -378,6 +441,38 @@ static bool x87_pending(void)
 	return status & 0x80;
 }
 
+/* Goes on at the missed instruction in code that checks every access by itself. */
+static const void *ungrouped(struct bt_vcpu *v)
+{
+	struct code_cache *c = &v->vm->cache;
+	struct block *b;
+	uint64_t gpa;
+	bool global;
+
+	v->n_ungrouped++;
+	rip_of_miss(v);
+	if (bt_code_gpa(v, v->rip, &gpa, &global) != STEP_OK)
+		return step_missed(v);
+	b = ungrouped_block(v, v->rip, gpa);
+	if (b)
+		return c->code + b->entry_b;
+	bt_sync_in(v);
+	return step(v) ? bt_dispatch(v) : NULL;
+}
+
+static const void *group_miss(struct bt_vcpu *v, unsigned size, unsigned access)
+{
+	bool write = access & ACC_WRITE;
+	struct tlb_entry *e = NULL;
+	struct mmu_page page;
+
+	if ((v->va & ~PAGE_MASK) + size > PAGE_SIZE || tlb_fill(v, v->va, access, &e, &page) != STEP_OK || !e)
+		return ungrouped(v);
+	if ((write ? e->tag_w : e->tag_r) != (v->va & PAGE_MASK))
+		return ungrouped(v);
+	return resume_with(v, e->host + (v->va & ~PAGE_MASK));
+}
+
 const void *bt_on_miss(struct bt_vcpu *v, int write)
 {
 	unsigned size = size_of_miss(v), access = (write ? ACC_WRITE : ACC_READ) | (v->key & KEY_USER ? ACC_USER : 0);
@@ -387,6 +482,8 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 	enum bt_step st;
 
 	v->n_miss++;
+	if (v->resume & RESUME_GROUP)
+		return group_miss(v, size, access);
 	if (!crosses) {
 		st = tlb_fill(v, v->va, access, &e, &page);
 		/*
@@ -402,8 +499,10 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 			return step_missed(v);
 		if (e && (write ? e->tag_w : e->tag_r) == (v->va & PAGE_MASK))
 			return resume_with(v, e->host + (v->va & ~PAGE_MASK));
-		if (beside_code(v, &page, size, write))
+		if (beside_code(v, &page, size, write)) {
+			v->n_beside++;
 			return resume_with(v, (uint64_t)v->mem->base + page.gpa);
+		}
 	}
 	return step_missed(v);
 }

@@ -301,6 +301,7 @@ static const struct msr *msr_find(const struct bt_vcpu *v, uint32_t index)
 	return NULL;
 }
 
+/* APIC_BASE is the APIC's, which is not ours; a copy is kept of what was accepted, for CPUID. */
 static enum bt_step ask_core(struct bt_vcpu *v, uint32_t index, bool write, uint64_t *value)
 {
 	uint64_t answer;
@@ -310,6 +311,8 @@ static enum bt_step ask_core(struct bt_vcpu *v, uint32_t index, bool write, uint
 			return gp(v);
 		if (!write)
 			*value = answer;
+		else if (index == MSR_APIC_BASE)
+			v->apic_base = *value;
 		return STEP_OK;
 	}
 	v->exit->reason = write ? EXIT_WRMSR : EXIT_RDMSR;

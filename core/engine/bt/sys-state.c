@@ -120,6 +120,7 @@ void sys_features(struct bt_vcpu *v)
 		v->xcr0_valid = xsave->regs[0] | (uint64_t)xsave->regs[3] << 32;
 	if (bits < 32 || bits > 52)
 		bits = 36;
+	v->rdtscp = feature(v, 0x80000001, 3, 27);
 	v->pa_reserved = 0x000fffffffffffffull & ~((1ull << bits) - 1);
 }
 
@@ -142,7 +143,7 @@ static void reset_msrs(struct bt_vcpu *v)
 	v->star = v->lstar = v->cstar = v->sfmask = v->kernel_gs_base = 0;
 	v->sysenter_cs = v->sysenter_esp = v->sysenter_eip = v->tsc_aux = 0;
 	v->misc_enable = v->spec_ctrl = v->tsc_adjust = 0;
-	v->apic_base = 0xfee00000u | 1u << 11 | (v->index == 0 ? 1u << 8 : 0);
+	v->apic_base = 0xfee00000u | APIC_BASE_ENABLE | (v->index == 0 ? 1u << 8 : 0);
 	v->mtrr_def_type = 0;
 	bt_zero(v->mtrr, sizeof(v->mtrr));
 	bt_zero(v->mtrr_fixed, sizeof(v->mtrr_fixed));

@@ -13,14 +13,18 @@
  */
 #define O_GPR(n) ((n) * 8)
 #define O_HOST_RSP 0x88
+#define O_RIP 0x80
 #define O_SLOT 0x90
+#define O_POLL 0x98
 #define O_VA 0xa0
 #define O_SCRATCH0 0x100
 #define O_SCRATCH1 0x108
 #define O_SELF 0x1e8
 
-/* jump cache 2 x 16 x 16384 at 0x1000, then the TLBs of 32 x 16384 */
-#define BT_OFF_TLB (0x1000 + 2 * 16 * 16384)
+/* jump cache of two classes at 0x1000, 16 bytes an entry, then the TLBs of 32 x 16384 */
+#define JC_BITS 15
+#define JC_HASH 0x9e3779b1
+#define BT_OFF_TLB (0x1000 + 2 * 16 * (1 << JC_BITS))
 #define BT_OFF_TAG_KR (BT_OFF_TLB)
 #define BT_OFF_TAG_KW (BT_OFF_TLB + 8)
 #define BT_OFF_TAG_UR (BT_OFF_TLB + 32 * 16384)
@@ -143,15 +147,33 @@ bt_thunk_link_h:
 	.size bt_thunk_link_h, .-bt_thunk_link_h
 	thunk bt_thunk_link, bt_on_link
 
-	.globl bt_thunk_lookup
-	.hidden bt_thunk_lookup
-	.type bt_thunk_lookup, @function
-bt_thunk_lookup:
-	movq %r11, %gs:0x80
+	/*
+	 * The jump cache has two ways: code looks at one, this at the other, which
+	 * is the neighbour. r11 = rip.
+	 */
+	.macro lookup name, jc
+	.globl \name
+	.hidden \name
+	.type \name, @function
+\name:
+	imull $JC_HASH, %r11d, %r15d
+	shrl $(32 - JC_BITS - 4), %r15d
+	andl $(((1 << JC_BITS) - 1) << 4), %r15d
+	xorl $16, %r15d
+	cmpq %gs:\jc(%r15), %r11
+	jne 1f
+	cmpq $0, %gs:O_POLL
+	jne 1f
+	jmp *%gs:\jc + 8(%r15)
+1:	movq %r11, %gs:O_RIP
 	save_guest
 	call bt_on_lookup
 	enter_guest
-	.size bt_thunk_lookup, .-bt_thunk_lookup
+	.size \name, .-\name
+	.endm
+
+	lookup bt_thunk_lookup_k, 0x1000
+	lookup bt_thunk_lookup_u, (0x1000 + 16 * (1 << JC_BITS))
 
 	thunk bt_thunk_step, bt_on_step
 	thunk bt_thunk_poll, bt_on_poll

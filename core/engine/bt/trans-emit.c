@@ -123,6 +123,14 @@ void e_shift_imm(struct trans *t, unsigned ext, unsigned reg, unsigned count, bo
 	e8(t, count);
 }
 
+void e_imul32_imm(struct trans *t, unsigned dst, unsigned src, uint32_t imm)
+{
+	rex_rr(t, false, dst, src);
+	e8(t, 0x69);
+	e8(t, 0xc0 | (dst & 7) << 3 | (src & 7));
+	e32(t, imm);
+}
+
 /* VEX.LZ.F2.0F3A.W0 F0 /r ib, or mov and ror where the processor lacks BMI2 (flags are lost then). */
 void e_rorx32(struct trans *t, unsigned dst, unsigned src, unsigned count)
 {
@@ -139,6 +147,21 @@ void e_rorx32(struct trans *t, unsigned dst, unsigned src, unsigned count)
 	e8(t, count);
 }
 
+void e_modrm_t0(struct trans *t, unsigned reg)
+{
+	unsigned r = (reg & 7) << 3 | (T0 & 7);
+
+	if (t->t0_disp == 0) {
+		e8(t, r);
+	} else if (t->t0_disp == (int8_t)t->t0_disp) {
+		e8(t, 0x40 | r);
+		e8(t, (uint8_t)t->t0_disp);
+	} else {
+		e8(t, 0x80 | r);
+		e32(t, (uint32_t)t->t0_disp);
+	}
+}
+
 /* ---- [T0] --------------------------------------------------------------------- */
 
 static void t0_op(struct trans *t, unsigned op8, unsigned op, unsigned reg, unsigned size)
@@ -149,7 +172,7 @@ static void t0_op(struct trans *t, unsigned op8, unsigned op, unsigned reg, unsi
 		e8(t, 0x66);
 	e8(t, rex);
 	e8(t, size == 1 ? op8 : op);
-	e8(t, (reg & 7) << 3 | (T0 & 7));
+	e_modrm_t0(t, reg);
 }
 
 void e_load_t0(struct trans *t, unsigned reg, unsigned size)
@@ -235,6 +258,12 @@ void e_lea_disp(struct trans *t, unsigned dst, unsigned base, int32_t disp, bool
 		e_alu_rr(t, 0x8b, dst, base, wide);
 	else
 		lea(t, dst, (int)base, -1, 0, disp, wide);
+}
+
+void e_lea_base(struct trans *t, unsigned dst, unsigned base, int32_t disp)
+{
+	use_regs(t, 1u << base & MREGS);
+	e_lea_disp(t, dst, base, disp, true);
 }
 
 /* ---- jumps ---------------------------------------------------------------------- */
@@ -356,7 +385,7 @@ static void copy_vex(struct trans *t, const struct insn *in, unsigned reg, unsig
 	e8(t, (reg >= 8 ? 0u : 0x80u) | 0x40 | in->map); /* B inverted 0: T0 is r11 */
 	e8(t, (in->w ? 0x80u : 0) | (~vvvv & 15u) << 3 | (unsigned)in->l << 2 | in->pp);
 	e8(t, in->opcode);
-	e8(t, (reg & 7) << 3 | (T0 & 7));
+	e_modrm_t0(t, reg);
 }
 
 static void copy_legacy(struct trans *t, const struct insn *in, unsigned reg, unsigned opcode)
@@ -365,7 +394,7 @@ static void copy_legacy(struct trans *t, const struct insn *in, unsigned reg, un
 	e8(t, 0x41 | (in->w ? 8u : 0) | (reg >= 8 ? 4u : 0));
 	e_map(t, in);
 	e8(t, opcode);
-	e8(t, (reg & 7) << 3 | (T0 & 7));
+	e_modrm_t0(t, reg);
 }
 
 bool e_copy_mem(struct trans *t, const struct insn *in, const uint8_t *bytes, unsigned from)

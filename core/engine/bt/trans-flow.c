@@ -17,6 +17,17 @@ bool same_page(const struct trans *t, uint64_t rip)
 	return (rip ^ t->rip) < PAGE_SIZE;
 }
 
+/* A direct jump may go there: same page, and so is all of its first instruction. */
+static bool linkable(const struct trans *t, uint64_t rip)
+{
+	unsigned off = (unsigned)(rip & ~PAGE_MASK), room = (unsigned)PAGE_SIZE - off;
+	struct insn in;
+
+	if (!same_page(t, rip) || t->v->vm->no_links)
+		return false;
+	return room >= INSN_MAX || insn_decode(&in, t->bytes + off, room, t->mode);
+}
+
 /*
  * One pass over the code at rip; exact for what it sees, everything for what
  * it does not.
@@ -34,7 +45,7 @@ unsigned flow_live_at(struct trans *t, uint64_t rip)
 		if (!insn_decode(&in, t->bytes + off, room < INSN_MAX ? room : INSN_MAX, t->mode))
 			break;
 		needed |= (flags_at_fault(&in) ? FL_ARITH : in.fl_read) & open;
-		open &= ~(unsigned)in.fl_written;
+		open &= ~flags_killed(&in);
 		if (in.class_ == CLASS_JMP) {
 			rip += in.len + (uint64_t)in.imm;
 			continue;
@@ -65,13 +76,13 @@ static void emit_poll(struct trans *t)
 	flags_clobbered(t);
 }
 
-static void link_new(struct trans *t, uint32_t patch, uint64_t rip, bool host_flags)
+static struct link *link_new(struct trans *t, uint32_t patch, uint64_t rip, bool host_flags)
 {
 	struct link *l = cache_meta(t->c, sizeof(*l));
 
 	if (!l) {
 		t->full = true;
-		return;
+		return NULL;
 	}
 	l->patch = patch;
 	l->rip = rip;
@@ -79,6 +90,7 @@ static void link_new(struct trans *t, uint32_t patch, uint64_t rip, bool host_fl
 	*t->link_tail = l;
 	t->link_tail = &l->next_out;
 	stub_new(t, STUB_LINK, patch)->link = l;
+	return l;
 }
 
 static bool backward(const struct trans *t, uint64_t rip)
@@ -105,6 +117,11 @@ static uint32_t jc_off(const struct trans *t)
 	return BT_OFF_JC + (t->user ? sizeof(struct jc_entry) * JC_SIZE : 0);
 }
 
+static enum thunk_index lookup_thunk(const struct trans *t)
+{
+	return t->user ? THUNK_LOOKUP_U : THUNK_LOOKUP_K;
+}
+
 static void direct_cross_page(struct trans *t, uint64_t rip, unsigned live)
 {
 	uint32_t off = jc_off(t) + jc_index(rip) * (uint32_t)sizeof(struct jc_entry);
@@ -113,10 +130,10 @@ static void direct_cross_page(struct trans *t, uint64_t rip, unsigned live)
 	flags_keep(t, live);
 	e_mov_imm(t, T0, rip);
 	e_gs_alu(t, 0x3b, T0, off);
-	e_jcc_tramp(t, 5 /* ne */, THUNK_LOOKUP);
+	e_jcc_tramp(t, 5 /* ne */, lookup_thunk(t));
 	if (backward(t, rip) || t->sti) {
 		emit_poll(t);
-		e_jcc_tramp(t, 5, THUNK_LOOKUP);
+		e_jcc_tramp(t, 5, lookup_thunk(t));
 	}
 	e_bytes(t, jmp_gs, 4);
 	e32(t, off + (uint32_t)offsetof(struct jc_entry, code));
@@ -128,25 +145,26 @@ void flow_direct(struct trans *t, uint64_t rip, unsigned live)
 	if (t->mode != MODE_64)
 		rip = (uint32_t)rip;
 	clobber(t, MREGS);
-	if (same_page(t, rip) && !t->v->vm->no_links)
+	if (linkable(t, rip))
 		direct_in_page(t, rip, live);
 	else
 		direct_cross_page(t, rip, FL_ARITH);
 }
 
-/* T1 = rip % JC_SIZE * 16: rotating left by four leaves the top bits in the low ones, which the mask drops. */
+/* T1 = jc_index(rip) * 16 */
 void flow_indirect(struct trans *t)
 {
 	static const uint8_t cmp_gs[] = { 0x65, 0x4d, 0x3b, 0x9f }; /* cmp r11, gs:[r15 + disp32] */
 	static const uint8_t jmp_gs[] = { 0x65, 0x41, 0xff, 0xa7 }; /* jmp gs:[r15 + disp32] */
 
-	e_rorx32(t, T1, T0, 28);
+	e_imul32_imm(t, T1, T0, JC_HASH);
+	e_shift_imm(t, 5, T1, 32 - JC_BITS - 4, false);
 	e_alu_imm32(t, 4, T1, (JC_SIZE - 1) * sizeof(struct jc_entry), false);
 	e_bytes(t, cmp_gs, 4);
 	e32(t, jc_off(t));
-	e_jcc_tramp(t, 5 /* ne */, THUNK_LOOKUP);
+	e_jcc_tramp(t, 5 /* ne */, lookup_thunk(t));
 	emit_poll(t);
-	e_jcc_tramp(t, 5, THUNK_LOOKUP);
+	e_jcc_tramp(t, 5, lookup_thunk(t));
 	e_bytes(t, jmp_gs, 4);
 	e32(t, jc_off(t) + (uint32_t)offsetof(struct jc_entry, code));
 }
@@ -157,7 +175,7 @@ void flow_jcc(struct trans *t, const struct insn *in, uint64_t target)
 	uint32_t skip;
 
 	flags_restore(t);
-	if (same_page(t, target) && !backward(t, target) && !t->v->vm->no_links) {
+	if (linkable(t, target) && !backward(t, target)) {
 		link_new(t, e_jcc(t, in->cond), target, true);
 		return;
 	}
@@ -205,6 +223,31 @@ void flow_step(struct trans *t, uint64_t rip, const struct insn *in)
 	e_jmp_tramp(t, THUNK_STEP);
 }
 
+/*
+ * A window that crosses its page would miss every time: T0 is an offset below
+ * 4096 then, and a link leads to the ungrouped code without a visit to C.
+ */
+static void split_window(struct trans *t, uint64_t rip)
+{
+	uint32_t other_page;
+	struct link *l;
+
+	e_alu_imm32(t, 7, T0, 4095, true);
+	other_page = e_jcc(t, 7 /* a */);
+	l = link_new(t, e_jmp(t), rip, false);
+	if (l)
+		l->ungrouped = true;
+	e_patch(t, other_page, here(t));
+}
+
+void flow_step_if(struct trans *t, unsigned cond, const struct insn *in)
+{
+	struct stub *s = stub_new(t, STUB_STEP, e_jcc(t, cond));
+
+	s->rip = t->insn_rip[t->cur];
+	s->arg = step_arg(t, in);
+}
+
 static void stub_emit(struct trans *t, const struct stub *s)
 {
 	uint32_t at = here(t);
@@ -212,7 +255,9 @@ static void stub_emit(struct trans *t, const struct stub *s)
 	e_patch(t, s->patch, at);
 	switch (s->kind) {
 	case STUB_MISS:
-		e_gs_store32_imm(t, V_OFF(resume), s->after);
+		if (s->group)
+			split_window(t, s->rip);
+		e_gs_store32_imm(t, V_OFF(resume), s->after | (s->group ? RESUME_GROUP : 0));
 		e_jmp_tramp(t, s->thunk);
 		break;
 	case STUB_LINK:
@@ -223,6 +268,11 @@ static void stub_emit(struct trans *t, const struct stub *s)
 	case STUB_POLL:
 		store_rip(t, s->rip);
 		e_jmp_tramp(t, THUNK_POLL);
+		break;
+	case STUB_STEP:
+		store_rip(t, s->rip);
+		e_gs_store32_imm(t, V_OFF(exit_arg), s->arg);
+		e_jmp_tramp(t, THUNK_STEP);
 		break;
 	}
 }

@@ -20,24 +20,65 @@ static void stub_miss(struct trans *t, uint32_t patch, bool write)
 	s->thunk = (t->user ? THUNK_MISS_UR : THUNK_MISS_KR) + (write ? 1 : 0);
 }
 
-void mem_check(struct trans *t, unsigned size, bool write)
+static uint32_t tlb_off(const struct trans *t)
 {
-	uint32_t tlb = BT_OFF_TLB + (t->user ? sizeof(struct tlb_entry) * TLB_SIZE : 0);
-	uint32_t tag = tlb + (write ? offsetof(struct tlb_entry, tag_w) : offsetof(struct tlb_entry, tag_r));
+	return BT_OFF_TLB + (t->user ? sizeof(struct tlb_entry) * TLB_SIZE : 0);
+}
+
+void mem_tag(struct trans *t, bool write)
+{
 	static const uint8_t xor_gs[] = { 0x65, 0x4d, 0x33, 0x9f }; /* xor r11, gs:[r15 + disp32] */
-	static const uint8_t add_gs[] = { 0x65, 0x4d, 0x03, 0x9f }; /* add r11, gs:[r15 + disp32] */
+	size_t tag = write ? offsetof(struct tlb_entry, tag_w) : offsetof(struct tlb_entry, tag_r);
 
 	e_rorx32(t, T1, T0, 7);
 	e_alu_imm32(t, 4, T1, (TLB_SIZE - 1) * sizeof(struct tlb_entry), false);
 	e_bytes(t, xor_gs, 4);
-	e32(t, tag);
-	e_alu_imm32(t, 7, T0, 4096 - size, true);
-	stub_miss(t, e_jcc(t, 7 /* a */), write);
-	e_bytes(t, add_gs, 4);
-	e32(t, tlb + offsetof(struct tlb_entry, host));
-	t->stubs[t->n_stubs - 1].after = here(t);
+	e32(t, tlb_off(t) + (uint32_t)tag);
 	clobber(t, MREGS);
 	flags_clobbered(t);
+}
+
+void mem_host(struct trans *t)
+{
+	static const uint8_t add_gs[] = { 0x65, 0x4d, 0x03, 0x9f }; /* add r11, gs:[r15 + disp32] */
+
+	e_bytes(t, add_gs, 4);
+	e32(t, tlb_off(t) + (uint32_t)offsetof(struct tlb_entry, host));
+}
+
+void mem_check(struct trans *t, unsigned size, bool write)
+{
+	mem_tag(t, write);
+	e_alu_imm32(t, 7, T0, 4096 - size, true);
+	stub_miss(t, e_jcc(t, 7 /* a */), write);
+	mem_host(t);
+	t->stubs[t->n_stubs - 1].after = here(t);
+}
+
+static void group_check(struct trans *t, const struct access *a)
+{
+	e_lea_base(t, T0, a->base, a->lo);
+	clobber(t, 1u << T0);
+	mem_check(t, a->size, a->write);
+	t->stubs[t->n_stubs - 1].group = true;
+	t->stubs[t->n_stubs - 1].rip = t->insn_rip[t->cur];
+}
+
+void mem_access(struct trans *t, const struct insn *in, unsigned size, bool write, unsigned needed,
+		void (*address)(struct trans *t, const struct insn *in))
+{
+	const struct access *a = &t->access[t->cur];
+
+	t->t0_disp = a->kind == ACCESS_ALONE ? 0 : a->off;
+	if (a->kind == ACCESS_NEXT)
+		return;
+	flags_keep(t, needed);
+	if (a->kind == ACCESS_FIRST) {
+		group_check(t, a);
+		return;
+	}
+	address(t, in);
+	mem_check(t, size, write);
 }
 
 void mem_address(struct trans *t, const struct insn *in)
@@ -128,7 +169,7 @@ static bool finish_copy(struct trans *t, const struct insn *in, const uint8_t *b
 	return true;
 }
 
-static bool encodable(const struct trans *t, const struct insn *in)
+bool mem_encodable(const struct trans *t, const struct insn *in)
 {
 	uint32_t moved = data_regs(in) & MREGS;
 
@@ -152,15 +193,19 @@ bool trans_mem(struct trans *t, const struct insn *in, const uint8_t *bytes)
 	struct insn local = *in;
 	bool bits = in->attr & ATTR_BITOFF;
 
-	if (!encodable(t, in) || (bits && (t->live & ~(unsigned)FL_CF)))
+	if (!mem_encodable(t, in) || (bits && (t->live & ~(unsigned)FL_CF)))
 		return false;
-	flags_keep(t, flags_needed(t, in));
 	if (bits && (in->seg == GAMUT_FS || in->seg == GAMUT_GS) && in->addrsize == 4)
 		return false;
-	mem_address(t, in);
-	if (bits && !bit_string(t, in))
-		return false;
-	mem_check(t, in->mem_size, write);
+	if (bits) {
+		flags_keep(t, flags_needed(t, in));
+		mem_address(t, in);
+		if (!bit_string(t, in))
+			return false;
+		mem_check(t, in->mem_size, write);
+	} else {
+		mem_access(t, in, in->mem_size, write, flags_needed(t, in), mem_address);
+	}
 	if (flags_touched(in) && flags_needed(t, in) && !bits)
 		flags_restore(t);
 	if (bits) {

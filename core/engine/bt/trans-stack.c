@@ -14,11 +14,21 @@ static bool size_ok(const struct trans *t, unsigned size)
 	return size == (t->mode == MODE_64 ? 8u : 4u);
 }
 
-/* T0 = host address of the new top of stack. */
-static void push_check(struct trans *t, unsigned size)
+static void below_top(struct trans *t, const struct insn *in)
 {
-	e_lea_disp(t, T0, RSP, -(int32_t)size, stack_wide(t));
-	mem_check(t, size, true);
+	e_lea_disp(t, T0, RSP, -(int32_t)in->stacksize, stack_wide(t));
+}
+
+static void at_top(struct trans *t, const struct insn *in)
+{
+	(void)in;
+	e_lea_disp(t, T0, RSP, 0, stack_wide(t));
+}
+
+/* T0 = host address of the new top of stack. */
+static void push_check(struct trans *t, const struct insn *in, unsigned needed)
+{
+	mem_access(t, in, in->stacksize, true, needed, below_top);
 }
 
 static void rsp_add(struct trans *t, int32_t n)
@@ -26,17 +36,21 @@ static void rsp_add(struct trans *t, int32_t n)
 	e_lea_disp(t, RSP, RSP, n, stack_wide(t));
 }
 
-static void push_scratch(struct trans *t, unsigned size)
+static void push_scratch(struct trans *t, const struct insn *in)
 {
-	push_check(t, size);
+	unsigned size = in->stacksize;
+
+	push_check(t, in, 0);
 	e_gs_load(t, T1, SCRATCH);
 	e_store_t0(t, T1, size);
 	rsp_add(t, -(int32_t)size);
 }
 
-static void push_reg(struct trans *t, unsigned reg, unsigned size)
+static void push_reg(struct trans *t, const struct insn *in)
 {
-	push_check(t, size);
+	unsigned size = in->stacksize, reg = in->opreg;
+
+	push_check(t, in, t->live);
 	if (1u << reg & MREGS) {
 		e_gs_load(t, T1, GPR_OFF(reg));
 		reg = T1;
@@ -55,6 +69,7 @@ static bool operand_to_scratch(struct trans *t, const struct insn *in, unsigned 
 	}
 	if (in->addrsize == 2)
 		return false;
+	t->t0_disp = 0;
 	mem_address(t, in);
 	mem_check(t, size, false);
 	e_load_t0(t, T1, size);
@@ -68,17 +83,17 @@ bool trans_push(struct trans *t, const struct insn *in)
 
 	if (!size_ok(t, size))
 		return false;
-	flags_keep(t, t->live);
 	if (in->has_modrm) {
+		flags_keep(t, t->live);
 		if (!operand_to_scratch(t, in, size))
 			return false;
-		push_scratch(t, size);
+		push_scratch(t, in);
 	} else if (in->imm_size) {
-		push_check(t, size);
+		push_check(t, in, t->live);
 		e_store_t0_imm(t, (int32_t)in->imm, size);
 		rsp_add(t, -(int32_t)size);
 	} else {
-		push_reg(t, in->opreg, size);
+		push_reg(t, in);
 	}
 	return true;
 }
@@ -89,9 +104,7 @@ bool trans_pop(struct trans *t, const struct insn *in)
 
 	if (!size_ok(t, size) || (in->has_modrm && in->mod != 3))
 		return false;
-	flags_keep(t, t->live);
-	e_lea_disp(t, T0, RSP, 0, stack_wide(t));
-	mem_check(t, size, false);
+	mem_access(t, in, size, false, t->live, at_top);
 	if (reg == RSP) {
 		e_load_t0(t, RSP, size);
 		return true;
@@ -112,6 +125,7 @@ bool trans_leave(struct trans *t, const struct insn *in)
 
 	if (!size_ok(t, size))
 		return false;
+	t->t0_disp = 0;
 	flags_keep(t, t->live);
 	e_lea_disp(t, T0, RBP, 0, stack_wide(t));
 	mem_check(t, size, false);
@@ -120,9 +134,11 @@ bool trans_leave(struct trans *t, const struct insn *in)
 	return true;
 }
 
-static void push_next(struct trans *t, unsigned size)
+static void push_next(struct trans *t, const struct insn *in, unsigned needed)
 {
-	push_check(t, size);
+	unsigned size = in->stacksize;
+
+	push_check(t, in, needed);
 	if (size == 4 || (int64_t)t->next == (int32_t)t->next) {
 		e_store_t0_imm(t, (int32_t)t->next, size);
 	} else {
@@ -136,8 +152,7 @@ bool trans_call(struct trans *t, const struct insn *in)
 {
 	if (!size_ok(t, in->stacksize))
 		return false;
-	flags_keep(t, t->live);
-	push_next(t, in->stacksize);
+	push_next(t, in, t->live);
 	flow_direct(t, t->next + (uint64_t)in->imm, t->live);
 	return true;
 }
@@ -157,7 +172,7 @@ bool trans_call_ind(struct trans *t, const struct insn *in)
 	flags_keep(t, FL_ARITH);
 	if (!operand_to_scratch(t, in, in->stacksize))
 		return false;
-	push_next(t, in->stacksize);
+	push_next(t, in, FL_ARITH);
 	load_target(t);
 	flow_indirect(t);
 	return true;
@@ -176,6 +191,7 @@ bool trans_jmp_ind(struct trans *t, const struct insn *in)
 	} else {
 		if (in->addrsize == 2)
 			return false;
+		t->t0_disp = 0;
 		mem_address(t, in);
 		mem_check(t, size, false);
 		e_load_t0(t, T0, size);
@@ -190,9 +206,8 @@ bool trans_ret(struct trans *t, const struct insn *in)
 
 	if (!size_ok(t, size))
 		return false;
+	mem_access(t, in, size, false, FL_ARITH, at_top);
 	flags_keep(t, FL_ARITH);
-	e_lea_disp(t, T0, RSP, 0, stack_wide(t));
-	mem_check(t, size, false);
 	e_load_t0(t, T0, size);
 	rsp_add(t, (int32_t)size + (in->imm_size ? (int32_t)(uint16_t)in->imm : 0));
 	flow_indirect(t);
@@ -252,7 +267,7 @@ bool trans_flags_op(struct trans *t, const struct insn *in)
 		if (!size_ok(t, in->stacksize))
 			return false;
 		flags_image(t);
-		push_scratch(t, in->stacksize);
+		push_scratch(t, in);
 		return true;
 	default:
 		return false;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* String instructions without a repeat prefix, upwards; all others are C's (rep.c, interpreter). */
+/*
+ * String instructions, upwards. Single ones are a check or two and a move. rep
+ * movs and rep stos run natively when all of what they touch lies within one
+ * page on each side; everything else is C's (rep.c, interpreter).
+ */
 #include "engine/bt/trans.h"
 
 #define SCRATCH V_OFF(scratch[2])
@@ -28,7 +32,7 @@ static void compare(struct trans *t, unsigned reg, unsigned size)
 		e8(t, 0x66);
 	e8(t, 0x41 | (size == 8 ? 8 : 0) | (reg >= 8 ? 4 : 0));
 	e8(t, size == 1 ? 0x3a : 0x3b);
-	e8(t, (reg & 7) << 3 | (T0 & 7));
+	e_modrm_t0(t, reg);
 	t->in_host = true;
 	t->in_slot = false;
 }
@@ -57,14 +61,91 @@ static void cmps(struct trans *t, unsigned size)
 	advance(t, RDI, size);
 }
 
+/*
+ * T0 = host address of the guest address in reg, if rcx elements of size bytes
+ * fit behind it in its page; else the instruction is stepped. The count is
+ * bounded first, so that the sum cannot wrap.
+ */
+static void rep_page(struct trans *t, const struct insn *in, unsigned reg, bool write)
+{
+	unsigned scale = in->opsize == 8 ? 3 : in->opsize == 4 ? 2 : in->opsize == 2 ? 1 : 0;
+	uint8_t lea_end[] = { 0x4d, 0x8d, 0x3c, (uint8_t)(scale << 6 | RCX << 3 | (T0 & 7)) }; /* lea r15, [r11 + rcx * size] */
+
+	address_in(t, reg);
+	mem_tag(t, write);
+	e_alu_imm32(t, 7, T0, 4095, true);
+	flow_step_if(t, 7 /* a */, in);
+	e_gs_store(t, SCRATCH, T1);
+	e_bytes(t, lea_end, 4);
+	e_alu_imm32(t, 7, T1, 4096, true);
+	flow_step_if(t, 7, in);
+	e_gs_load(t, T1, SCRATCH);
+	mem_host(t);
+}
+
+static void rep_insn(struct trans *t, const struct insn *in, unsigned op8)
+{
+	if (in->opsize == 2)
+		e8(t, 0x66);
+	e8(t, 0xf3);
+	if (in->opsize == 8)
+		e8(t, 0x48);
+	e8(t, in->opsize == 1 ? op8 : op8 + 1);
+}
+
+static void rep_stos(struct trans *t, const struct insn *in)
+{
+	rep_page(t, in, RDI, true);
+	e_mov_rr(t, T1, RDI);
+	e_mov_rr(t, RDI, T0);
+	rep_insn(t, in, 0xaa);
+	e_alu_rr(t, 0x2b, RDI, T0, true);
+	e_alu_rr(t, 0x03, RDI, T1, true);
+}
+
+static void rep_movs(struct trans *t, const struct insn *in)
+{
+	rep_page(t, in, RDI, true);
+	e_gs_store(t, V_OFF(scratch[3]), T0);
+	rep_page(t, in, RSI, false);
+	e_gs_store(t, SCRATCH, RDI);
+	e_gs_store(t, V_OFF(scratch[0]), RSI);
+	e_gs_load(t, RDI, V_OFF(scratch[3]));
+	e_mov_rr(t, RSI, T0);
+	e_mov_rr(t, T1, RDI);
+	rep_insn(t, in, 0xa4);
+	e_alu_rr(t, 0x2b, RDI, T1, true); /* bytes moved */
+	e_gs_load(t, RSI, V_OFF(scratch[0]));
+	e_alu_rr(t, 0x03, RSI, RDI, true);
+	e_gs_alu(t, 0x03, RDI, SCRATCH);
+}
+
+static bool trans_rep(struct trans *t, const struct insn *in)
+{
+	if (t->mode != MODE_64 || (in->op != OP_MOVS && in->op != OP_STOS))
+		return false;
+	flags_keep(t, t->live);
+	e_alu_imm32(t, 7, RCX, 4096, true);
+	flags_clobbered(t);
+	flow_step_if(t, 7 /* a */, in);
+	if (in->op == OP_STOS)
+		rep_stos(t, in);
+	else
+		rep_movs(t, in);
+	clobber(t, MREGS);
+	return true;
+}
+
 bool trans_string(struct trans *t, const struct insn *in)
 {
 	unsigned size = in->opsize;
 
-	if ((t->key & KEY_DF) || in->rep || in->seg_override >= GAMUT_FS)
+	if ((t->key & KEY_DF) || in->seg_override >= GAMUT_FS)
 		return false;
 	if (in->addrsize != (t->mode == MODE_64 ? 8 : 4))
 		return false;
+	if (in->rep)
+		return trans_rep(t, in);
 	flags_keep(t, flags_needed(t, in));
 	switch (in->op) {
 	case OP_LODS:

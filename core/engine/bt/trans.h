@@ -4,6 +4,7 @@
  *
  *   translate.c    decoding a block, flag liveness, the loop over instructions
  *   trans-emit.c   bytes: moves to and from the vCPU, lea, re-encoding
+ *   trans-group.c  accesses that share a check
  *   trans-mem.c    the soft-TLB check and instructions with a memory operand
  *   trans-stack.c  push, pop, call, ret, leave
  *   trans-string.c movs, stos, lods, scas, cmps
@@ -36,15 +37,29 @@
 #define BLOCK_INSNS 64
 #define BLOCK_STUBS 256
 
-enum stub_kind { STUB_MISS, STUB_LINK, STUB_POLL };
+enum stub_kind { STUB_MISS, STUB_LINK, STUB_POLL, STUB_STEP };
 
 struct stub {
 	enum stub_kind kind;
 	uint32_t patch;   /* offset of the rel32 that jumps here */
 	uint32_t after;   /* STUB_MISS: where to go on */
 	enum thunk_index thunk;
-	uint64_t rip;     /* STUB_POLL */
+	bool group;       /* STUB_MISS: of a whole window */
+	uint64_t rip;     /* STUB_POLL; of a group's first instruction */
 	struct link *link;
+	uint32_t arg;     /* STUB_STEP */
+};
+
+/* How an instruction's memory access is checked (trans-group.c). */
+enum access_kind { ACCESS_ALONE, ACCESS_FIRST, ACCESS_NEXT };
+
+struct access {
+	uint8_t kind;
+	uint8_t base;  /* FIRST: register and window of the group */
+	bool write;
+	uint16_t size;
+	int32_t lo;
+	int16_t off;   /* of this access in the window */
 };
 
 struct trans {
@@ -54,6 +69,8 @@ struct trans {
 	uint64_t rip;         /* of the block */
 	uint64_t next;        /* rip after the current instruction */
 	const uint8_t *bytes; /* of the guest page */
+	uint8_t cross[16];    /* an instruction that continues on the next page */
+	bool crosses;
 	uint8_t key;
 	enum insn_mode mode;
 	bool user, bmi2, full; /* full: out of bookkeeping; give up */
@@ -68,6 +85,10 @@ struct trans {
 	struct insn insn[BLOCK_INSNS];
 	uint16_t live_after[BLOCK_INSNS];
 	uint16_t live_before;
+	struct access access[BLOCK_INSNS];
+	unsigned cur;         /* index of the current instruction */
+	int32_t t0_disp;      /* its operand is [T0 + t0_disp] */
+	bool ungrouped;
 	uint64_t insn_rip[BLOCK_INSNS];
 	unsigned n;
 	bool ended;           /* the last instruction leaves the block */
@@ -109,8 +130,11 @@ void e_mov_imm(struct trans *t, unsigned reg, uint64_t imm);
 void e_alu_imm32(struct trans *t, unsigned ext, unsigned reg, uint32_t imm, bool wide); /* 81 /ext */
 void e_shift_imm(struct trans *t, unsigned ext, unsigned reg, unsigned count, bool wide); /* c1 /ext */
 void e_alu_rr(struct trans *t, unsigned op, unsigned dst, unsigned src, bool wide);     /* op r, r/m form */
+void e_imul32_imm(struct trans *t, unsigned dst, unsigned src, uint32_t imm);
 void e_rorx32(struct trans *t, unsigned dst, unsigned src, unsigned count);
-/* mov of size bytes between a register and [T0 + disp] */
+/* modrm and displacement for [T0 + t0_disp] */
+void e_modrm_t0(struct trans *t, unsigned reg);
+/* mov of size bytes between a register and [T0 + t0_disp] */
 void e_load_t0(struct trans *t, unsigned reg, unsigned size);
 void e_store_t0(struct trans *t, unsigned reg, unsigned size);
 void e_store_t0_imm(struct trans *t, int32_t imm, unsigned size);
@@ -118,6 +142,8 @@ void e_store_t0_imm(struct trans *t, int32_t imm, unsigned size);
 void e_lea(struct trans *t, unsigned dst, const struct insn *in, bool wide);
 /* lea dst, [base + disp] in the block's stack width; keeps flags */
 void e_lea_disp(struct trans *t, unsigned dst, unsigned base, int32_t disp, bool wide);
+/* the same from a guest register, which may be in memory; 64 bits */
+void e_lea_base(struct trans *t, unsigned dst, unsigned base, int32_t disp);
 uint32_t e_jcc(struct trans *t, unsigned cond); /* rel32 to be patched; returns its offset */
 uint32_t e_jmp(struct trans *t);
 void e_jcc_tramp(struct trans *t, unsigned cond, enum thunk_index thunk);
@@ -161,12 +187,19 @@ static inline bool flags_at_fault(const struct insn *in)
 	return in->op == OP_DIV || in->op == OP_IDIV;
 }
 
-/* Flags that must be as the guest left them before instruction in. */
+/* Flags whose old value is gone after instruction in. */
+unsigned flags_killed(const struct insn *in);
+
+/*
+ * Flags that must be as the guest left them before instruction in; all of them
+ * with bt.debug = "alllive", so that an instruction that defines them all and
+ * faults still shows the old ones.
+ */
 static inline unsigned flags_needed(const struct trans *t, const struct insn *in)
 {
 	if (t->v->vm->all_live || flags_at_fault(in))
 		return FL_ARITH;
-	return in->fl_read | (t->live & ~in->fl_written);
+	return in->fl_read | (t->live & ~flags_killed(in));
 }
 
 static inline bool flags_touched(const struct insn *in)
@@ -178,11 +211,28 @@ static inline bool flags_touched(const struct insn *in)
 
 /* The address of in's operand to T0, segment base included. Host flags may be lost: call flags_keep before. */
 void mem_address(struct trans *t, const struct insn *in);
+/* T0 ^= tag of its page, with the TLB index in T1: below 4096 when the page is there. Host flags are lost. */
+void mem_tag(struct trans *t, bool write);
+/* T0 += host address of the page whose index is in T1. */
+void mem_host(struct trans *t);
 /* T0 = host address of the guest address in T0, for size bytes; misses leave. Host flags are lost. */
 void mem_check(struct trans *t, unsigned size, bool write);
+/* Whether trans_mem can encode it with its operand at T0. */
+bool mem_encodable(const struct trans *t, const struct insn *in);
+/*
+ * The check of the current instruction's access, alone or as part of its
+ * group; T0 + t0_disp is the host address then. address: puts the guest
+ * address to T0 for one that stands alone. Flags: `needed` survive.
+ */
+void mem_access(struct trans *t, const struct insn *in, unsigned size, bool write, unsigned needed,
+		void (*address)(struct trans *t, const struct insn *in));
 /* Both, with the flags that the instruction needs kept and, where it reads or keeps them, restored. */
 bool trans_mem(struct trans *t, const struct insn *in, const uint8_t *bytes);
 bool trans_reg(struct trans *t, const struct insn *in, const uint8_t *bytes);
+
+/* ---- trans-group.c ---------------------------------------------------------------- */
+
+void group_find(struct trans *t);
 
 /* ---- trans-stack.c, trans-string.c: false when the interpreter must do it ----------- */
 
@@ -209,6 +259,8 @@ void flow_jcc(struct trans *t, const struct insn *in, uint64_t target);
 void flow_poll(struct trans *t, uint64_t rip, unsigned live);
 /* Leaves to have the instruction at rip stepped by C. */
 void flow_step(struct trans *t, uint64_t rip, const struct insn *in);
+/* A conditional jump, cond, to an out-of-line step of the current instruction; live flags are in the slot. */
+void flow_step_if(struct trans *t, unsigned cond, const struct insn *in);
 void flow_stubs(struct trans *t);
 /* Flags that code at rip may read before it writes them; all of them when unknown. */
 unsigned flow_live_at(struct trans *t, uint64_t rip);
@@ -217,8 +269,12 @@ bool same_page(const struct trans *t, uint64_t rip);
 
 /*
  * Translates the block at rip, whose first byte is at guest physical address
- * gpa. NULL when the first instruction cannot be (then step it).
+ * gpa. NULL when it cannot be (then step it). gpa2 is where the next page of
+ * code is, for a first instruction that continues there; ~0 when unknown: then
+ * such an instruction gives NULL with *crosses set.
  */
-struct block *translate(struct bt_vcpu *v, uint64_t rip, uint64_t gpa);
+struct block *translate(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, uint64_t gpa2, bool *crosses);
+/* The same without groups, found under v->key | KEY_UNGROUPED. */
+struct block *translate_ungrouped(struct bt_vcpu *v, uint64_t rip, uint64_t gpa);
 
 #endif

@@ -18,11 +18,11 @@ void flags_save(struct trans *t)
 {
 	static const uint8_t lahf_seto[] = { 0x9f, 0x0f, 0x90, 0xc0 };
 
-	e_mov_rr(t, T0, RAX);
+	e_mov_rr(t, T1, RAX);
 	e_bytes(t, lahf_seto, 4);
 	e_gs_store32(t, V_OFF(flags_slot), RAX);
-	e_mov_rr(t, RAX, T0);
-	clobber(t, 1u << T0);
+	e_mov_rr(t, RAX, T1);
+	clobber(t, 1u << T1);
 	t->in_slot = true;
 	t->op_slot = true;
 }
@@ -40,6 +40,39 @@ void flags_restore(struct trans *t)
 	e_mov_rr(t, RAX, T1);
 	clobber(t, 1u << T1);
 	t->in_host = true;
+}
+
+/*
+ * Where the manual leaves a flag undefined, some instructions leave the old
+ * value in fact (bt, mul, rotates), and that is preserved. Logic, shifts and
+ * bit scans do not: their "undefined" flags (AF, mostly) do not depend on the
+ * old ones, so nobody need keep those. Without this AF would hardly ever die.
+ */
+unsigned flags_killed(const struct insn *in)
+{
+	switch (in->op) {
+	case OP_AND:
+	case OP_OR:
+	case OP_XOR:
+	case OP_TEST:
+	case OP_SHL:
+	case OP_SHR:
+	case OP_SAL:
+	case OP_SAR:
+	case OP_SHLD:
+	case OP_SHRD:
+	case OP_BSF:
+	case OP_BSR:
+	case OP_ANDN:
+	case OP_BEXTR:
+	case OP_BZHI:
+	case OP_BLSI:
+	case OP_BLSR:
+	case OP_BLSMSK:
+		return in->fl_written | (in->fl_undef & ~(unsigned)in->fl_read);
+	default:
+		return in->fl_written;
+	}
 }
 
 /* ---- decoding -------------------------------------------------------------------- */
@@ -67,6 +100,11 @@ static void decode_block(struct trans *t)
 	uint64_t rip = t->rip;
 	unsigned exits = 0;
 
+	if (t->crosses) {
+		insn_decode(&t->insn[0], t->cross, INSN_MAX, t->mode);
+		t->insn_rip[t->n++] = rip;
+		return;
+	}
 	while (t->n < BLOCK_INSNS && same_page(t, rip)) {
 		struct insn *in = &t->insn[t->n];
 		unsigned off = (unsigned)(rip & ~PAGE_MASK), room = (unsigned)PAGE_SIZE - off;
@@ -109,8 +147,9 @@ static void analyse_flags(struct trans *t)
 		if (in->class_ == CLASS_JCC || in->class_ == CLASS_LOOP)
 			live |= flow_live_at(t, branch_target(t, i));
 		t->live_after[i] = (uint16_t)live;
-		live = (live & ~(unsigned)in->fl_written) | in->fl_read;
-		if (t->v->vm->all_live || flags_at_fault(in) || (ends_block(in) && in->class_ != CLASS_JMP && in->class_ != CLASS_CALL))
+		live = (live & ~flags_killed(in)) | in->fl_read;
+		if (t->v->vm->all_live || flags_at_fault(in) ||
+		    (ends_block(in) && in->class_ != CLASS_JMP && in->class_ != CLASS_CALL))
 			live = FL_ARITH;
 	}
 	t->live_before = (uint16_t)live;
@@ -183,6 +222,8 @@ static void emit_insn(struct trans *t, unsigned i)
 	struct block_insn *m = &t->block->insns[i];
 	uint64_t rip = t->insn_rip[i];
 
+	t->cur = i;
+	t->t0_disp = 0;
 	t->next = rip + in->len;
 	t->live = t->live_after[i];
 	t->op_slot = t->in_slot;
@@ -190,7 +231,7 @@ static void emit_insn(struct trans *t, unsigned i)
 	m->guest = (uint16_t)(rip - t->rip);
 	t->block->n_insns = (uint16_t)(i + 1);
 	t->block->guest_len = (uint16_t)(t->next - t->rip);
-	if (!trans_one(t, in, t->bytes + (rip & ~PAGE_MASK))) {
+	if (!trans_one(t, in, t->crosses ? t->cross : t->bytes + (rip & ~PAGE_MASK))) {
 		flow_step(t, rip, in);
 		t->ended = true;
 	} else if (ends_block(in)) {
@@ -223,7 +264,7 @@ static bool emit_block(struct trans *t)
 	t->cached = 0;
 	for (unsigned i = 0; i < t->n && !t->ended; i++) {
 		emit_insn(t, i);
-		if (!t->sti && (here(t) - b->code > BLOCK_CODE_MAX || t->n_stubs > BLOCK_STUBS - 16))
+		if (!t->sti && (here(t) - b->code > BLOCK_CODE_MAX || t->n_stubs > BLOCK_STUBS - 64))
 			break;
 	}
 	if (!t->ended)
@@ -238,7 +279,7 @@ static void link_known(struct trans *t)
 {
 	for (struct link *l = t->block->outgoing; l; l = l->next_out) {
 		uint64_t gpa = (t->block->gpa & PAGE_MASK) | (l->rip & ~PAGE_MASK);
-		struct block *to = cache_find(t->c, gpa, l->rip, t->key);
+		struct block *to = cache_find(t->c, gpa, l->rip, t->key | (l->ungrouped ? KEY_UNGROUPED : 0));
 
 		if (to)
 			link_set(t->c, l, to);
@@ -266,28 +307,76 @@ static bool begin(struct trans *t, struct bt_vcpu *v, uint64_t rip, uint64_t gpa
 	if (t->n == 0)
 		return false;
 	analyse_flags(t);
+	group_find(t);
 	t->block = cache_meta(c, sizeof(*t->block));
 	if (!t->block)
 		return false;
 	t->block->insns = cache_meta(c, t->n * sizeof(struct block_insn));
 	t->block->rip = rip;
 	t->block->gpa = gpa;
-	t->block->key = t->key;
+	t->block->key = t->key | (t->ungrouped ? KEY_UNGROUPED : 0);
 	t->link_tail = &t->block->outgoing;
 	return t->block->insns != NULL;
 }
 
-struct block *translate(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
+/* Whether the instruction at rip goes on in the next page; then its bytes from both are in t->cross. */
+static bool begin_cross(struct trans *t, struct bt_vcpu *v, uint64_t gpa, uint64_t gpa2)
+{
+	unsigned room = (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK));
+	struct insn in;
+
+	if (room >= INSN_MAX || insn_decode(&in, v->mem->base + gpa, room, (enum insn_mode)(v->key & KEY_MODE)))
+		return false;
+	bt_copy(t->cross, v->mem->base + gpa, room);
+	if (gpa2 != ~0ull)
+		bt_copy(t->cross + room, v->mem->base + gpa2, INSN_MAX - room);
+	return true;
+}
+
+/* The record on the second page's list, so that a store there drops the block. */
+static bool add_part(struct trans *t, uint64_t gpa2)
+{
+	struct block *b = t->block, *part = cache_meta(t->c, sizeof(*part));
+
+	if (!part)
+		return false;
+	part->master = b;
+	part->gpa = gpa2;
+	part->guest_len = (uint16_t)(b->guest_len - (PAGE_SIZE - (b->gpa & ~PAGE_MASK)));
+	b->part = part;
+	b->gpa2 = gpa2;
+	return true;
+}
+
+static struct block *finish(struct trans *t)
+{
+	t->c->used = t->block->code_end;
+	cache_insert(t->v, t->block);
+	link_known(t);
+	t->v->n_translate++;
+	return t->block;
+}
+
+struct block *translate(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, uint64_t gpa2, bool *crosses)
 {
 	struct trans *t = v->vm->trans;
 
-	if (rip < v->vm->bisect_lo || rip > v->vm->bisect_hi)
+	t->ungrouped = v->vm->no_groups;
+	*crosses = t->crosses = begin_cross(t, v, gpa, gpa2);
+	if (rip < v->vm->bisect_lo || rip > v->vm->bisect_hi || (t->crosses && gpa2 == ~0ull))
 		return NULL;
+	if (!begin(t, v, rip, gpa) || !emit_block(t) || (t->crosses && !add_part(t, gpa2)))
+		return NULL;
+	return finish(t);
+}
+
+struct block *translate_ungrouped(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
+{
+	struct trans *t = v->vm->trans;
+
+	t->ungrouped = true;
+	t->crosses = false;
 	if (!begin(t, v, rip, gpa) || !emit_block(t))
 		return NULL;
-	t->c->used = t->block->code_end;
-	cache_insert(v, t->block);
-	link_known(t);
-	v->n_translate++;
-	return t->block;
+	return finish(t);
 }

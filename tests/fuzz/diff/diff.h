@@ -85,6 +85,7 @@ struct gen {
 	enum insn_mode mode;
 	uint32_t start, len;      /* first byte; next byte to be written */
 	bool kernel;              /* privileged code may be generated */
+	bool decimal;             /* daa and its kin, which leave flags undefined, are in the code */
 	uint8_t code[CODE_SIZE + 512];
 };
 

@@ -320,8 +320,10 @@ static bool try_insn(struct gen *g)
 		if (!in.has_modrm && in.imm_size >= 4 && (in.attr & ATTR_MEM) && pick(g, 16))
 			return false; /* moffs: nowhere near the data */
 		put_bytes(g, b, in.len);
-		if (in.op >= OP_DAA && in.op <= OP_AAD) /* the flags that they leave undefined are not modelled: test al, al */
+		if (in.op >= OP_DAA && in.op <= OP_AAD) { /* the flags that they leave undefined are not modelled: test al, al */
 			put_bytes(g, "\x84\xc0", 2);
+			g->decimal = true;
+		}
 		return true;
 	}
 	place_memory(g, &in, b);
@@ -399,6 +401,7 @@ void generate(struct gen *g)
 	unsigned n = 1 + pick(g, 12);
 
 	memset(g->code, 0xf4, sizeof(g->code));
+	g->decimal = false;
 	g->start = g->len = pick_start(g);
 	for (unsigned i = 0; i < n && g->len - g->start < 0xa00 && g->len < CODE_SIZE; i++) {
 		switch (pick(g, 30)) {
@@ -412,7 +415,7 @@ void generate(struct gen *g)
 			put(g, 0x9c);
 			put(g, (uint8_t)(0x58 | pick(g, 4)));
 			break;
-		case 9: case 10: case 11: case 12:
+		case 9: case 10: case 11: case 12: case 13: case 14:
 			add_pattern(g);
 			break;
 		default:

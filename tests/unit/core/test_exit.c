@@ -223,6 +223,48 @@ static void test_hlt(void **state)
 	assert_int_equal(v->idle_mask, ATTN_NMI);
 }
 
+struct halts {
+	uint32_t calls, vcpu;
+	bool down;
+};
+
+static void dead_halt(void *opaque, uint32_t vcpu)
+{
+	struct halts *h = opaque;
+
+	h->calls++;
+	h->vcpu = vcpu;
+	if (h->down)
+		vcpu_set_up(set.vcpu[vcpu], false);
+}
+
+static void test_dead_hlt(void **state)
+{
+	struct vcpu_exit e = { .reason = EXIT_HLT };
+	struct halts h = { 0 };
+
+	(void)state;
+	set.dead_halt = dead_halt;
+	set.dead_halt_opaque = &h;
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_IDLE);
+	assert_int_equal(h.calls, 0);
+	engine_fake.vcpu[0]->state.rflags = 2;
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_IDLE);
+	assert_int_equal(h.calls, 1);
+	assert_int_equal(h.vcpu, 0);
+	assert_int_equal(v->idle_mask, ATTN_NMI);
+	/* An NMI that is there already will end the halt. */
+	vcpu_attend(v, ATTN_NMI);
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_IDLE);
+	assert_int_equal(h.calls, 1);
+	atomic_fetch_and(&v->attention, ~ATTN_NMI);
+	/* One that is down now is not halted when it comes up again. */
+	h.down = true;
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_RESUME);
+	assert_int_equal(h.calls, 2);
+	set.dead_halt = NULL;
+}
+
 static void test_ends(void **state)
 {
 	struct vcpu_exit e = { .reason = EXIT_SHUTDOWN, .rip = 0x1234 };
@@ -262,6 +304,7 @@ int main(void)
 		TEST(test_hypercall_unknown),
 		TEST(test_hypercall_blocks),
 		TEST(test_hlt),
+		TEST(test_dead_hlt),
 		TEST(test_ends),
 		TEST(test_every_reason_has_a_handler),
 	};

@@ -128,7 +128,7 @@
 	AT(gamut_boot, ramdisk, 48), \
 	AT(gamut_boot, ramdisk_size, 56), \
 	AT(gamut_boot, cmdline, 64), \
-	SIZE(gamut_host, 488), \
+	SIZE(gamut_host, 504), \
 	AT(gamut_host, size, 0), \
 	AT(gamut_host, abi_major, 4), \
 	AT(gamut_host, abi_minor, 6), \
@@ -192,12 +192,22 @@
 	AT(gamut_host, boot, 464), \
 	AT(gamut_host, domain_end, 472), \
 	AT(gamut_host, lookup, 480), \
+	AT(gamut_host, on_dead_halt, 488), \
+	AT(gamut_host, vcpu_current, 496), \
 	SIZE(gamut_evtchn_ops, 40), \
 	AT(gamut_evtchn_ops, size, 0), \
 	AT(gamut_evtchn_ops, alloc, 8), \
 	AT(gamut_evtchn_ops, bind, 16), \
 	AT(gamut_evtchn_ops, unbind, 24), \
 	AT(gamut_evtchn_ops, notify, 32), \
+	SIZE(gamut_xen_intr_ops, 56), \
+	AT(gamut_xen_intr_ops, size, 0), \
+	AT(gamut_xen_intr_ops, hypercall, 8), \
+	AT(gamut_xen_intr_ops, shared_info_place, 16), \
+	AT(gamut_xen_intr_ops, shared_info_where, 24), \
+	AT(gamut_xen_intr_ops, latch_mode, 32), \
+	AT(gamut_xen_intr_ops, callback_set, 40), \
+	AT(gamut_xen_intr_ops, upcall_vector_set, 48), \
 	SIZE(gamut_grant_ops, 24), \
 	AT(gamut_grant_ops, size, 0), \
 	AT(gamut_grant_ops, map, 8), \

@@ -423,6 +423,24 @@ static void test_close_and_again(void **state)
 	}
 }
 
+/* Closed and Initialising, or Initialising at once, seen as one change. */
+static void test_starts_over(void **state)
+{
+	struct fixture *t = *state;
+
+	connect_front(t);
+	state_to(t, 5);
+	putn(t, "state", 6);
+	state_to(t, 1);
+	assert_int_equal(back_number(t, "state"), 2);
+	t->x.ports[t->q[0].port].open = false;
+	connect_front(t);
+	state_to(t, 1);
+	assert_int_equal(back_number(t, "state"), 2);
+	assert_int_equal(t->x.maps, 0);
+	assert_false(t->x.ports[t->q[0].port].bound);
+}
+
 static void test_front_vanishes(void **state)
 {
 	struct fixture *t = *state;
@@ -1108,6 +1126,7 @@ int main(void)
 	        T(test_offer),
 	        TS(test_readonly, setup_readonly),
 	        T(test_close_and_again),
+	        T(test_starts_over),
 	        T(test_front_vanishes),
 	        T(test_bad_terms),
 	        T(test_any_states),

@@ -94,12 +94,18 @@ static void own_vector_is_an_edge(void **state)
 	struct xen_hvm_param gsi = { .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ, .value = 1 };
 	struct xen_hvm_evtchn_upcall_vector up = { .vcpu = 0, .vector = 0x31 };
 	uint32_t port = bind_ipi(w, 0);
+	const struct gamut_io_ops *page = w->f->mmio[0].ops;
+	void *apics = w->f->mmio[0].opaque;
 
 	assert_int_equal(world_op(w, __HYPERVISOR_hvm_op, HVMOP_set_param, &gsi, sizeof(gsi)), 0);
 	assert_int_equal(world_op(w, __HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &up, sizeof(up)), 0);
+	assert_int_equal(w->f->irq->accept(w->f->irq_opaque, 0), -1);
+	page->write(apics, 0xf0, 4, 0x1ff); /* the local APIC, through which they come, is enabled */
 	assert_int_equal(w->f->irq->accept(w->f->irq_opaque, 0), 0x31); /* the one that Xen sends at once */
 	assert_int_equal(w->f->irq->accept(w->f->irq_opaque, 0), -1);
 	assert_int_equal(send_port(w, port), 0);
+	assert_int_equal(w->f->irq->accept(w->f->irq_opaque, 0), -1); /* the first is in service */
+	page->write(apics, 0xb0, 4, 0);
 	assert_int_equal(w->f->irq->accept(w->f->irq_opaque, 0), 0x31);
 	assert_int_equal(w->f->irq->accept(w->f->irq_opaque, 0), -1);
 	up.vector = 0xf;

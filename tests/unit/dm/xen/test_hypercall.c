@@ -216,12 +216,17 @@ static void console_lines_are_bounded(void **state)
 static void hypercall_page_and_msr(void **state)
 {
 	struct world *w = *state;
-	const struct gamut_msr_ops *ops = w->f->msr[0].ops;
-	void *self = w->f->msr[0].opaque;
+	const struct host_fake_range *range = w->f->msr;
+	const struct gamut_msr_ops *ops;
+	void *self;
 	static const uint8_t intel[] = { 0xb8, 17, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3 };
 	uint8_t page[4096];
 
-	assert_int_equal(w->f->msr[0].base, XEN_MSR_HYPERCALL);
+	while (range < w->f->msr + w->f->n_msr && range->base != XEN_MSR_HYPERCALL)
+		range++;
+	assert_true(range < w->f->msr + w->f->n_msr);
+	ops = range->ops;
+	self = range->opaque;
 	xen_hypercall_page(page, false);
 	assert_memory_equal(page + 17 * 32, intel, sizeof(intel));
 	xen_hypercall_page(page, true);
@@ -277,6 +282,22 @@ static void vcpus_come_up_as_asked(void **state)
 	assert_int_equal(world_call(w, __HYPERVISOR_vcpu_op, VCPUOP_is_up, 2, 0), -ENOENT);
 }
 
+/* As in hvm_hlt: one halted with interrupts off is down, and the last one ends the domain. */
+static void halted_for_good(void **state)
+{
+	struct world *w = *state;
+
+	assert_ptr_equal(w->f->dead_halt, xen_vcpu_halted);
+	w->f->host->vcpu_up(w->f->inst, 1);
+	w->f->dead_halt(w->f->dead_halt_opaque, 0);
+	assert_false(w->f->vcpu[0].up);
+	assert_true(w->f->vcpu[1].up);
+	assert_int_equal(w->f->end_calls, 0);
+	w->f->dead_halt(w->f->dead_halt_opaque, 1);
+	assert_int_equal(w->f->end_calls, 1);
+	assert_int_equal(w->f->ended, GAMUT_END_POWEROFF);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
 
 int main(void)
@@ -285,6 +306,7 @@ int main(void)
 		T(no_argument_does_harm), T(lists_of_garbage_end), T(only_the_kernel_may_call), T(features),
 		T(params_have_rights), T(memory_map_in_both_layouts), T(balloon_down_and_up), T(a_list_of_calls),
 		T(console_lines_are_bounded), T(hypercall_page_and_msr), T(cpuid_says_xen), T(vcpus_come_up_as_asked),
+		T(halted_for_good),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,6 +16,11 @@ static struct gamut_elf_note notes[] = {
 	{ .name = "Xen", .type = XEN_ELFNOTE_PHYS32_ENTRY, .desc_size = 4, .desc = &entry },
 };
 
+static const struct xen_e820 extra[] = {
+	{ 0xfc000000, 0x1000, XEN_E820_ACPI },
+	{ 0xfeff8000, 0x8000, XEN_E820_RESERVED },
+};
+
 static struct gamut_segment_load segments[2];
 
 static struct pvh_config config_of(struct host_fake *f)
@@ -29,7 +34,7 @@ static struct pvh_config config_of(struct host_fake *f)
 	f->boot.cmdline = "console=hvc0";
 	f->boot.ramdisk = "initramfs";
 	f->boot.ramdisk_size = 9;
-	return (struct pvh_config){ f->host, f->inst, { 0xfeff8000, 0x8000 } };
+	return (struct pvh_config){ f->host, f->inst, extra, 2, 0xfc000000 };
 }
 
 static int setup(void **state)
@@ -60,7 +65,7 @@ static void loads_all_parts(void **state)
 	info = (const void *)(f->ram + f->vcpu[0].state.gpr[3]);
 	assert_int_equal(info->magic, XEN_HVM_START_MAGIC_VALUE);
 	assert_int_equal(info->version, 1);
-	assert_int_equal(info->rsdp_paddr, 0);
+	assert_int_equal(info->rsdp_paddr, 0xfc000000);
 	assert_int_equal(info->nr_modules, 1);
 	mod = (const void *)(f->ram + info->modlist_paddr);
 	assert_true(mod->paddr >= 0x103008 && mod->paddr % 4096 == 0);
@@ -68,12 +73,14 @@ static void loads_all_parts(void **state)
 	assert_memory_equal(f->ram + mod->paddr, "initramfs", 9);
 	assert_string_equal((char *)f->ram + info->cmdline_paddr, "console=hvc0");
 	assert_true(f->vcpu[0].state.gpr[3] >= mod->paddr + mod->size);
-	assert_int_equal(info->memmap_entries, 2);
+	assert_int_equal(info->memmap_entries, 3);
 	map = (const void *)(f->ram + info->memmap_paddr);
 	assert_int_equal(map[0].size, f->ram_size);
 	assert_int_equal(map[0].type, XEN_HVM_MEMMAP_TYPE_RAM);
-	assert_int_equal(map[1].addr, 0xfeff8000);
-	assert_int_equal(map[1].type, XEN_HVM_MEMMAP_TYPE_RESERVED);
+	assert_int_equal(map[1].addr, 0xfc000000);
+	assert_int_equal(map[1].type, XEN_HVM_MEMMAP_TYPE_ACPI);
+	assert_int_equal(map[2].addr, 0xfeff8000);
+	assert_int_equal(map[2].type, XEN_HVM_MEMMAP_TYPE_RESERVED);
 }
 
 static void first_vcpu_is_in_flat_protected_mode(void **state)

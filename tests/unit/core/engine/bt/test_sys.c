@@ -263,6 +263,25 @@ static void msrs_of_the_core(void **state)
 	}
 }
 
+/* The engine follows what the core has accepted, and only that. */
+static void apic_base_is_followed(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	assert_true(r->v->apic_base & APIC_BASE_ENABLE);
+	assert_int_equal(sys_wrmsr(r->v, MSR_APIC_BASE, 0xfee00000), STEP_EXIT);
+	r->v->replay.done = 1;
+	r->v->replay.fault = true;
+	assert_step(r, sys_wrmsr(r->v, MSR_APIC_BASE, 0xfee00000), GP);
+	assert_true(r->v->apic_base & APIC_BASE_ENABLE);
+	replay_clear(r->v);
+	r->v->replay.done = 1;
+	assert_int_equal(sys_wrmsr(r->v, MSR_APIC_BASE, 0xfee00000), STEP_OK);
+	assert_false(r->v->apic_base & APIC_BASE_ENABLE);
+	replay_clear(r->v);
+}
+
 static void mtrrs_when_offered(void **state)
 {
 	struct rig *r = *state;
@@ -967,6 +986,7 @@ int main(void)
 		RIG_TEST(control_register_writes), RIG_TEST(into_long_mode), RIG_TEST(long_mode_needs_pae),
 		RIG_TEST(flushes_of_control_registers), RIG_TEST(debug_registers), RIG_TEST(xcr0),
 		RIG_TEST(msr_values), RIG_TEST(speculation), RIG_TEST(tsc_write), RIG_TEST(msrs_of_amd), RIG_TEST(msrs_of_the_core),
+		RIG_TEST(apic_base_is_followed),
 		RIG_TEST(mtrrs_when_offered), RIG_TEST(segment_loads), RIG_TEST(segment_contents),
 		RIG_TEST(linear_addresses), RIG_TEST(task_and_local_tables), RIG_TEST(queries),
 		RIG_TEST(io_permissions), RIG_TEST(far_jumps), RIG_TEST(far_call_and_return),
