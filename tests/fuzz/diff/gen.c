@@ -46,6 +46,24 @@ void put_mov_imm(struct gen *g, unsigned reg, uint64_t imm)
 	put_bytes(g, &imm, g->mode == MODE_64 ? 8 : 4);
 }
 
+/* [disp32]: by SIB in 64-bit code, where the short form is relative to rip */
+void put_abs(struct gen *g, unsigned reg, uint64_t addr)
+{
+	if (g->mode == MODE_64) {
+		put(g, (uint8_t)(reg << 3 | 4));
+		put(g, 0x25);
+	} else {
+		put(g, (uint8_t)(reg << 3 | 5));
+	}
+	put32(g, (uint32_t)addr);
+}
+
+void fix32(struct gen *g, unsigned at, uint64_t value)
+{
+	for (unsigned i = 0; i < 4; i++)
+		g->code[at + i] = (uint8_t)(value >> 8 * i);
+}
+
 uint64_t pick_address(struct gen *g)
 {
 	uint64_t addr = DATA_VA + 256 + pick(g, DATA_SIZE - 4096);

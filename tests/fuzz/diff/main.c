@@ -121,7 +121,7 @@ static bool own_affair(const struct run *r)
 {
 	const struct state *n = &r->native;
 
-	if (n->vector == EXC_PF && (n->cr2 - SYS_VA < SYS_SIZE || (n->cr2 >= 0x7ffffffffff0ull && r->end.vector == EXC_GP)))
+	if (n->vector == EXC_PF && (n->cr2 - SYS_VA < SYS_SIZE || (n->cr2 >= 0x7ffffffffff0ull && (r->end.vector == EXC_GP || r->end.vector == EXC_SS))))
 		return true;
 	return r->native.vector == EXC_AC && (r->end.vector != EXC_AC || r->end.rip != r->native.rip);
 }

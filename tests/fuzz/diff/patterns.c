@@ -8,24 +8,6 @@
  */
 #include "diff.h"
 
-/* An absolute operand: [disp32] by SIB in 64-bit code. reg: bits 5:3 of modrm. */
-static void put_abs(struct gen *g, unsigned reg, uint64_t addr)
-{
-	if (g->mode == MODE_64) {
-		put(g, (uint8_t)(reg << 3 | 4));
-		put(g, 0x25);
-	} else {
-		put(g, (uint8_t)(reg << 3 | 5));
-	}
-	put32(g, (uint32_t)addr);
-}
-
-static void fix32(struct gen *g, unsigned at, uint64_t value)
-{
-	for (unsigned i = 0; i < 4; i++)
-		g->code[at + i] = (uint8_t)(value >> 8 * i);
-}
-
 static void fix_rel32(struct gen *g, unsigned at)
 {
 	fix32(g, at, g->len - (at + 4));
@@ -301,7 +283,7 @@ static void same_base(struct gen *g)
 		} else if (rex && pick(g, 5) == 0) { /* through r11, r15 */
 			reg = 3 + 4 * pick(g, 2);
 			rex |= 4;
-		} else if (pick(g, 8) == 0) {
+		} else if (op != 0x63 && pick(g, 8) == 0) {
 			put(g, 0x66);
 		}
 		if (rex)
