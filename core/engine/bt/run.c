@@ -432,15 +432,6 @@ static const void *step_missed(struct bt_vcpu *v)
 	return step(v) ? bt_dispatch(v) : NULL;
 }
 
-/* An x87 exception waits: the next x87 or MMX instruction raises it before its operand can fault. */
-static bool x87_pending(void)
-{
-	uint16_t status;
-
-	__asm__ volatile("fnstsw %0" : "=a"(status));
-	return status & 0x80;
-}
-
 /* Goes on at the missed instruction in code that checks every access by itself. */
 static const void *ungrouped(struct bt_vcpu *v)
 {
@@ -471,6 +462,15 @@ static const void *group_miss(struct bt_vcpu *v, unsigned size, unsigned access)
 	if ((write ? e->tag_w : e->tag_r) != (v->va & PAGE_MASK))
 		return ungrouped(v);
 	return resume_with(v, e->host + (v->va & ~PAGE_MASK));
+}
+
+/* An x87 exception waits: the next x87 or MMX instruction raises it before its operand can fault. */
+static bool x87_pending(void)
+{
+	uint16_t status;
+
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	return status & 0x80;
 }
 
 const void *bt_on_miss(struct bt_vcpu *v, int write)
