@@ -80,15 +80,16 @@ bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 
 void jc_flush(struct bt_vcpu *v, bool global)
 {
-	(void)v;
+	v->itlb_gen[0]++;
+	v->itlb_gen[1] += global;
 	rig_of->jc_flushes++;
 	rig_of->jc_flush_globals += global;
 }
 
 void jc_flush_page(struct bt_vcpu *v, uint64_t va)
 {
-	(void)v;
-	(void)va;
+	for (unsigned class = 0; class < 2; class++)
+		v->itlb[class][va >> PAGE_SHIFT & 255].gen = 0;
 	rig_of->jc_pages++;
 }
 
@@ -196,6 +197,7 @@ static inline struct rig *rig_create(void)
 	memset(v, 0, sizeof(*v));
 	r->v = v;
 	rig_of = r;
+	v->itlb_gen[0] = v->itlb_gen[1] = 1;
 	r->mem.base = mmap(NULL, RIG_MEM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(r->mem.base, MAP_FAILED);
 	r->mem.limit = RIG_MEM;

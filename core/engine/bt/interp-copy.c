@@ -132,12 +132,24 @@ static void prepare(const struct bt_vcpu *v, const struct insn *in, struct nativ
 		n->gpr[in->reg] &= in->opsize * 8u - 1;
 }
 
+/* A pending x87 exception comes before a fault of the operand; fnstcw and fnstsw do not wait. */
+static bool x87_raises(const struct insn *in)
+{
+	bool x87 = in->map == MAP_1 && (in->opcode & 0xf8) == 0xd8;
+	uint16_t status;
+
+	if (!(in->attr & ATTR_FPU) || (x87 && (in->reg & 7) == 7 && (in->opcode == 0xd9 || in->opcode == 0xdd)))
+		return false;
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	return status & 0x80;
+}
+
 static enum bt_step copy_memory(struct bt_vcpu *v, struct interp *x)
 {
 	uint8_t bounce[64] __attribute__((aligned(64)));
 	struct operand o;
 	struct native n;
-	enum bt_step step = resolve(v, x, &o);
+	enum bt_step step = x87_raises(&x->in) ? bt_fault(v, EXC_MF) : resolve(v, x, &o);
 
 	if (step == STEP_OK)
 		step = load(v, &x->in, &o, bounce);

@@ -464,6 +464,15 @@ static const void *group_miss(struct bt_vcpu *v, unsigned size, unsigned access)
 	return resume_with(v, e->host + (v->va & ~PAGE_MASK));
 }
 
+/* An x87 exception waits: the next x87 or MMX instruction raises it before its operand can fault. */
+static bool x87_pending(void)
+{
+	uint16_t status;
+
+	__asm__ volatile("fnstsw %0" : "=a"(status));
+	return status & 0x80;
+}
+
 const void *bt_on_miss(struct bt_vcpu *v, int write)
 {
 	unsigned size = size_of_miss(v), access = (write ? ACC_WRITE : ACC_READ) | (v->key & KEY_USER ? ACC_USER : 0);
@@ -481,7 +490,7 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 		 * A non-canonical address may be #GP or #SS, and a vector operand that is not aligned may be #GP
 		 * before it is #PF: the interpreter knows which.
 		 */
-		if (st == STEP_FAULT && v->exc.vector == EXC_PF && (size < 16 || !(v->va & (size - 1)))) {
+		if (st == STEP_FAULT && v->exc.vector == EXC_PF && (size < 16 || !(v->va & (size - 1))) && !x87_pending()) {
 			rip_of_miss(v);
 			bt_sync_in(v);
 			return deliver(v) ? bt_dispatch(v) : NULL;

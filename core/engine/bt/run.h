@@ -45,6 +45,7 @@ static inline void bt_sync_in(struct bt_vcpu *v)
 static inline void bt_sync_out(struct bt_vcpu *v)
 {
 	v->flags_slot = flags_to_slot(v->rflags);
+	v->rflags &= ~FL_RF; /* any instruction clears it; nothing that is translated asks for it */
 }
 
 /* rep movs and rep stos by pages (rep.c): STEP_OK when done or interrupted by a poll; STEP_EXIT: let the interpreter. */

@@ -44,7 +44,7 @@ unsigned flow_live_at(struct trans *t, uint64_t rip)
 
 		if (!insn_decode(&in, t->bytes + off, room < INSN_MAX ? room : INSN_MAX, t->mode))
 			break;
-		needed |= in.fl_read & open;
+		needed |= (flags_at_fault(&in) ? FL_ARITH : in.fl_read) & open;
 		open &= ~flags_killed(&in);
 		if (in.class_ == CLASS_JMP) {
 			rip += in.len + (uint64_t)in.imm;

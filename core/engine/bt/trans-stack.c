@@ -238,7 +238,8 @@ static void flags_image(struct trans *t)
 /* The poll comes after the next instruction: sti; hlt must not lose a wake-up, and sti; nop; cli is a window. */
 static bool trans_sti(struct trans *t)
 {
-	if (t->user)
+	/* Where the next instruction is in another block, C keeps the shadow. */
+	if (t->user || t->block->n_insns == t->n)
 		return false;
 	t->sti = 2;
 	e_gs_store8_imm(t, V_OFF(if_flag), 1);
@@ -248,9 +249,23 @@ static bool trans_sti(struct trans *t)
 	return true;
 }
 
+static bool trans_mov_from_seg(struct trans *t, const struct insn *in)
+{
+	unsigned reg = in->rm;
+
+	if (in->reg > GAMUT_GS)
+		return false;
+	e_gs_load16(t, reg, (uint32_t)(offsetof(struct bt_vcpu, seg) + in->reg * sizeof(struct gamut_segment) +
+				       offsetof(struct gamut_segment, selector)));
+	def_regs(t, 1u << reg);
+	return true;
+}
+
 bool trans_flags_op(struct trans *t, const struct insn *in)
 {
 	switch (in->op) {
+	case OP_MOV_FROM_SEG:
+		return trans_mov_from_seg(t, in);
 	case OP_CLI:
 		if (t->user)
 			return false;

@@ -308,6 +308,10 @@ static bool try_insn(struct gen *g)
 	if ((in.class_ == CLASS_SYS && in.op != OP_PUSHA && in.op != OP_POPA && in.op != OP_ENTER && pick(g, 16)) ||
 	    (in.class_ == CLASS_LEAVE && pick(g, 4)))
 		return false;
+	if (in.op == OP_MOVSXD && in.pfx66) /* two or four bytes are read, depending on the maker */
+		return false;
+	if (in.op == OP_POPA) /* a fault may leave some registers loaded */
+		put_mov_imm(g, RSP, DATA_VA + 0x8000 + 4 * pick(g, 900));
 	if (in.class_ == CLASS_LEAVE)
 		put_mov_imm(g, RBP, DATA_VA + DATA_SIZE / 2);
 	if (in.class_ == CLASS_STRING)

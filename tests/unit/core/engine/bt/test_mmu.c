@@ -577,6 +577,7 @@ static void fetches(void **state)
 	assert_int_equal(got, 6);
 	assert_memory_equal(buf, "\x90\x91\x92\x93\x94\x95", 6);
 	rig_put64(r, PTE_OF(0x40000), 0x40000 | 7 | NX);
+	tlb_flush_page(r->v, 0x40ffa);
 	assert_fault(r->v, mmu_fetch(r->v, 0x40ffa, buf, 15, &got), EXC_PF, 0x11);
 	fill(r, 0x40000, 0); /* readable in the TLB does not make it executable */
 	assert_fault(r->v, mmu_fetch(r->v, 0x40ffa, buf, 15, &got), EXC_PF, 0x11);
