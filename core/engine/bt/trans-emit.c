@@ -39,6 +39,11 @@ void e_gs_load8(struct trans *t, unsigned reg, uint32_t off)
 	gs_op(t, 0, 1, 0xb6, reg, off);
 }
 
+void e_gs_load16(struct trans *t, unsigned reg, uint32_t off)
+{
+	gs_op(t, 0, 1, 0xb7, reg, off);
+}
+
 void e_gs_store(struct trans *t, uint32_t off, unsigned reg)
 {
 	gs_op(t, 1, 0, 0x89, reg, off);

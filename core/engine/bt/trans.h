@@ -120,6 +120,7 @@ void e_bytes(struct trans *t, const uint8_t *bytes, unsigned n);
 void e_gs_load(struct trans *t, unsigned reg, uint32_t off);          /* 64 bits */
 void e_gs_load32(struct trans *t, unsigned reg, uint32_t off);
 void e_gs_load8(struct trans *t, unsigned reg, uint32_t off);         /* zero-extended */
+void e_gs_load16(struct trans *t, unsigned reg, uint32_t off);        /* zero-extended */
 void e_gs_store(struct trans *t, uint32_t off, unsigned reg);
 void e_gs_store32(struct trans *t, uint32_t off, unsigned reg);
 void e_gs_store8_imm(struct trans *t, uint32_t off, uint8_t imm);
@@ -243,7 +244,7 @@ bool trans_call(struct trans *t, const struct insn *in);
 bool trans_call_ind(struct trans *t, const struct insn *in);
 bool trans_jmp_ind(struct trans *t, const struct insn *in);
 bool trans_ret(struct trans *t, const struct insn *in);
-bool trans_flags_op(struct trans *t, const struct insn *in); /* cli sti cld std pushf */
+bool trans_flags_op(struct trans *t, const struct insn *in); /* cli sti cld std pushf, mov from a segment register */
 bool trans_string(struct trans *t, const struct insn *in);
 bool trans_loop(struct trans *t, const struct insn *in);
 bool stack_wide(const struct trans *t);

@@ -95,6 +95,17 @@ static bool ends_block(const struct insn *in)
 	}
 }
 
+/* mov r, sreg is for the interpreter by its class, but kernels do it often: it reads a field and no more. */
+static void refine(struct insn *in)
+{
+	if (in->op != OP_MOV_FROM_SEG || in->mod != 3 || in->opsize < 4)
+		return;
+	in->class_ = CLASS_FLAGS;
+	in->fl_read = in->fl_written = in->fl_undef = 0;
+	in->regs_read = 0;
+	in->regs_written = (uint16_t)(1u << in->rm);
+}
+
 static void decode_block(struct trans *t)
 {
 	uint64_t rip = t->rip;
@@ -111,6 +122,7 @@ static void decode_block(struct trans *t)
 
 		if (!insn_decode(in, t->bytes + off, room < INSN_MAX ? room : INSN_MAX, t->mode))
 			break;
+		refine(in);
 		t->insn_rip[t->n++] = rip;
 		rip += in->len;
 		exits += in->class_ == CLASS_JCC || in->class_ == CLASS_LOOP;
