@@ -258,6 +258,14 @@ static void put_operand(struct gen *g, const struct place *p, unsigned reg, unsi
 		put32(g, (uint32_t)p->disp);
 }
 
+/* Bytes of REX or VEX before the opcode. No legacy prefix is c4. */
+static unsigned ext_len(const struct insn *in, const uint8_t *bytes)
+{
+	if (!in->vex)
+		return in->rex ? 1 : 0;
+	return in->opc_off >= 3 && bytes[in->opc_off - 3] == 0xc4 ? 3 : 2;
+}
+
 /* Prefixes and opcode again, with X and B for the operand's registers. */
 static void put_head(struct gen *g, const struct insn *in, const uint8_t *bytes, bool x, bool b)
 {
@@ -265,8 +273,7 @@ static void put_head(struct gen *g, const struct insn *in, const uint8_t *bytes,
 	unsigned first = (unsigned)in->opc_off - (in->vex ? 0 : escape); /* of the opcode with its escape bytes */
 	unsigned i = 0;
 
-	while (i < first - (in->vex ? (bytes[in->opc_off - 2] == 0xc5 && !(in->opc_off >= 3 && bytes[in->opc_off - 3] == 0xc4) ? 2u : 3u)
-				    : (in->rex ? 1u : 0)))
+	while (i < first - ext_len(in, bytes))
 		put(g, bytes[i++]);
 	if (in->vex) {
 		bool two = bytes[i] == 0xc5;

@@ -114,14 +114,16 @@ static uint64_t flags_compared(const struct run *r)
 /*
  * What is each processor's own affair: vector operands under alignment
  * checking, whether #AC comes before #PF, and how an 80-bit operand that ends
- * beyond the canonical addresses faults. The guest's system pages are no
- * business of the process.
+ * beyond the canonical addresses faults. The process lacks the guest's
+ * system pages and the second mapping of the code.
  */
 static bool own_affair(const struct run *r)
 {
 	const struct state *n = &r->native;
 
-	if (n->vector == EXC_PF && (n->cr2 - SYS_VA < SYS_SIZE || (n->cr2 >= 0x7ffffffffff0ull && (r->end.vector == EXC_GP || r->end.vector == EXC_SS))))
+	if (n->vector == EXC_PF && (n->cr2 - SYS_VA < TABLE_VA + TABLE_SIZE - SYS_VA || n->cr2 - ALIAS_VA < CODE_SIZE))
+		return true;
+	if (n->vector == EXC_PF && n->cr2 >= 0x7ffffffffff0ull && (r->end.vector == EXC_GP || r->end.vector == EXC_SS))
 		return true;
 	return r->native.vector == EXC_AC && (r->end.vector != EXC_AC || r->end.rip != r->native.rip);
 }
