@@ -268,6 +268,7 @@ static void vcpu_reset(struct engine_vcpu *e)
 	fpu_reset(&e->v);
 	replay_clear(&e->v);
 	e->v.replay_on = false;
+	e->v.pio_len = 0;
 	e->v.halted = false;
 	tlb_flush(&e->v, true);
 }
@@ -287,6 +288,7 @@ static int vcpu_set(struct engine_vcpu *e, const struct gamut_vcpu_state *state)
 	tlb_flush(&e->v, true);
 	/* An exit that has not been completed belongs to what this replaces. */
 	e->v.exited = EXIT_INTR;
+	e->v.pio_len = 0;
 	return 0;
 }
 
@@ -314,6 +316,19 @@ static void complete_hypercall(struct bt_vcpu *v, struct vcpu_exit *exit)
 	v->gpr[RAX] = exit->hypercall.long_mode ? exit->hypercall.result : (uint32_t)exit->hypercall.result;
 }
 
+static void complete_port(struct bt_vcpu *v, const struct vcpu_exit *exit)
+{
+	uint64_t mask = 0xffffffffull >> (32 - 8 * exit->pio.width);
+
+	/* A 32-bit result clears the upper half, smaller ones leave the rest. */
+	if (!exit->pio.write && exit->pio.width == 4)
+		v->gpr[RAX] = exit->pio.data;
+	else if (!exit->pio.write)
+		v->gpr[RAX] = (v->gpr[RAX] & ~mask) | (exit->pio.data & mask);
+	v->rip += v->pio_len;
+	v->pio_len = 0;
+}
+
 /* The answer to the last exit; port, MMIO and MSR accesses are served to the instruction as it runs again. */
 static void complete(struct bt_vcpu *v, struct vcpu_exit *exit)
 {
@@ -324,6 +339,10 @@ static void complete(struct bt_vcpu *v, struct vcpu_exit *exit)
 		complete_hypercall(v, exit);
 		return;
 	case EXIT_PIO:
+		if (v->pio_len) {
+			complete_port(v, exit);
+			return;
+		}
 		value = exit->pio.data;
 		break;
 	case EXIT_MMIO:

@@ -240,6 +240,7 @@ struct bt_vcpu {
 	struct vcpu_exit *exit; /* the core's, while vcpu_run is on */
 	struct bt_replay replay;
 	bool replay_on;        /* an exit is being completed */
+	uint8_t pio_len;       /* a port access is out that need not run again: instruction length; 0: none */
 	bool exc_pending;      /* v->exc is to be delivered before anything runs */
 	enum exit_reason exited; /* what the last run returned */
 

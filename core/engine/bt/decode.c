@@ -430,7 +430,9 @@ static bool apply_row(struct insn *in, struct cursor *c, const struct row *row)
 		in->vvvv &= 7; /* only now: "must be 1111" holds for all four bits */
 	decode_roles(in, row);
 	/* Outside 64-bit mode VEX.W says nothing about general registers (and the translator's copy is 64-bit code). */
-	if (in->vex && in->mode != MODE_64 && (row->attr & (ATTR_REG_GPR | ATTR_RM_GPR | ATTR_VVVV_GPR)))
+	if (in->vex && in->mode != MODE_64 &&
+	    ((row->attr & (ATTR_REG_GPR | ATTR_RM_GPR | ATTR_VVVV_GPR)) ||
+	     (in->map == MAP_0F3A && (in->opcode & 0xfc) == 0x60))) /* vpcmpestri and its kin: lengths in eax, edx */
 		in->w = false;
 	if (in->vex && in->mode != MODE_64 && in->map == MAP_0F3A && in->opcode >= 0x4a && in->opcode <= 0x4c)
 		in->imm &= 0x7f; /* a register number of three bits */

@@ -8,8 +8,9 @@
  * call-clobbered.
  *
  * The x87 instruction and data pointers (FIP, FDP) would be addresses in the
- * code cache and the host: whatever the guest saves shows zeros there, as
- * processors do that save them for pending exceptions only.
+ * code cache and the host, and the opcode (FOP) one of a copy: whatever the
+ * guest saves shows zeros there, as processors do that save them for pending
+ * exceptions only.
  */
 #include <cpuid.h>
 #include <errno.h>
@@ -35,7 +36,8 @@
 
 /* Offsets in the FXSAVE image. */
 #define FX_FCW 0
-#define FX_FIP 8
+#define FX_FOP 6 /* followed by FIP and FDP */
+#define FX_POINTERS 18
 #define FX_MXCSR 24
 #define FX_MXCSR_MASK 28
 
@@ -236,7 +238,7 @@ static enum bt_step xsave_guest(struct bt_vcpu *v, unsigned op, uint64_t mask, u
 	else
 		native_xsave(area, rfbm);
 	if (rfbm & COMP_X87)
-		bt_zero(area + FX_FIP, 16);
+		bt_zero(area + FX_FOP, FX_POINTERS);
 	return STEP_OK;
 }
 
@@ -249,7 +251,7 @@ enum bt_step fpu_guest_save(struct bt_vcpu *v, unsigned op, bool wide, uint64_t 
 	if (op != OP_FXSAVE || size < FX_SIZE)
 		return bt_fault(v, EXC_UD);
 	native_fxsave(area, wide);
-	bt_zero((uint8_t *)area + FX_FIP, 16);
+	bt_zero((uint8_t *)area + FX_FOP, FX_POINTERS);
 	return STEP_OK;
 }
 

@@ -256,12 +256,29 @@ static void put_modrm(struct stub *s, const struct operands *o)
 	}
 }
 
+/* vzeroall and vzeroupper leave registers 8 to 15 alone outside 64-bit mode: vpxor or vmovaps of each other one. */
+static void put_vzero(struct stub *s)
+{
+	bool all = s->in->l;
+
+	for (unsigned i = 0; i < 8; i++) {
+		put(s, 0xc5);
+		put(s, all ? (~i & 15u) << 3 | 0x81 : 0xf8);
+		put(s, all ? 0xef : 0x28);
+		put(s, 0xc0 | i << 3 | i);
+	}
+}
+
 /* Forms that 64-bit mode lacks or that have no modrm to put P into. */
 static bool put_special(struct stub *s, struct operands *o)
 {
 	static const uint8_t moffs[4] = {0x8a, 0x8b, 0x88, 0x89};
 	const struct insn *in = s->in;
 
+	if (in->vex && in->mode != MODE_64 && in->map == MAP_0F && in->opcode == 0x77) {
+		put_vzero(s);
+		return true;
+	}
 	if (in->map != MAP_1 || in->vex)
 		return false;
 	if ((in->opcode & 0xfc) == 0xa0) {

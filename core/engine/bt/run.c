@@ -353,6 +353,23 @@ static enum bt_step read_tsc(struct bt_vcpu *v, uint32_t arg, uint64_t next)
 	return STEP_OK;
 }
 
+/* CPL 0 needs no leave for a port; completed by vcpu_run without another look at the instruction. */
+static enum bt_step port_access(struct bt_vcpu *v, uint32_t arg)
+{
+	struct vcpu_exit *e = v->exit;
+
+	if (!(arg & STEP_DX) || v->cpl != 0 || (v->key & KEY_MODE) != MODE_64)
+		return interp_step(v);
+	e->reason = EXIT_PIO;
+	e->rip = v->rip;
+	e->pio.port = (uint16_t)v->gpr[RDX];
+	e->pio.width = (uint8_t)STEP_SIZE(arg);
+	e->pio.write = STEP_OP(arg) == OP_OUT;
+	e->pio.data = e->pio.write ? (uint32_t)(v->gpr[RAX] & (0xffffffffull >> (32 - 8 * e->pio.width))) : 0;
+	v->pio_len = (uint8_t)STEP_LEN(arg);
+	return STEP_EXIT;
+}
+
 /* The hot system instructions, whose decoding is in the argument; others are decoded again. */
 static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 {
@@ -364,6 +381,9 @@ static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 		return st == STEP_EXIT ? interp_step(v) : st;
 	}
 	switch (STEP_OP(arg)) {
+	case OP_IN:
+	case OP_OUT:
+		return port_access(v, arg);
 	case OP_RDTSC:
 	case OP_RDTSCP:
 		return read_tsc(v, arg, next);

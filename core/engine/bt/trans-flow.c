@@ -212,6 +212,8 @@ static uint32_t step_arg(const struct trans *t, const struct insn *in)
 
 	if (in->rep && plain && !(t->key & KEY_DF) && (in->op == OP_MOVS || in->op == OP_STOS))
 		arg |= STEP_REP;
+	if ((in->op == OP_IN || in->op == OP_OUT) && in->imm_size == 0)
+		arg |= STEP_DX;
 	return arg;
 }
 

@@ -6,6 +6,7 @@
  *   patterns.c what random instructions do not hit: calls, self-modification, faults on purpose
  *   native.c   runs a case on the processor, in this process
  *   guest.c    a small guest at the same virtual addresses; runs a case in the engine
+ *   templates.c kernel-mode code
  *   system.c   kernel-mode cases: translator against interpreter
  *   main.c     the comparison and the command line
  *
@@ -61,7 +62,7 @@
 #define TSS_OFF 0x2000u
 #define STUB_OFF 0x3000u
 #define STACK_OFF 0x5000u /* top at 0x7000 */
-#define LOG_OFF 0x8000u   /* system.c */
+#define LOG_OFF 0x8000u   /* see RESUME */
 
 /* Selectors as Linux gives them to its processes. */
 #define SEL_KCS 0x10u
@@ -85,6 +86,7 @@ struct gen {
 	enum insn_mode mode;
 	uint32_t start, len;      /* first byte; next byte to be written */
 	bool kernel;              /* privileged code may be generated */
+	bool decimal;             /* daa and its kin, which leave flags undefined, are in the code */
 	uint8_t code[CODE_SIZE + 512];
 };
 
@@ -97,6 +99,10 @@ void put_bytes(struct gen *g, const void *bytes, unsigned n);
 void put32(struct gen *g, uint32_t x);
 /* mov reg, imm of full width (32 bits in 32-bit code). */
 void put_mov_imm(struct gen *g, unsigned reg, uint64_t imm);
+/* An absolute memory operand; reg: bits 5:3 of modrm. */
+void put_abs(struct gen *g, unsigned reg, uint64_t addr);
+/* Overwrites four bytes of the code. */
+void fix32(struct gen *g, unsigned at, uint64_t value);
 /* An address for an operand: mostly in the data, now and then where it hurts. */
 uint64_t pick_address(struct gen *g);
 void add_insn(struct gen *g);
@@ -144,6 +150,18 @@ bool guest_run(struct guest *g, const struct gen *gen, const struct state *start
 
 bool same_fx(const struct state *a, const struct state *b);
 void print_fx(const struct state *a, const struct state *b);
+
+/* ---- templates.c ----------------------------------------------------------------------- */
+
+/* Words that kernel-mode cases and their exception handlers (system.c) share; log entries follow the first 64 bytes. */
+#define LOG_VA (SYS_VA + LOG_OFF)   /* number of entries */
+#define RESUME (LOG_VA + 8)         /* where a fault goes on */
+#define FLAG_MASK (LOG_VA + 16)     /* flags of a frame that count */
+#define KSTACK (LOG_VA + 24)        /* RSP for int 0x30 and syscall */
+#define RETURN (LOG_VA + 32)        /* where int 0x30 and syscall go on in kernel mode */
+#define KSTACK_VA (DATA_VA + 0x7800)
+
+void generate_system(struct gen *g);
 
 /* ---- system.c -------------------------------------------------------------------------- */
 

@@ -46,6 +46,24 @@ void put_mov_imm(struct gen *g, unsigned reg, uint64_t imm)
 	put_bytes(g, &imm, g->mode == MODE_64 ? 8 : 4);
 }
 
+/* [disp32]: by SIB in 64-bit code, where the short form is relative to rip */
+void put_abs(struct gen *g, unsigned reg, uint64_t addr)
+{
+	if (g->mode == MODE_64) {
+		put(g, (uint8_t)(reg << 3 | 4));
+		put(g, 0x25);
+	} else {
+		put(g, (uint8_t)(reg << 3 | 5));
+	}
+	put32(g, (uint32_t)addr);
+}
+
+void fix32(struct gen *g, unsigned at, uint64_t value)
+{
+	for (unsigned i = 0; i < 4; i++)
+		g->code[at + i] = (uint8_t)(value >> 8 * i);
+}
+
 uint64_t pick_address(struct gen *g)
 {
 	uint64_t addr = DATA_VA + 256 + pick(g, DATA_SIZE - 4096);
@@ -320,8 +338,10 @@ static bool try_insn(struct gen *g)
 		if (!in.has_modrm && in.imm_size >= 4 && (in.attr & ATTR_MEM) && pick(g, 16))
 			return false; /* moffs: nowhere near the data */
 		put_bytes(g, b, in.len);
-		if (in.op >= OP_DAA && in.op <= OP_AAD) /* the flags that they leave undefined are not modelled: test al, al */
+		if (in.op >= OP_DAA && in.op <= OP_AAD) { /* the flags that they leave undefined are not modelled: test al, al */
 			put_bytes(g, "\x84\xc0", 2);
+			g->decimal = true;
+		}
 		return true;
 	}
 	place_memory(g, &in, b);
@@ -399,6 +419,7 @@ void generate(struct gen *g)
 	unsigned n = 1 + pick(g, 12);
 
 	memset(g->code, 0xf4, sizeof(g->code));
+	g->decimal = false;
 	g->start = g->len = pick_start(g);
 	for (unsigned i = 0; i < n && g->len - g->start < 0xa00 && g->len < CODE_SIZE; i++) {
 		switch (pick(g, 30)) {
@@ -412,7 +433,7 @@ void generate(struct gen *g)
 			put(g, 0x9c);
 			put(g, (uint8_t)(0x58 | pick(g, 4)));
 			break;
-		case 9: case 10: case 11: case 12:
+		case 9: case 10: case 11: case 12: case 13: case 14:
 			add_pattern(g);
 			break;
 		default:

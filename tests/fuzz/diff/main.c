@@ -104,6 +104,8 @@ static uint64_t flags_compared(const struct run *r)
 {
 	uint64_t others = FL_DF | FL_TF | FL_NT | FL_AC | FL_ID;
 
+	if (r->gen.decimal && r->native.vector != EXC_BP) /* before the test that defines them */
+		return others;
 	if (r->exact || r->native.vector == EXC_BP || r->native.vector == EXC_DE)
 		return FL_ARITH | others;
 	return others;
@@ -119,7 +121,7 @@ static bool own_affair(const struct run *r)
 {
 	const struct state *n = &r->native;
 
-	if (n->vector == EXC_PF && (n->cr2 - SYS_VA < SYS_SIZE || (n->cr2 >= 0x7ffffffffff0ull && r->end.vector == EXC_GP)))
+	if (n->vector == EXC_PF && (n->cr2 - SYS_VA < SYS_SIZE || (n->cr2 >= 0x7ffffffffff0ull && (r->end.vector == EXC_GP || r->end.vector == EXC_SS))))
 		return true;
 	return r->native.vector == EXC_AC && (r->end.vector != EXC_AC || r->end.rip != r->native.rip);
 }

@@ -8,24 +8,6 @@
  */
 #include "diff.h"
 
-/* An absolute operand: [disp32] by SIB in 64-bit code. reg: bits 5:3 of modrm. */
-static void put_abs(struct gen *g, unsigned reg, uint64_t addr)
-{
-	if (g->mode == MODE_64) {
-		put(g, (uint8_t)(reg << 3 | 4));
-		put(g, 0x25);
-	} else {
-		put(g, (uint8_t)(reg << 3 | 5));
-	}
-	put32(g, (uint32_t)addr);
-}
-
-static void fix32(struct gen *g, unsigned at, uint64_t value)
-{
-	for (unsigned i = 0; i < 4; i++)
-		g->code[at + i] = (uint8_t)(value >> 8 * i);
-}
-
 static void fix_rel32(struct gen *g, unsigned at)
 {
 	fix32(g, at, g->len - (at + 4));
@@ -280,10 +262,81 @@ static void compat_trip(struct gen *g)
 	fix32(g, at, code_at(g));
 }
 
+/* Accesses off one base, close together; the base moves now and then, the place is often a page's end. */
+static void same_base(struct gen *g)
+{
+	static const uint8_t ops[] = { 0x8b, 0x89, 0x01, 0x03, 0x29, 0x39, 0x3b, 0x11, 0x13, 0x87, 0x8a, 0x88, 0x63 };
+	static const uint8_t bases[] = { RBX, RBP, RSI, RDI, R11, R15, R8 };
+	unsigned base = bases[pick(g, g->mode == MODE_64 ? 7 : 4)], reach = pick(g, 3) ? 64 : 256;
+
+	put_mov_imm(g, base, pick(g, 3) ? pick_address(g) : DATA_VA + 4096 * pick(g, 17) - pick(g, 100));
+	for (unsigned n = 2 + pick(g, 8); n; n--) {
+		unsigned reg = pick(g, 4), rex = g->mode == MODE_64 ? 0x40 | pick(g, 2) << 3 | (base >= 8) : 0;
+		uint8_t op = ops[pick(g, g->mode == MODE_64 ? 13 : 12)];
+		int disp = (int)pick(g, reach) - (int)reach / 2;
+
+		if (pick(g, 12) == 0) { /* lea base, [base + disp] */
+			op = 0x8d;
+			reg = base & 7;
+			if (rex)
+				rex = 0x48 | (base >= 8 ? 5 : 0);
+		} else if (rex && pick(g, 5) == 0) { /* through r11, r15 */
+			reg = 3 + 4 * pick(g, 2);
+			rex |= 4;
+		} else if (op != 0x63 && pick(g, 8) == 0) {
+			put(g, 0x66);
+		}
+		if (rex)
+			put(g, (uint8_t)rex);
+		put(g, op);
+		put(g, (uint8_t)(0x80 | reg << 3 | (base & 7)));
+		put32(g, (uint32_t)disp);
+		if (pick(g, 12) == 0)
+			put_bytes(g, "\x0f\x92\xc0", 3); /* setc al */
+	}
+}
+
+/* A prologue and an epilogue: pushes, sub rsp, stores to the frame, pops. */
+static void frame(struct gen *g)
+{
+	static const uint8_t ops[] = { 0x8b, 0x89, 0x01, 0x3b };
+	unsigned pushes = 1 + pick(g, 7), size = 8 * pick(g, 20);
+
+	if (pick(g, 6) == 0)
+		put_mov_imm(g, RSP, pick(g, 2) ? pick_address(g) : DATA_VA + 4096 * (1 + pick(g, 15)) + 4 * pick(g, 12));
+	for (unsigned i = 0; i < pushes; i++) {
+		if (g->mode == MODE_64 && pick(g, 2))
+			put(g, 0x41);
+		put(g, (uint8_t)(0x50 | pick(g, 8)));
+	}
+	if (g->mode == MODE_64)
+		put(g, 0x48);
+	put_bytes(g, "\x81\xec", 2);
+	put32(g, size);
+	for (unsigned i = pick(g, 5); i; i--) {
+		put(g, ops[pick(g, 4)]);
+		put(g, (uint8_t)(0x84 | pick(g, 4) << 3));
+		put(g, 0x24);
+		put32(g, 4 * pick(g, 60));
+	}
+	if (g->mode == MODE_64)
+		put(g, 0x48);
+	put_bytes(g, "\x81\xc4", 2);
+	put32(g, size);
+	for (unsigned i = 0; i < pushes; i++) {
+		unsigned reg = pick(g, 8);
+
+		if (g->mode == MODE_64 && pick(g, 2))
+			put(g, 0x41);
+		put(g, (uint8_t)(0x58 | (reg == RSP && pick(g, 4) ? RBP : reg)));
+	}
+}
+
 void add_pattern(struct gen *g)
 {
 	static void (*const patterns[])(struct gen *) = {
 		calls,	     indirect,	   modify_ahead, modify_loop, modify_opcode, modify_rep,
+		same_base,   same_base,	   frame,	 frame,
 		data_beside, flags_change, loops,	 fault,	      divide,	     far_mode, compat_trip,
 	};
 
