@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "conf.h"
+#include "domain.h"
 #include "json.h"
 
 static const char help_head[] =
@@ -80,15 +81,31 @@ static json_t *json_file(const char *path, const struct domain_config *c, const 
 	return o;
 }
 
+/* The file itself, then what the engine and the kernel say to it. NULL with diag when anything is wrong. */
+static struct domain_config *load_and_validate(const char *path, struct plugin_set *plugins, struct diag *diag)
+{
+	struct domain_config *c = NULL;
+	struct domain_options options = { .id = 1, .leave_no_trace = true };
+
+	if (conf_load(&c, path, plugins, diag))
+		return NULL;
+	options.engine = c->engine;
+	if (!domain_validate(c, &options, diag))
+		return c;
+	conf_destroy(c);
+	return NULL;
+}
+
 /* report: the JSON list to add to, or NULL for text. */
 static int check_file(const char *path, struct plugin_set *plugins, json_t *report)
 {
-	struct domain_config *c = NULL;
+	struct domain_config *c;
 	struct diag diag;
 	int rc;
 
 	diag_init(&diag);
-	rc = conf_load(&c, path, plugins, &diag) ? CMD_PROBLEM : CMD_OK;
+	c = load_and_validate(path, plugins, &diag);
+	rc = c ? CMD_OK : CMD_PROBLEM;
 	if (report) {
 		json_array_append_new(report, json_file(path, c, &diag));
 	} else {

@@ -84,6 +84,7 @@ static int validate_up(struct domain *d)
 		.kernel = d->config->kernel,
 		.ramdisk = d->config->ramdisk,
 		.cmdline = d->config->cmdline,
+		.no_cache = d->options.leave_no_trace,
 	};
 	char err[512] = "";
 
@@ -343,6 +344,23 @@ void domain_destroy(struct domain *d)
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
+}
+
+int domain_validate(const struct domain_config *config, const struct domain_options *options, struct diag *diag)
+{
+	struct domain *d = calloc(1, sizeof(*d));
+	int rc;
+
+	if (!d)
+		return diag_error(diag, config->file, 0, "out of memory");
+	d->config = config;
+	d->options = *options;
+	d->diag = diag;
+	rc = validate_up(d);
+	if (!rc)
+		validate_down(d);
+	free(d);
+	return rc;
 }
 
 int domain_create(struct domain **domain, const struct domain_config *config, const struct domain_options *options,

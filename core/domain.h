@@ -58,6 +58,7 @@ struct domain_options {
 	const struct engine_ops *engine_ops; /* tests: this one and no other; NULL else */
 	struct terminal *terminal; /* the console's other end; NULL: none */
 	int log_level;             /* enum gamut_log_level */
+	bool leave_no_trace;       /* do not keep the unpacked kernel for the next run */
 };
 
 struct domain {
@@ -97,6 +98,12 @@ struct domain {
 	int how;       /* enum gamut_end or DOMAIN_END_DESTROYED */
 	char why[320];
 };
+
+/*
+ * What domain_create checks before it makes anything: the engine and what it
+ * gives, the kernel image and its ramdisk. 0, or -1 with the reason in diag.
+ */
+int domain_validate(const struct domain_config *config, const struct domain_options *options, struct diag *diag);
 
 /*
  * Builds a domain, ready to run and paused. config and options->terminal must

@@ -176,7 +176,7 @@ static void write_text(const char *path, const char *text)
 
 static void check_files(void **state)
 {
-	char dir[] = "/tmp/gamut-test-XXXXXX", good[64], bad[64], kernel[64];
+	char dir[] = "/tmp/gamut-test-XXXXXX", good[64], bad[64], unfit[64], kernel[64];
 	json_t *j;
 
 	(void)state;
@@ -185,7 +185,9 @@ static void check_files(void **state)
 	snprintf(good, sizeof(good), "%s/good.cfg", dir);
 	snprintf(bad, sizeof(bad), "%s/bad.cfg", dir);
 	snprintf(kernel, sizeof(kernel), "%s/vmlinuz", dir);
-	write_text(good, "name = \"g\"; mode = \"pvh\"; boot = { kernel = \"vmlinuz\"; };\n");
+	snprintf(unfit, sizeof(unfit), "%s/unfit.cfg", dir);
+	write_text(good, "name = \"g\"; mode = \"pvh\"; boot = { kernel = \"" TEST_BUILD_DIR "/guests/probe\"; };\n");
+	write_text(unfit, "name = \"u\"; mode = \"pvh\";\nboot = { kernel = \"vmlinuz\"; };\n");
 	write_text(
 	        bad,
 	        "name = \"b\"; mode = \"pvh\"; boot = { kernel = \"vmlinuz\"; };\nmemory = 0;\nvcpu = 1;\n");
@@ -195,6 +197,14 @@ static void check_files(void **state)
 	assert_int_equal(r.rc, CMD_OK);
 	assert_string_equal(r.err, "");
 	assert_non_null(strstr(r.out, "platform=pvh"));
+	RUN(&r, (char *)"check", unfit);
+	assert_int_equal(r.rc, CMD_PROBLEM);
+	assert_non_null(strstr(r.err, "unfit.cfg:2: "));
+	assert_non_null(strstr(r.err, "vmlinuz"));
+	write_text(unfit, "name = \"u\"; mode = \"pvh\"; boot = { kernel = \"" TEST_BUILD_DIR "/guests/probe\"; };\nvcpus = 4096;\n");
+	RUN(&r, (char *)"check", unfit);
+	assert_int_equal(r.rc, CMD_PROBLEM);
+	assert_non_null(strstr(r.err, "unfit.cfg:2: vcpus: 4096 are too many"));
 	RUN(&r, (char *)"check", bad, good);
 	assert_int_equal(r.rc, CMD_PROBLEM);
 	assert_non_null(strstr(r.err, "bad.cfg:2: memory:"));
@@ -210,6 +220,7 @@ static void check_files(void **state)
 	json_decref(j);
 	unlink(good);
 	unlink(bad);
+	unlink(unfit);
 	unlink(kernel);
 	rmdir(dir);
 	unsetenv("GAMUT_PLUGIN_PATH");
