@@ -105,13 +105,15 @@ static bool parse_debug(struct bt_vm *vm, const char *debug, char *err, unsigned
 			vm->all_live = true;
 		} else if (!strcmp(word, "nogroup")) {
 			vm->no_groups = true;
+		} else if (!strcmp(word, "nobmi2")) {
+			vm->bmi2 = false;
 		} else if (!strcmp(word, "interp")) {
 			vm->interp_only = true;
 		} else if (sscanf(word, "rip=%llx-%llx", &lo, &hi) == 2) {
 			vm->bisect_lo = lo;
 			vm->bisect_hi = hi;
 		} else {
-			snprintf(err, err_len, "bt.debug: unknown switch \"%s\" (nolink, alllive, nogroup, interp, rip=LO-HI)", word);
+			snprintf(err, err_len, "bt.debug: unknown switch \"%s\" (nolink, alllive, nogroup, nobmi2, interp, rip=LO-HI)", word);
 			return false;
 		}
 		debug += n + (debug[n] == ',');
