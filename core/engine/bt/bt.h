@@ -257,7 +257,6 @@ struct bt_vcpu {
 	 * native page make the handler store the signal and si_code here and continue at native_resume. */
 	uint64_t native_resume;
 	int native_signal, native_code;
-	uint64_t host_gs, host_fs; /* of the thread before entry */
 	uint8_t *fpu_area;     /* XSAVE area, 64-byte aligned (fpu.h) */
 	bool fpu_live;         /* guest vector state is in the processor */
 	uint64_t fpu_comps;    /* XSAVE components of the area; 0: the host has only FXSAVE */

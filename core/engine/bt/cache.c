@@ -301,8 +301,6 @@ bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 
 static void jc_list_add(struct bt_vcpu *v, unsigned class, unsigned i)
 {
-	if (v->jc_listed[class] == JC_SIZE)
-		jc_flush(v, true);
 	v->jc_list[class][v->jc_listed[class]++] = (uint16_t)i;
 }
 
@@ -310,8 +308,13 @@ static void jc_list_add(struct bt_vcpu *v, unsigned class, unsigned i)
 void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global)
 {
 	unsigned class = (v->key & KEY_USER) != 0, i = jc_index(rip);
-	struct jc_entry old = v->jc[class][i];
 	uint64_t page = rip >> PAGE_SHIFT;
+	struct jc_entry old;
+
+	/* Room for both first: a flush drops the filter, too, so nothing of before it may be put back. */
+	if (v->jc_listed[class] + 2 > JC_SIZE)
+		jc_flush(v, true);
+	old = v->jc[class][i];
 
 	if (!global)
 		jc_list_add(v, class, i);

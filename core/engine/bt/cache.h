@@ -77,7 +77,6 @@ enum thunk_index {
 #define STEP_LEN(arg) ((arg) >> 16 & 0xffu)
 #define STEP_SIZE(arg) ((arg) >> 24 & 0xfu)
 #define STEP_DX 0x40000000u  /* in or out with the port in dx */
-#define STEP_REP 0x80000000u /* rep movs or rep stos, upwards, no segment override, full address size */
 
 struct code_cache {
 	uint8_t *code;        /* executable */

@@ -375,11 +375,6 @@ static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 {
 	uint64_t next = v->rip + STEP_LEN(arg);
 
-	if (arg & STEP_REP) {
-		enum bt_step st = bt_rep(v, STEP_OP(arg), STEP_SIZE(arg), STEP_LEN(arg));
-
-		return st == STEP_EXIT ? interp_step(v) : st;
-	}
 	switch (STEP_OP(arg)) {
 	case OP_IN:
 	case OP_OUT:

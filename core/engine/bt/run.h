@@ -48,9 +48,6 @@ static inline void bt_sync_out(struct bt_vcpu *v)
 	v->rflags &= ~FL_RF; /* any instruction clears it; nothing that is translated asks for it */
 }
 
-/* rep movs and rep stos by pages (rep.c): STEP_OK when done or interrupted by a poll; STEP_EXIT: let the interpreter. */
-enum bt_step bt_rep(struct bt_vcpu *v, unsigned op, unsigned size, unsigned len);
-
 /* signal.c: once per process; per thread, with its alternate stack, before the first entry. 0 or -errno. */
 int bt_signal_init(void);
 int bt_signal_thread(struct bt_vcpu *v);

@@ -205,13 +205,10 @@ static void store_rip(struct trans *t, uint64_t rip)
 	e_gs_store(t, V_OFF(rip), T0);
 }
 
-static uint32_t step_arg(const struct trans *t, const struct insn *in)
+static uint32_t step_arg(const struct insn *in)
 {
 	uint32_t arg = (uint32_t)in->op | (uint32_t)in->len << 16 | (uint32_t)in->opsize << 24;
-	bool plain = in->seg_override < GAMUT_FS && in->addrsize == (t->mode == MODE_64 ? 8 : 4);
 
-	if (in->rep && plain && !(t->key & KEY_DF) && (in->op == OP_MOVS || in->op == OP_STOS))
-		arg |= STEP_REP;
 	if ((in->op == OP_IN || in->op == OP_OUT) && in->imm_size == 0)
 		arg |= STEP_DX;
 	return arg;
@@ -221,7 +218,7 @@ void flow_step(struct trans *t, uint64_t rip, const struct insn *in)
 {
 	flags_keep(t, FL_ARITH);
 	store_rip(t, rip);
-	e_gs_store32_imm(t, V_OFF(exit_arg), step_arg(t, in));
+	e_gs_store32_imm(t, V_OFF(exit_arg), step_arg(in));
 	e_jmp_tramp(t, THUNK_STEP);
 }
 
@@ -247,7 +244,7 @@ void flow_step_if(struct trans *t, unsigned cond, const struct insn *in)
 	struct stub *s = stub_new(t, STUB_STEP, e_jcc(t, cond));
 
 	s->rip = t->insn_rip[t->cur];
-	s->arg = step_arg(t, in);
+	s->arg = step_arg(in);
 }
 
 static void stub_emit(struct trans *t, const struct stub *s)

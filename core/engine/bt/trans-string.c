@@ -2,7 +2,7 @@
 /*
  * String instructions, upwards. Single ones are a check or two and a move. rep
  * movs and rep stos run natively when all of what they touch lies within one
- * page on each side; everything else is C's (rep.c, interpreter).
+ * page on each side; everything else is the interpreter's, page by page.
  */
 #include "engine/bt/trans.h"
 
