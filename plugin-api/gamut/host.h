@@ -27,6 +27,8 @@ struct gamut_timer;
 struct gamut_watch;
 struct gamut_page;
 struct gamut_defer;
+struct gamut_pv_guest;
+struct gamut_pv_cpu;
 
 enum gamut_log_level {
 	GAMUT_LOG_ERROR = 0,
@@ -399,6 +401,20 @@ struct gamut_host {
 	 * APIC's page: struct gamut_io_ops does not say who accesses. [any]
 	 */
 	uint32_t (*vcpu_current)(struct gamut_inst *inst);
+
+	/*
+	 * The domain's kernel runs in ring 3 and this is its monitor: see
+	 * gamut/pv.h. In create, once; the engine must have "engine:pv-ring3". cpus
+	 * is filled with the engine's register file of every vCPU (vcpu_count of
+	 * them), valid until destroy. 0; -ENOTSUP; -EBUSY. [control]
+	 */
+	int (*pv_attach)(struct gamut_inst *inst, const struct gamut_pv_guest *guest, void *opaque,
+	                 struct gamut_pv_cpu **cpus);
+	/*
+	 * Runs the handler that is registered for call->nr as if the guest had
+	 * made the call, counted to its owner; -ENOSYS when there is none. [vcpu]
+	 */
+	int64_t (*hypercall_call)(struct gamut_inst *inst, struct gamut_hypercall *call);
 };
 
 #ifdef __cplusplus

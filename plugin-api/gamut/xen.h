@@ -20,6 +20,7 @@ extern "C" {
 #define GAMUT_GRANTS "grants"
 #define GAMUT_XENBUS "xenbus"
 #define GAMUT_XEN_INTERRUPTS "xen-interrupts"
+#define GAMUT_PV_MONITOR "pv-monitor"
 #define GAMUT_XEN_REVISION 1u
 
 struct gamut_hypercall;
@@ -84,6 +85,51 @@ struct gamut_xen_intr_ops {
 	int (*callback_set)(void *self, uint64_t via);
 	/* HVMOP_set_evtchn_upcall_vector: -ENOENT no such vCPU, -EINVAL no such vector. [vcpu] */
 	int (*upcall_vector_set)(void *self, uint32_t vcpu, uint32_t vector);
+	/*
+	 * Upcalls are the PV monitor's to deliver: an event makes the vCPU's
+	 * evtchn_upcall_pending 1 and raises the vCPU (host->irq_raise), whatever
+	 * the mask; no vector is ever given. Lasts until reset ends. [control]
+	 */
+	void (*upcall_by_monitor)(void *self);
+	/*
+	 * The vCPU's vcpu_info (struct vcpu_info, 64-bit layout: pending is byte 0,
+	 * mask byte 1), or NULL while there is none. Valid until the guest
+	 * registers another or the domain pauses. [vcpu] of that vCPU, [control]
+	 */
+	uint8_t *(*vcpu_info)(void *self, uint32_t vcpu);
+};
+
+/*
+ * The monitor of a PV guest, given by mmu-pv as "pv-monitor". Frame numbers of
+ * RAM: pseudo-physical frame i is the i-th page of RAM in ascending order of
+ * guest physical address, whose number is its machine frame.
+ */
+struct gamut_pv_boot {
+	uint32_t size;
+	uint32_t reserved;
+	uint64_t root;  /* machine frame of the top-level table; it and all below it count as pinned */
+	uint64_t entry, stack, start_info; /* virtual addresses: rip, rsp, rsi */
+};
+
+struct gamut_pv_monitor_ops {
+	uint32_t size;
+	/*
+	 * The image is in memory, with its page tables: takes them over, puts the
+	 * monitor's entries into the top-level table and gives vCPU 0 its
+	 * registers. In start and reset. 0 or -errno, with host->fail of the
+	 * platform's instance left to the caller. [control]
+	 */
+	int (*boot)(void *self, const struct gamut_pv_boot *boot);
+	/* What XENMEM_machphys_mapping tells. [any] */
+	void (*machphys)(void *self, uint64_t *v_start, uint64_t *v_end, uint64_t *max_mfn);
+	/*
+	 * Whether the page is the guest's to hand over (balloon, exchange): RAM that
+	 * is no page table, descriptor table or vcpu_info of it. gone and here tell
+	 * of pages that were released and populated. [vcpu]
+	 */
+	int (*page_free)(void *self, uint64_t mfn);
+	void (*page_gone)(void *self, uint64_t mfn);
+	void (*page_here)(void *self, uint64_t mfn, uint64_t pfn);
 };
 
 /*

@@ -128,7 +128,7 @@
 	AT(gamut_boot, ramdisk, 48), \
 	AT(gamut_boot, ramdisk_size, 56), \
 	AT(gamut_boot, cmdline, 64), \
-	SIZE(gamut_host, 504), \
+	SIZE(gamut_host, 520), \
 	AT(gamut_host, size, 0), \
 	AT(gamut_host, abi_major, 4), \
 	AT(gamut_host, abi_minor, 6), \
@@ -194,13 +194,15 @@
 	AT(gamut_host, lookup, 480), \
 	AT(gamut_host, on_dead_halt, 488), \
 	AT(gamut_host, vcpu_current, 496), \
+	AT(gamut_host, pv_attach, 504), \
+	AT(gamut_host, hypercall_call, 512), \
 	SIZE(gamut_evtchn_ops, 40), \
 	AT(gamut_evtchn_ops, size, 0), \
 	AT(gamut_evtchn_ops, alloc, 8), \
 	AT(gamut_evtchn_ops, bind, 16), \
 	AT(gamut_evtchn_ops, unbind, 24), \
 	AT(gamut_evtchn_ops, notify, 32), \
-	SIZE(gamut_xen_intr_ops, 56), \
+	SIZE(gamut_xen_intr_ops, 72), \
 	AT(gamut_xen_intr_ops, size, 0), \
 	AT(gamut_xen_intr_ops, hypercall, 8), \
 	AT(gamut_xen_intr_ops, shared_info_place, 16), \
@@ -208,6 +210,22 @@
 	AT(gamut_xen_intr_ops, latch_mode, 32), \
 	AT(gamut_xen_intr_ops, callback_set, 40), \
 	AT(gamut_xen_intr_ops, upcall_vector_set, 48), \
+	AT(gamut_xen_intr_ops, upcall_by_monitor, 56), \
+	AT(gamut_xen_intr_ops, vcpu_info, 64), \
+	SIZE(gamut_pv_boot, 40), \
+	AT(gamut_pv_boot, size, 0), \
+	AT(gamut_pv_boot, reserved, 4), \
+	AT(gamut_pv_boot, root, 8), \
+	AT(gamut_pv_boot, entry, 16), \
+	AT(gamut_pv_boot, stack, 24), \
+	AT(gamut_pv_boot, start_info, 32), \
+	SIZE(gamut_pv_monitor_ops, 48), \
+	AT(gamut_pv_monitor_ops, size, 0), \
+	AT(gamut_pv_monitor_ops, boot, 8), \
+	AT(gamut_pv_monitor_ops, machphys, 16), \
+	AT(gamut_pv_monitor_ops, page_free, 24), \
+	AT(gamut_pv_monitor_ops, page_gone, 32), \
+	AT(gamut_pv_monitor_ops, page_here, 40), \
 	SIZE(gamut_grant_ops, 24), \
 	AT(gamut_grant_ops, size, 0), \
 	AT(gamut_grant_ops, map, 8), \
@@ -223,7 +241,57 @@
 	AT(gamut_xenbus_ops, device_remove, 56), \
 	AT(gamut_xenbus_ops, hvm_param_set, 64), \
 	AT(gamut_xenbus_ops, hvm_param_get, 72), \
-	AT(gamut_xenbus_ops, special_gfn, 80)
+	AT(gamut_xenbus_ops, special_gfn, 80), \
+	SIZE(gamut_pv_cpu, 72), \
+	AT(gamut_pv_cpu, size, 0), \
+	AT(gamut_pv_cpu, vcpu, 4), \
+	AT(gamut_pv_cpu, ops, 8), \
+	AT(gamut_pv_cpu, gpr, 16), \
+	AT(gamut_pv_cpu, rip, 24), \
+	AT(gamut_pv_cpu, rflags, 32), \
+	AT(gamut_pv_cpu, event, 40), \
+	AT(gamut_pv_cpu, vector, 44), \
+	AT(gamut_pv_cpu, has_error, 45), \
+	AT(gamut_pv_cpu, nmi, 46), \
+	AT(gamut_pv_cpu, reserved, 47), \
+	AT(gamut_pv_cpu, error, 48), \
+	AT(gamut_pv_cpu, reserved2, 52), \
+	AT(gamut_pv_cpu, cr2, 56), \
+	AT(gamut_pv_cpu, dr6, 64), \
+	SIZE(gamut_pv_cpu_ops, 216), \
+	AT(gamut_pv_cpu_ops, size, 0), \
+	AT(gamut_pv_cpu_ops, read, 8), \
+	AT(gamut_pv_cpu_ops, write, 16), \
+	AT(gamut_pv_cpu_ops, roots, 24), \
+	AT(gamut_pv_cpu_ops, enter, 32), \
+	AT(gamut_pv_cpu_ops, flush, 40), \
+	AT(gamut_pv_cpu_ops, flush_page, 48), \
+	AT(gamut_pv_cpu_ops, pte_write, 56), \
+	AT(gamut_pv_cpu_ops, pte_exchange, 64), \
+	AT(gamut_pv_cpu_ops, load_segment, 72), \
+	AT(gamut_pv_cpu_ops, selector, 80), \
+	AT(gamut_pv_cpu_ops, base, 88), \
+	AT(gamut_pv_cpu_ops, set_base, 96), \
+	AT(gamut_pv_cpu_ops, set_gdt, 104), \
+	AT(gamut_pv_cpu_ops, set_ldt, 112), \
+	AT(gamut_pv_cpu_ops, code64, 120), \
+	AT(gamut_pv_cpu_ops, set_ts, 128), \
+	AT(gamut_pv_cpu_ops, cr4, 136), \
+	AT(gamut_pv_cpu_ops, set_cr4, 144), \
+	AT(gamut_pv_cpu_ops, xcr0, 152), \
+	AT(gamut_pv_cpu_ops, set_xcr0, 160), \
+	AT(gamut_pv_cpu_ops, dr, 168), \
+	AT(gamut_pv_cpu_ops, set_dr, 176), \
+	AT(gamut_pv_cpu_ops, cpuid, 184), \
+	AT(gamut_pv_cpu_ops, tsc, 192), \
+	AT(gamut_pv_cpu_ops, hole, 200), \
+	AT(gamut_pv_cpu_ops, emulate_write, 208), \
+	SIZE(gamut_pv_guest, 32), \
+	AT(gamut_pv_guest, size, 0), \
+	AT(gamut_pv_guest, reserved, 4), \
+	AT(gamut_pv_guest, fast, 8), \
+	AT(gamut_pv_guest, slow, 16), \
+	AT(gamut_pv_guest, pending, 24)
 
 #define FROZEN_VALUES \
 	VALUE(GAMUT_AXIS_DISK, 0), \
@@ -257,6 +325,12 @@
 	VALUE(GAMUT_END_CRASH, 2), \
 	VALUE(GAMUT_END_SUSPEND, 3), \
 	VALUE(GAMUT_END_ERROR, 4), \
+	VALUE(GAMUT_PV_SYSCALL, 0), \
+	VALUE(GAMUT_PV_SYSENTER, 1), \
+	VALUE(GAMUT_PV_TRAP, 2), \
+	VALUE(GAMUT_PV_ATTENTION, 3), \
+	VALUE(GAMUT_PV_RESUME, 0), \
+	VALUE(GAMUT_PV_SLOW, 1), \
 	VALUE(GAMUT_FD_IN, 1), \
 	VALUE(GAMUT_FD_OUT, 2), \
 	VALUE(GAMUT_FD_ERR, 4), \
