@@ -17,6 +17,7 @@
 
 #include "gamut/host.h"
 #include "gamut/plugin.h"
+#include "gamut/pv.h"
 #include "gamut/xen.h"
 
 #include "frozen.h"
