@@ -26,6 +26,16 @@ struct engine_vcpu {
 	struct bt_vcpu v;
 };
 
+struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e)
+{
+	return &e->v;
+}
+
+struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e)
+{
+	return e->vm.vcpu;
+}
+
 #define CACHE_MIN (4ull << 20)
 #define CACHE_MAX (1ull << 30)
 #define CACHE_DEFAULT (32ull << 20)

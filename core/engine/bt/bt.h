@@ -215,7 +215,9 @@ struct bt_pv {
 
 struct block;
 struct bt_vm;
+struct bt_handover;
 struct engine_vm;
+struct engine_vcpu;
 
 struct bt_vcpu {
 	/* ---- reached as %gs:disp from translated code; offsets in thunk.S are checked by static asserts ---- */
@@ -269,6 +271,7 @@ struct bt_vcpu {
 	bool exc_pending;      /* v->exc is to be delivered before anything runs */
 	enum exit_reason exited; /* what the last run returned */
 	struct bt_pv pv;
+	struct bt_handover *handover; /* handover.h; NULL: user mode stays here */
 
 	/* ---- plumbing ---- */
 	struct bt_vm *vm;
@@ -400,6 +403,9 @@ bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
  * from a small cache that is forgotten with the jump cache. May fault.
  */
 enum bt_step bt_code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *global);
+/* What is behind the engine table's handles; the vCPU is NULL before it is made. */
+struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e);
+struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e);
 /* Forgets what the jump cache knows: all of it, or what belongs to non-global pages, or to one page. */
 void jc_flush(struct bt_vcpu *v, bool global);
 void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global);

@@ -40,8 +40,8 @@ bool bt_handover_due(struct bt_vcpu *v)
 	}
 	if (!__atomic_exchange_n(&h->tick, 0, __ATOMIC_RELAXED))
 		return false;
-	if (v->n_pv_events != h->events) {
-		h->events = v->n_pv_events;
+	if (v->n_pv != h->events) {
+		h->events = v->n_pv;
 		h->quiet = 0;
 		return false;
 	}
@@ -80,7 +80,7 @@ void bt_handover_back(struct bt_vcpu *v, uint64_t ns, bool own_event)
 
 	h->go = false;
 	h->quiet = 0;
-	h->events = v->n_pv_events;
+	h->events = v->n_pv;
 	h->sticky = !own_event;
 	if (ns >= LONG_STAY_NS || !own_event)
 		h->patience = 1;

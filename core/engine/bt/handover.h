@@ -33,7 +33,7 @@ struct bt_handover {
 	bool sticky;        /* leave as soon as user mode is in force again */
 	uint32_t quiet;     /* ticks without an event */
 	uint32_t patience;  /* ticks to wait for */
-	uint64_t events;    /* v->n_pv_events at the last tick */
+	uint64_t events;    /* v->n_pv at the last tick */
 	uint64_t gen;       /* rights that the other side may have cached are gone */
 	uint8_t *writable;  /* by guest frame: mapped writable on the other side */
 	uint64_t n_frames;

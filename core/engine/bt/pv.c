@@ -21,6 +21,7 @@
 #include <errno.h>
 
 #include "engine/bt/decode.h"
+#include "engine/bt/handover.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
@@ -223,6 +224,8 @@ static void op_enter(struct gamut_pv_cpu *cpu, int user)
 
 	v->pv.user = user != 0;
 	v->cr3 = v->pv.root[v->pv.user];
+	if (user)
+		bt_handover_user(v);
 }
 
 static void op_flush(struct gamut_pv_cpu *cpu)
@@ -260,7 +263,7 @@ static void op_pte_write(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t value)
 
 	if (!entry)
 		return;
-	__atomic_store_n(entry, value, __ATOMIC_SEQ_CST);
+	bt_handover_pte(v, __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST), value);
 	entry_written(v, gpa);
 }
 
@@ -271,8 +274,10 @@ static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t
 
 	if (!entry)
 		return ~expected;
-	if (__atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+	if (__atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		bt_handover_pte(v, expected, value);
 		entry_written(v, gpa);
+	}
 	return expected;
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "engine/bt/fpu.h"
 
 #define POOL_PAGES 2048u
 #define SLOT_POOL 30u
@@ -330,7 +331,7 @@ static int load_fpu(struct direct *d)
 		d->xcr0 = d->v->xcr0;
 	}
 	memset(&area, 0, sizeof(area));
-	memcpy(&area, d->v->fpu_area, BT_FPU_AREA);
+	memcpy(&area, d->v->fpu_area, FPU_AREA_MAX);
 	memcpy(&comps, (uint8_t *)&area + 512, sizeof(comps));
 	comps = d->v->fpu_comps ? comps & d->v->fpu_comps : 3;
 	memcpy((uint8_t *)&area + 512, &comps, sizeof(comps));
@@ -344,7 +345,7 @@ static int store_fpu(struct direct *d)
 
 	if (ioctl(d->vcpu, KVM_GET_XSAVE, &area))
 		return -1;
-	memcpy(d->v->fpu_area, &area, BT_FPU_AREA);
+	memcpy(d->v->fpu_area, &area, FPU_AREA_MAX);
 	memcpy(&comps, d->v->fpu_area + 512, sizeof(comps));
 	comps &= d->v->fpu_comps;
 	memcpy(d->v->fpu_area + 512, &comps, sizeof(comps));
@@ -449,7 +450,7 @@ static bool lost(struct direct *d, struct vcpu_exit *exit)
 bool direct_run(struct direct *d, struct vcpu_exit *exit)
 {
 	uint64_t start = mono_now(), ns;
-	uint64_t guest = d->v->pv_root[1];
+	uint64_t guest = d->v->pv.root[TLB_USER];
 	enum step step = BACK_OWN;
 
 	if (!atomic_load_explicit(&d->tid, memory_order_relaxed))
