@@ -35,6 +35,7 @@
 #define CR4_TAKEN (CR4_OSXSAVE | CR4_FSGSBASE | CR4_PCE)
 #define EFER_FIXED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
+#define DR6_BS 0x4000u
 #define PF_WRITE 2u
 #define PF_FETCH 16u
 
@@ -386,6 +387,16 @@ enum step {
 	BACK_ASKED, /* to the translator, because somebody asked */
 };
 
+/* What the processor reports behind the instruction would not be met again by running it. */
+static void carry_trap(struct bt_vcpu *v, const struct direct_frame *f)
+{
+	if (f->vector == EXC_BP)
+		v->exc = (struct bt_exc){ .vector = EXC_BP, .soft = true };
+	else if (f->vector == EXC_DB)
+		v->exc = (struct bt_exc){ .vector = EXC_DB, .dr6 = f->rflags & FL_TF ? DR6_BS : 0 };
+	v->exc_pending = f->vector == EXC_BP || f->vector == EXC_DB;
+}
+
 static enum step serve_frame(struct direct *d, const struct direct_frame *f, uint64_t cr2)
 {
 	store_regs(d, f);
@@ -393,6 +404,7 @@ static enum step serve_frame(struct direct *d, const struct direct_frame *f, uin
 		d->n_syscalls++;
 		return BACK_OWN;
 	}
+	carry_trap(d->v, f);
 	if (f->vector != EXC_PF)
 		return BACK_OWN;
 	d->n_faults++;

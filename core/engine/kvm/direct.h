@@ -17,7 +17,8 @@
  * for SYSCALL. Whatever happens in user mode, the vCPU stands there at the
  * next exit, with the user's registers in the frame on its stack. So there is
  * nothing to emulate: the registers go back to the translator, which runs the
- * same instruction again and meets the same event.
+ * same instruction again and meets the same event (but for traps, such as that
+ * of INT3, which it is told of).
  *
  * Address spaces (direct-space.c): page tables of ours, filled when user mode
  * faults on them, 2 MiB at a time, from the guest's tables. They never map the
