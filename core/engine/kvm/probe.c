@@ -60,7 +60,7 @@
 #define LIMIT_NS   50u             /* an instruction: below is hardware */
 #define ROUNDS     8u
 #define ROUNDS_MIN 3u
-#define ENOUGH_NS  3000000u /* then ROUNDS_MIN will do */
+#define ENOUGH_NS  20000000u /* then ROUNDS_MIN will do */
 
 #define PORT_A 0x80
 #define PORT_B 0x81
