@@ -190,6 +190,40 @@ int preset_check_needs(const struct axis_choices *choices, const struct plugin_s
 	return rc;
 }
 
+/* ---- needs that are the engine's ---------------------------------------------- */
+
+bool *preset_engine_cap(struct engine_caps *caps, const char *need)
+{
+	const struct {
+		const char *word;
+		bool *cap;
+	} table[] = {
+	        {ENGINE_NEED "hap", &caps->hap},
+	        {ENGINE_NEED "shadow", &caps->shadow},
+	        {ENGINE_NEED "pv-ring3", &caps->pv_ring3},
+	        {ENGINE_NEED "irqchip", &caps->irqchip},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (strcmp(table[i].word, need) == 0)
+			return table[i].cap;
+	return NULL;
+}
+
+void preset_engine_needs(const struct axis_choices *choices, struct engine_caps *caps)
+{
+	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
+		const struct gamut_descriptor *d = choices->axis[axis].desc;
+
+		for (const char *const *need = d ? d->needs : NULL; need && *need; need++) {
+			bool *cap = preset_engine_cap(caps, *need);
+
+			if (cap)
+				*cap = true;
+		}
+	}
+}
+
 /* ---- auto ---------------------------------------------------------------------- */
 
 static int64_t score_of(const struct axis_choices *choices)

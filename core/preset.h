@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "diag.h"
+#include "engine/engine.h"
 #include "plugin.h"
 
 /* The choice on an axis that has no device. Needs no plugin. */
@@ -80,6 +81,12 @@ int preset_load(struct axis_choices *choices, const struct preset_wish *wish, st
  */
 int preset_check_needs(const struct axis_choices *choices, const struct plugin_set *plugins, const char *file,
                        struct diag *diag);
+
+/* The member of caps that a need "engine:..." asks for; NULL for a need of another kind, or an unknown one. */
+bool *preset_engine_cap(struct engine_caps *caps, const char *need);
+
+/* Sets in caps what the descriptors chosen need of their engine. */
+void preset_engine_needs(const struct axis_choices *choices, struct engine_caps *caps);
 
 /*
  * mode = "auto": the preset whose plugins are all there and load, whose rules

@@ -197,6 +197,8 @@ static void check_files(void **state)
 	assert_int_equal(r.rc, CMD_OK);
 	assert_string_equal(r.err, "");
 	assert_non_null(strstr(r.out, "platform=pvh"));
+	assert_non_null(strstr(r.out, "; engine "));
+	assert_non_null(strstr(r.out, " (auto: "));
 	RUN(&r, (char *)"check", unfit);
 	assert_int_equal(r.rc, CMD_PROBLEM);
 	assert_non_null(strstr(r.err, "unfit.cfg:2: "));
@@ -217,6 +219,8 @@ static void check_files(void **state)
 	assert_true(json_is_false(json_object_get(json_array_get(j, 0), "ok")));
 	assert_int_equal(json_array_size(json_object_get(json_array_get(j, 0), "problems")), 2);
 	assert_true(json_is_true(json_object_get(json_array_get(j, 1), "ok")));
+	assert_true(json_is_string(json_object_get(json_array_get(j, 1), "engine")));
+	assert_true(json_is_string(json_object_get(json_array_get(j, 1), "engine_reason")));
 	json_decref(j);
 	unlink(good);
 	unlink(bad);
