@@ -96,10 +96,11 @@ static bool against_kvm(const struct engine_survey *survey, const struct engine_
 	return survey->kvm_probe.kind == KVM_NONE || ring0_is_emulated(survey, needs) || !survey->kvm.works || lack;
 }
 
-static void take(struct engine_choice *choice, const struct engine_state *state)
+static void take(struct engine_choice *choice, const struct engine_state *state, const struct engine_needs *needs)
 {
 	choice->ops = state->ops;
 	choice->caps = state->caps;
+	choice->lack = lacks(&state->caps, &needs->caps);
 }
 
 static void decide_auto(const struct engine_survey *survey, const struct engine_needs *needs,
@@ -109,9 +110,9 @@ static void decide_auto(const struct engine_survey *survey, const struct engine_
 	bool against = against_kvm(survey, needs, reason, sizeof(reason));
 
 	if (!against)
-		take(choice, &survey->kvm);
+		take(choice, &survey->kvm, needs);
 	else if (survey->bt.works)
-		take(choice, &survey->bt);
+		take(choice, &survey->bt, needs);
 	if (choice->ops)
 		snprintf(choice->why, sizeof(choice->why), "engine %s (auto: %s)", choice->ops->name, reason);
 	else
@@ -143,9 +144,8 @@ static void decide_named(const struct engine_survey *survey, enum conf_engine wa
 		         use ? "; use engine = \"" : "", use ? use : "", use ? "\"" : "");
 		return;
 	}
-	take(choice, state);
-	if (lacks(&state->caps, &needs->caps))
-		choice->instead = use;
+	take(choice, state, needs);
+	choice->instead = choice->lack ? use : NULL;
 	choice->warn = want == CONF_ENGINE_KVM && ring0_is_emulated(survey, needs);
 	if (choice->warn)
 		snprintf(choice->why, sizeof(choice->why),

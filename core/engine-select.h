@@ -37,7 +37,8 @@ struct engine_choice {
 	struct engine_caps caps;
 	bool by_auto;
 	bool warn;           /* it was asked for and is taken, but why says what will go wrong */
-	const char *instead; /* when it lacks what is needed: the engine's name that does not; NULL: none */
+	const char *lack;    /* of what is needed, as in "has no HAP"; NULL: nothing */
+	const char *instead; /* then the name of an engine that has all; NULL: none */
 	char why[256];       /* one line: what was chosen and on what grounds, or what is in the way */
 };
 

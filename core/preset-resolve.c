@@ -55,6 +55,14 @@ static int missing_of_preset(const struct axis_choices *choices, const struct pl
 	return n;
 }
 
+int preset_missing(const struct axis_choices *choices, const struct plugin_set *plugins, char *buf, size_t len)
+{
+	struct line line = {buf, len, 0};
+
+	buf[0] = 0;
+	return missing_of_preset(choices, plugins, &line);
+}
+
 void preset_available(const struct plugin_set *plugins, const struct preset_wish *wish, char *buf, size_t len)
 {
 	/* The modes as they are, whatever the domain overrides. */

@@ -96,6 +96,12 @@ void preset_engine_needs(const struct axis_choices *choices, struct engine_caps 
 const struct preset *preset_auto(struct plugin_set *plugins, const struct preset_wish *wish, char *why,
                                  size_t why_len);
 
+/*
+ * The files that the preset's own choices want and that are not installed, as
+ * "disk-ide.so, platform-pc.so". Opens nothing. Returns how many.
+ */
+int preset_missing(const struct axis_choices *choices, const struct plugin_set *plugins, char *buf, size_t len);
+
 /* The names of presets whose plugins are all installed, as "pvh, pv", or "none". Opens nothing. */
 void preset_available(const struct plugin_set *plugins, const struct preset_wish *wish, char *buf,
                       size_t len);
