@@ -15,8 +15,8 @@
  *	pv               last: page tables by hypercalls, every system call through the monitor
  *
  * Gamut's own translator changes the question for hosts that have nothing: it
- * runs ring 0 as fast as ring 3 and walks the page tables of any mode, so it
- * wants what hardware wants, and the order is the same. What is left for PV is
+ * translates ring 0 as it does ring 3 and walks the page tables of any mode, so
+ * it wants what hardware wants, and the order is the same. What is left for PV is
  * a /dev/kvm in software: it emulates ring 0, one instruction at a time, and
  * runs ring 3 on the processor. There PV on engine kvm comes first, provided
  * that the engine has it.
@@ -196,8 +196,8 @@ static void explain(const struct advise_facts *facts, struct advice *advice)
 		         best->mode, of);
 	else
 		snprintf(advice->why, sizeof(advice->why),
-		         "no hardware virtualization (%s), so the translator runs it, ring 0 as fast as ring 3, and %s is "
-		         "the latest hybrid that %s can do",
+		         "no hardware virtualization (%s), so the translator runs it, and %s is the latest hybrid that %s "
+		         "can do",
 		         found, best->mode, of);
 }
 
