@@ -558,7 +558,28 @@ static void code_of_two_spaces(void **state)
 	assert_int_equal(r->n, 10);
 }
 
-/* A new root forgets its own space, translations and code, and no other. */
+/* A new root forgets what was code; the same address is another page now. */
+static bool on_new_code(struct rig *r)
+{
+	assert_syscall(r, r->n < 4 ? 0x10 : 0x20);
+	r->cpu->rip = CODE;
+	if (r->n == 3)
+		r->ops->roots(r->cpu, OTHER_ROOT, GAMUT_PV_KEEP);
+	return r->n < 6;
+}
+
+static void code_of_a_new_root(void **state)
+{
+	struct rig *r = *state;
+
+	make_space(r, OTHER_ROOT);
+	load(r, CODE + 0x1000, code_user, code_user_end);
+	map(r, OTHER_ROOT, CODE, (CODE + 0x1000) | 7);
+	RUN(r, code_kernel, on_new_code);
+	assert_int_equal(r->n, 6);
+}
+
+/* A new root forgets its own space, and no other. */
 static bool on_roots(struct rig *r)
 {
 	static const uint64_t want[] = { 0xaaa, 0xbbb, 0xaaa, 0xccc, 0xaaa, 0xbbb, 0xddd, 0xbbb };
@@ -974,6 +995,7 @@ static const struct {
 static bool on_loads(struct rig *r)
 {
 	struct bt_vcpu *v = (struct bt_vcpu *)r->engine;
+	uint64_t word;
 
 	for (unsigned i = 0; i < sizeof(loads) / sizeof(loads[0]); i++) {
 		struct gamut_segment before[GAMUT_SEG_COUNT];
@@ -989,10 +1011,24 @@ static bool on_loads(struct rig *r)
 	}
 	assert_int_equal(r->ops->base(r->cpu, GAMUT_FS), 0x12345678);
 	assert_int_equal(r->ops->base(r->cpu, GAMUT_GS), 0); /* null */
+	/* Another table, as far away as it takes to be confused with this one. */
+	put64(r, DATA + (SEL_BASED & ~7), get64(r, GDT + (SEL_DATA & ~7)));
+	for (unsigned i = 1; i < 32; i++) {
+		map(r, KERNEL_ROOT, GDT + i * 0x1000u, DATA | 3);
+		r->ops->set_gdt(r->cpu, GDT + i * 0x1000u, GDT_LIMIT);
+		assert_int_equal(r->ops->load_segment(r->cpu, GAMUT_FS, SEL_BASED), 0);
+		assert_int_equal(r->ops->base(r->cpu, GAMUT_FS), 0);
+		r->ops->set_gdt(r->cpu, GDT, GDT_LIMIT);
+		assert_int_equal(r->ops->load_segment(r->cpu, GAMUT_FS, SEL_BASED), 0);
+		assert_int_equal(r->ops->base(r->cpu, GAMUT_FS), 0x12345678);
+	}
 	r->ops->set_base(r->cpu, GAMUT_GS, 0x130000);
 	/* The processor sets the accessed bit; in a page that it may not write, it cannot. */
 	assert_int_equal(r->ops->load_segment(r->cpu, GAMUT_ES, SEL_FRESH), 0);
 	assert_int_equal(get64(r, GDT + (SEL_FRESH & ~7)) >> 40 & 1, 1);
+	/* That the processor has read and written the page does not open it to ring 3. */
+	assert_int_equal(r->ops->read(r->cpu, GDT, &word, 8, NULL), -EFAULT);
+	assert_int_equal(r->ops->write(r->cpu, GDT, &word, 8, NULL), -EFAULT);
 	descriptor(r, SEL_FRESH, 0, 0xc0f2);
 	map(r, KERNEL_ROOT, GDT, GDT | 1);
 	r->ops->flush_page(r->cpu, GDT);
@@ -1281,6 +1317,7 @@ int main(void)
 		TEST(attention_waits_behind_mov_ss),
 		TEST(two_spaces_without_flush),
 		TEST(code_of_two_spaces),
+		TEST(code_of_a_new_root),
 		TEST(roots_forget_their_space),
 		TEST(rights_are_ring_3s),
 		TEST(entries_and_flushes),
