@@ -71,13 +71,6 @@ static int settle(void *opaque, struct gamut_pv_cpu *cpu)
 	return GAMUT_PV_RESUME;
 }
 
-static int fast(void *opaque, struct gamut_pv_cpu *cpu)
-{
-	const struct rig *r = opaque;
-
-	return r->slow ? GAMUT_PV_SLOW : settle(opaque, cpu);
-}
-
 static int pending(void *opaque, uint32_t vcpu)
 {
 	(void)opaque;
@@ -177,11 +170,14 @@ static int create(void **state, bool slow, const char *debug)
 	const struct gamut_vcpu_state s = first_state();
 	char err[160] = "";
 
-	if (!r || mem_init(&r->mem, RAM, err, sizeof(err)) || engine_bt.vm_create(&r->vm, &r->mem, &config, err, sizeof(err)) ||
+	if (!r || mem_init(&r->mem, RAM, err, sizeof(err)) ||
+	    engine_bt.vm_create(&r->vm, &r->mem, &config, err, sizeof(err)) ||
 	    engine_bt.vcpu_create(r->vm, 0, &env, &r->engine, err, sizeof(err)))
 		return -1;
 	r->slow = slow;
-	r->guest = (struct gamut_pv_guest){ .size = sizeof(r->guest), .fast = fast, .slow = settle, .pending = pending };
+	r->guest = (struct gamut_pv_guest){
+		.size = sizeof(r->guest), .fast = slow ? NULL : settle, .slow = settle, .pending = pending
+	};
 	if (engine_bt.pv_attach(r->vm, &r->guest, r, &r->cpu))
 		return -1;
 	r->ops = r->cpu->ops;
@@ -319,9 +315,10 @@ static void syscall_event(void **state)
 }
 
 /* What ring 3 may not do, one at a time: the handler steps over each by the length in the table. */
-GUEST(code_faults, "ud2; hlt; cli; sti; in (%dx), %al; out %eax, $0x80; mov %cr3, %rax; mov %rax, %cr4; mov %db7, %rax\n"
-                   "rdmsr; wrmsr; lgdt (%rsp); ltr %ax; swapgs; sysretq; invlpg (%rsp); xor %ecx, %ecx; div %ecx\n"
-                   "vmcall; vmmcall; ud2; .ascii \"xen\"; int $0x80; .byte 0xcd, 3; mov $1, %al; add $127, %al; int3; syscall");
+GUEST(code_faults, "ud2; hlt; cli; sti; in (%dx), %al; out %eax, $0x80; mov %cr3, %rax; mov %rax, %cr4\n"
+                   "mov %db7, %rax; rdmsr; wrmsr; lgdt (%rsp); ltr %ax; swapgs; sysretq; invlpg (%rsp); xor %ecx, %ecx; div %ecx\n"
+                   "vmcall; vmmcall; ud2; .ascii \"xen\"; int $0x80; .byte 0xcd, 3\n"
+                   "mov $1, %al; add $127, %al; int3; syscall");
 
 static const struct {
 	uint8_t vector, skip;
@@ -370,7 +367,8 @@ static void what_ring_3_may_not(void **state)
 	}
 }
 
-GUEST(code_allowed, "xor %eax, %eax; cpuid; mov %eax, %esi; rdtsc; smsw %eax; mov %eax, %edi; str %edx; pushf; popf; syscall");
+GUEST(code_allowed, "xor %eax, %eax; cpuid; mov %eax, %esi; rdtsc; smsw %eax; mov %eax, %edi; str %edx\n"
+                    "pushf; popf; syscall");
 
 static bool on_allowed(struct rig *r)
 {
@@ -696,7 +694,7 @@ static void entries_and_flushes(void **state)
 }
 
 /* A table in a page with code: the instruction that the entry is made of changes. */
-GUEST(code_entry, "jmp 1f; .balign 8; mov $0x1, %eax; .byte 0x90, 0x90, 0x90; 1: mov $0x100008, %edx; mov $0, %ebx; call *%rdx; ");
+GUEST(code_entry, "mov $1, %eax; syscall; nop");
 
 static bool on_code_entry(struct rig *r)
 {
@@ -714,10 +712,7 @@ static void entry_in_code(void **state)
 {
 	struct rig *r = *state;
 
-	LOAD(r, code_entry);
-	/* mov $1, %eax; syscall; nop */
-	put64(r, CODE, 0x90050f00000001b8);
-	go(r, on_code_entry);
+	RUN(r, code_entry, on_code_entry);
 	assert_int_equal(r->n, 2);
 }
 
@@ -803,7 +798,8 @@ GUEST(emu_btr, FIRST "lock btrq $2, (%rdi); mov $9, %eax; syscall");
 GUEST(emu_cmpxchg, FIRST "mov $0x1111222233334444, %rax; lock cmpxchg %rbx, (%rdi); setz %dl; mov $9, %eax; syscall");
 GUEST(emu_cmpxchg_no, FIRST "mov $5, %eax; lock cmpxchg %rbx, (%rdi); setz %dl; mov %rax, %rsi; mov $9, %eax; syscall");
 GUEST(emu_stos, FIRST "mov %rbx, %rax; mov $3, %ecx; rep stosq; mov $9, %eax; syscall");
-GUEST(emu_movs, FIRST "mov $0x138000, %esi; mov %rbx, (%rsi); mov %rbx, 8(%rsi); mov $2, %ecx; rep movsq; mov $9, %eax; syscall");
+GUEST(emu_movs, FIRST "mov $0x138000, %esi; mov %rbx, (%rsi); mov %rbx, 8(%rsi); mov $2, %ecx; rep movsq\n"
+                "mov $9, %eax; syscall");
 
 static const struct emulated {
 	const uint8_t *code, *end;
