@@ -509,7 +509,7 @@ static int host_pv_attach(struct gamut_inst *inst, const struct gamut_pv_guest *
 		return instance_fail(inst, EINVAL, "the monitor of a guest needs slow and pending");
 	if (set->pv)
 		return instance_fail(inst, EBUSY, "the domain has a monitor already");
-	if (!d->caps.pv_ring3 || !d->engine->pv_attach)
+	if (!d->choice.caps.pv_ring3 || !d->engine->pv_attach)
 		return instance_fail(inst, ENOTSUP, "the engine %s has no \"engine:pv-ring3\"", d->engine->name);
 	rc = d->engine->pv_attach(d->vm, guest, opaque, cpus);
 	if (rc)
