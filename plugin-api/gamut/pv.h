@@ -186,6 +186,15 @@ struct gamut_pv_cpu_ops {
 	 */
 	int (*emulate_write)(struct gamut_pv_cpu *cpu, uint64_t gpa,
 	                     int (*fn)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value), void *opaque);
+
+	/*
+	 * Registers that are the processor's and not the system's: speculation
+	 * controls and what it says of itself (IA32_ARCH_CAPABILITIES, SPEC_CTRL,
+	 * PRED_CMD, the microcode's revision), TSC_AUX. As a kernel in ring 0 would
+	 * find them, by CPUID. -EINVAL: #GP, also for any other register.
+	 */
+	int (*msr_read)(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t *value);
+	int (*msr_write)(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t value);
 };
 
 #define GAMUT_PV_KEEP UINT64_MAX
