@@ -95,11 +95,6 @@ static void allow(uint32_t bits[N_WORDS], const uint16_t *list, uint32_t n)
 		bits[list[i] / 32] |= BIT(list[i]);
 }
 
-static bool has_msrs(const struct pv_domain *d)
-{
-	return GAMUT_HAS(d->cpu[0]->ops, struct gamut_pv_cpu_ops, msr_write);
-}
-
 static int mask(struct pv_domain *d, uint32_t leaf, uint32_t subleaf, const uint32_t clear[4], const uint32_t set[4])
 {
 	return d->env.host->cpuid_mask(d->env.inst, UINT32_MAX, leaf, subleaf, clear, set);
@@ -110,7 +105,7 @@ static int mask_features(struct pv_domain *d)
 	uint32_t bits[N_WORDS] = { 0 };
 
 	allow(bits, allowed, sizeof(allowed) / sizeof(allowed[0]));
-	if (has_msrs(d))
+	if (pv_has_msrs(d->cpu[0]->ops))
 		allow(bits, with_msrs, sizeof(with_msrs) / sizeof(with_msrs[0]));
 	bits[WORD_E1D] |= bits[WORD_1D] & COMMON_EDX;
 	for (uint32_t i = 0; i < N_WORDS; i++) {

@@ -63,6 +63,11 @@ static inline void pv_doom(struct pv_vcpu *v, const char *why)
 		v->doomed = why;
 }
 
+static inline bool pv_has_msrs(const struct gamut_pv_cpu_ops *ops)
+{
+	return GAMUT_HAS(ops, struct gamut_pv_cpu_ops, msr_write) && ops->msr_read && ops->msr_write;
+}
+
 /* ---- events in: what struct gamut_pv_guest holds (fast.c, monitor.c) ---- */
 
 int pv_fast(void *opaque, struct gamut_pv_cpu *cpu); /* fast */

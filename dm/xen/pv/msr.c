@@ -64,7 +64,7 @@ static int read_engine(struct pv_vcpu *v, uint32_t msr, uint64_t *value)
 {
 	const struct gamut_pv_cpu_ops *ops = v->cpu->ops;
 
-	if (!GAMUT_HAS(ops, struct gamut_pv_cpu_ops, msr_read) || ops->msr_read(v->cpu, msr, value))
+	if (!pv_has_msrs(ops) || ops->msr_read(v->cpu, msr, value))
 		return -EPERM;
 	return 0;
 }
@@ -94,7 +94,7 @@ static int write_engine(struct pv_vcpu *v, uint32_t msr, uint64_t value)
 {
 	const struct gamut_pv_cpu_ops *ops = v->cpu->ops;
 
-	if (!GAMUT_HAS(ops, struct gamut_pv_cpu_ops, msr_write) || ops->msr_write(v->cpu, msr, value))
+	if (!pv_has_msrs(ops) || ops->msr_write(v->cpu, msr, value))
 		return -EPERM;
 	return 0;
 }

@@ -15,10 +15,11 @@
  *   misc-op.c   debug registers, vm_assist, physdev_op, what is not for guests
  *   emulate.c   privileged instructions; decode.c what of x86 that needs;
  *   ports.c msr.c cpuid.c their answers
- *   m2p.c       machine-to-physical table, frames, what each is used as
+ *   m2p.c       machine-to-physical table, the monitor's slots, life cycle
+ *   frame.c     what each frame is used as, and how often; flushes
  *   pte.c       checks and repairs of entries
- *   pin.c       whole tables: pin, unpin, the monitor's slots
- *   mmu-update.c mmuext.c va-mapping.c   the hypercalls on them
+ *   pin.c       whole tables: check, pin, unpin, make them roots
+ *   mmu-update.c mmuext.c va-mapping.c   the hypercalls on them; mmu-fast.c
  *   descriptor.c GDT, LDT, update_descriptor
  *
  * Files marked fast are built vector-free (gamut/pv.h): they call nothing
@@ -36,6 +37,7 @@
 #include "gamut/xen.h"
 
 struct pv_domain;
+struct pv_mmu;
 
 /* A place in the guest's kernel where something is delivered. */
 struct pv_entry {
@@ -87,8 +89,13 @@ struct pv_vcpu {
 	uint32_t ldt_entries;
 };
 
-/* What a machine frame is used as; see m2p.c. */
-enum pv_use { PV_FREE = 0, PV_L1, PV_L2, PV_L3, PV_L4, PV_DESC };
+/*
+ * What a machine frame is used as; see frame.c. PV_WRITABLE: the guest has it
+ * mapped writable. PV_NONE: no RAM that the guest owns.
+ */
+enum pv_use { PV_FREE = 0, PV_L1, PV_L2, PV_L3, PV_L4, PV_DESC, PV_WRITABLE, PV_NONE };
+#define PV_USE 0x7fu
+#define PV_PINNED 0x80u
 
 struct pv_domain {
 	struct xen_env env;
@@ -110,6 +117,7 @@ struct pv_domain {
 	uint64_t *m2p;        /* the guest's machine_to_phys table, host view */
 	uint8_t *use;         /* enum pv_use and PV_PINNED a frame */
 	uint64_t m2p_va;      /* where guests see m2p */
+	struct pv_mmu *mmu;   /* the rest of the memory half's (pv-mmu.h) */
 
 	uint64_t *hypercalls, *bounces, *emulated, *exits_slow; /* counters */
 };
@@ -131,8 +139,10 @@ static inline void pv_zero(void *dst, size_t n)
 enum { PV_NOT_MINE = 0, PV_DONE = 1 };
 
 /*
- * A page fault, before it is bounced: a native write to a page table. PV_DONE:
- * settled. (va-mapping.c) [vcpu]
+ * A page fault, before it is bounced: a native write to a page table, or a page
+ * of the LDT that is not in the monitor's window yet. PV_DONE: settled. Else it
+ * is to be bounced with what is in v->cpu->cr2 by then: the guest's own address
+ * of an LDT page that is missing. (va-mapping.c) [vcpu]
  */
 int pv_mmu_fault(struct pv_vcpu *v, uint64_t cr2, uint32_t error);
 
@@ -150,7 +160,10 @@ static inline uint16_t pv_fix_selector(uint16_t sel)
 	return (sel & ~3u) ? (uint16_t)(sel | 3) : sel;
 }
 
-/* Life cycle of the memory half (m2p.c). [control] */
+/*
+ * Life cycle of the memory half (m2p.c). [control] init: env, n_vcpus, vcpu and
+ * cpu are there, after pv_attach; 0 or -errno, and then nothing is left to finish.
+ */
 int pv_mmu_init(struct pv_domain *d);
 void pv_mmu_finish(struct pv_domain *d);
 void pv_mmu_reset(struct pv_domain *d);
@@ -158,6 +171,11 @@ void pv_mmu_reset(struct pv_domain *d);
 void pv_mmu_resume(struct pv_domain *d);
 /* Takes the image's tables over and puts the monitor's slots in. 0 or -errno. */
 int pv_mmu_boot(struct pv_domain *d, uint64_t root_mfn);
+/* struct gamut_pv_monitor_ops, see there. (m2p.c) */
+void pv_machphys(const struct pv_domain *d, uint64_t *v_start, uint64_t *v_end, uint64_t *max_mfn);
+bool pv_page_free(const struct pv_domain *d, uint64_t mfn);
+void pv_page_gone(struct pv_domain *d, uint64_t mfn);
+void pv_page_here(struct pv_domain *d, uint64_t mfn, uint64_t pfn);
 /* Registers mmu_update, mmuext_op, update_va_mapping(_otherdomain), set_gdt, update_descriptor. */
 int pv_mmu_register(struct pv_domain *d);
 /*
