@@ -175,11 +175,10 @@ int shinfo_register(struct shinfo *si, uint32_t vcpu, uint64_t gpa)
 	if (v->registered == GAMUT_GPA_NONE)
 		info = host->mem_get(si->env->inst, gpa, VCPU_INFO_SIZE);
 	if (info) {
+		static const uint8_t none[VCPU_INFO_SIZE] = { [SHINFO_MASK] = 1 };
+
 		old = legacy_info(si, vcpu);
-		if (old)
-			memcpy(info, old, VCPU_INFO_SIZE);
-		else
-			memset(info, 0, VCPU_INFO_SIZE);
+		memcpy(info, old ? old : none, VCPU_INFO_SIZE);
 		v->registered = gpa;
 		set_info(si, vcpu, info);
 	}

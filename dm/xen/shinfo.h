@@ -71,6 +71,9 @@ static inline const struct shinfo_layout *shinfo_layout(const struct shinfo *si)
 	return __atomic_load_n(&si->layout, __ATOMIC_ACQUIRE);
 }
 
+/* Bytes of a vcpu_info, in both layouts: evtchn_upcall_pending is 0. */
+#define SHINFO_MASK offsetof(struct vcpu_info, evtchn_upcall_mask)
+
 /* vCPU's vcpu_info or NULL. [any] */
 static inline uint8_t *shinfo_vcpu_info(const struct shinfo *si, uint32_t vcpu)
 {
