@@ -206,6 +206,8 @@ struct bt_pv {
 	uint64_t root[2];      /* top-level tables, by TLB_* */
 	struct gamut_pv_cpu cpu;
 	struct { uint64_t va; const uint8_t *host; } tables[2][PV_TABLES];
+	uint8_t *upper;        /* by frame: a table that the upper half was translated through */
+	bool upper_stale[2];   /* by TLB_*: one of them has lost something since the last full flush */
 	/* While emulate_write runs an instruction: who gets stores to which page, and what came of it. */
 	int (*store)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value);
 	void *store_opaque;
@@ -298,6 +300,7 @@ struct bt_vcpu {
 	/* jump cache (cache.c), by CPL class */
 	uint16_t *jc_list[2];  /* indices filled for non-global pages */
 	uint32_t jc_listed[2];
+	bool jc_global[2];     /* entries for global pages, which are in no list, may be there */
 	uint64_t jc_pages[2][64]; /* filter: hashed page numbers that have entries */
 	uint8_t jc_key[2];     /* KEY_* that the entries were filled for */
 	struct bt_itlb { uint64_t va, gpa, gen; } itlb[2][256]; /* code pages; valid while gen is itlb_gen[class][global] */
