@@ -146,11 +146,6 @@ static int reset(void *self)
 	return rc ? rc : boot(p);
 }
 
-static void stop(void *self)
-{
-	xen_domain_stop(&((struct platform_pv *)self)->domain);
-}
-
 static void destroy(void *self)
 {
 	struct platform_pv *p = self;
@@ -159,20 +154,14 @@ static void destroy(void *self)
 	free(p);
 }
 
-static const void *interface(void *self, const char *id, uint32_t revision)
-{
-	(void)self;
-	return xen_domain_interface(id, revision);
-}
-
 static const struct gamut_ops ops = {
 	.size = sizeof(struct gamut_ops),
 	.create = create,
 	.start = start,
 	.reset = reset,
-	.stop = stop,
+	.stop = xen_domain_stop,
 	.destroy = destroy,
-	.interface = interface,
+	.interface = xen_domain_interface,
 };
 
 static const char *const needs[] = { GAMUT_EVENT_CHANNELS, GAMUT_PV_MONITOR, NULL };
