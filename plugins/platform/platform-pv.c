@@ -53,7 +53,11 @@ static int param_set(void *opaque, uint32_t index, uint64_t value)
 static int init(struct platform_pv *p)
 {
 	struct xenbus_config bus = {
-		.host = p->build.host, .inst = p->build.inst, .special_count = RINGS, .param_set = param_set, .opaque = p
+		.host = p->build.host,
+		.inst = p->build.inst,
+		.special_count = RINGS,
+		.param_set = param_set,
+		.opaque = p,
 	};
 	int rc = pv_build_check(&p->build);
 

@@ -103,8 +103,10 @@ static int create(struct fixture *t)
 
 static void give(struct fixture *t, const char *id)
 {
-	host_fake_give(t->f, id, GAMUT_XEN_REVISION, t->platform.d->ops->interface(t->platform.self, id, GAMUT_XEN_REVISION),
-	               t->platform.self);
+	const void *ops = t->platform.d->ops->interface(t->platform.self, id, GAMUT_XEN_REVISION);
+
+	assert_non_null(ops);
+	host_fake_give(t->f, id, GAMUT_XEN_REVISION, ops, t->platform.self);
 }
 
 static void give_all(struct fixture *t)
@@ -151,9 +153,10 @@ static uint64_t gpa_of(const struct fixture *t, uint64_t va)
 
 static struct start_info info_of(const struct fixture *t)
 {
+	uint64_t gpa = gpa_of(t, t->monitor.boot.start_info);
 	struct start_info info;
 
-	assert_int_equal(t->f->host->mem_read(t->f->inst, gpa_of(t, t->monitor.boot.start_info), &info, sizeof(info)), 0);
+	assert_int_equal(t->f->host->mem_read(t->f->inst, gpa, &info, sizeof(info)), 0);
 	return info;
 }
 

@@ -35,6 +35,7 @@ static int setup(void **state)
 	return rc;
 }
 
+#define GNTTAB(w, cmd, s) world_op(w, __HYPERVISOR_grant_table_op, cmd, &(s), sizeof(s))
 #define MEMORY(w, cmd, s) world_op(w, __HYPERVISOR_memory_op, cmd, &(s), sizeof(s))
 
 static uint64_t *in_list(struct world *w)
@@ -292,7 +293,7 @@ static void grant_frames_have_their_places(void **state)
 	uint32_t word = 0x1234;
 
 	for (int again = 0; again < 2; again++) {
-		assert_int_equal(world_op(w, __HYPERVISOR_grant_table_op, GNTTABOP_setup_table, &table, sizeof(table)), 0);
+		assert_int_equal(GNTTAB(w, GNTTABOP_setup_table, table), 0);
 		assert_int_equal(table.status, GNTST_okay);
 		for (uint32_t i = 0; i < 3; i++)
 			assert_int_equal(in_list(w)[i], (GRANT_GPA >> 12) + i);
@@ -302,7 +303,7 @@ static void grant_frames_have_their_places(void **state)
 		assert_int_equal(w->p.grants.entries[2 * GRANT_PER_FRAME].frame, 0);
 	}
 	table.nr_frames = GRANT_FRAMES_MAX + 1;
-	assert_int_equal(world_op(w, __HYPERVISOR_grant_table_op, GNTTABOP_setup_table, &table, sizeof(table)), 0);
+	assert_int_equal(GNTTAB(w, GNTTABOP_setup_table, table), 0);
 	assert_int_equal(table.status, GNTST_general_error);
 }
 
