@@ -231,8 +231,6 @@ static int make_pages(struct pv_domain *d)
 	struct pv_mmu *m = d->mmu;
 	void *pages;
 
-	if (p.n > GAP_PAGES)
-		return -E2BIG;
 	m->gpa = GAP_FIRST;
 	m->n_pages = p.n;
 	m->pages = host->page_alloc(d->env.inst, (uint32_t)p.n, &pages);
@@ -249,15 +247,21 @@ static int make_pages(struct pv_domain *d)
 
 /* ---- life cycle ---- */
 
-static int make_frames(struct pv_domain *d)
+static int measure(struct pv_domain *d)
 {
 	struct gamut_mem_range range[RANGES_MAX];
 	uint32_t n = ram_ranges(d, range);
-	struct pv_mmu *m = d->mmu;
 
 	if (!n || n > RANGES_MAX)
 		return -E2BIG;
 	d->n_mfn = (range[n - 1].gpa + range[n - 1].size) >> XEN_PAGE_SHIFT;
+	return plan_pages(d).n > GAP_PAGES ? -E2BIG : 0;
+}
+
+static int make_frames(struct pv_domain *d)
+{
+	struct pv_mmu *m = d->mmu;
+
 	d->use = calloc(d->n_mfn, sizeof(*d->use));
 	m->ref = calloc(d->n_mfn, sizeof(*m->ref));
 	m->stale = calloc(d->n_mfn, sizeof(*m->stale));
@@ -275,7 +279,9 @@ int pv_mmu_init(struct pv_domain *d)
 	d->mmu = calloc(1, sizeof(*d->mmu));
 	if (!d->mmu)
 		return -ENOMEM;
-	rc = make_frames(d);
+	rc = measure(d);
+	if (!rc)
+		rc = make_frames(d);
 	if (!rc)
 		rc = make_pages(d);
 	if (rc) {
