@@ -94,7 +94,7 @@ bool pv_page_free(const struct pv_domain *d, uint64_t mfn)
 	if (!pv_frame_ok(d, mfn) || d->mmu->ref[mfn])
 		return false;
 	for (uint32_t i = 0; i < d->n_vcpus; i++)
-		if ((uint64_t)(d->vcpu[i].info - d->ram) >> XEN_PAGE_SHIFT == mfn)
+		if (((uintptr_t)d->vcpu[i].info - (uintptr_t)d->ram) >> XEN_PAGE_SHIFT == mfn)
 			return false;
 	return true;
 }
@@ -194,7 +194,8 @@ static int place_slots(struct pv_domain *d, uint64_t m2p_entry, uint64_t window_
 	slot = choose_slot(m, M2P_SLOT);
 	if (!slot)
 		return -ENOSPC;
-	m->slot[slot] = m2p_entry;
+	m->slot[slot] = m->m2p_entry = m2p_entry;
+	m->m2p_slot = slot;
 	d->m2p_va = slot_va(slot);
 	slot = choose_slot(m, WINDOW_SLOT);
 	if (!slot)

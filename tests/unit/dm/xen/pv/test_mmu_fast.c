@@ -84,6 +84,22 @@ static void l1_updates(void **state)
 	assert_int_not_equal(rig_see(r, L1, 202), 0);
 }
 
+static void pages_that_are_no_tables(void **state)
+{
+	struct rig *r = *state;
+	const struct mmu_update list[] = { { MADDR(FREE, 0), UINT64_MAX },
+		                           { MADDR(DATA, 1) | MMU_PT_UPDATE_PRESERVE_AD, PTE(0xc0000, RW) },
+		                           { PAGE(FREE) | MMU_MACHPHYS_UPDATE, 77 } };
+
+	assert_int_equal(update(r, list, 3), PV_DONE);
+	assert_int_equal(rax(r), 0);
+	assert_int_equal(rig_see(r, FREE, 0), UINT64_MAX);
+	assert_int_equal(rig_see(r, DATA, 1), PTE(0xc0000, RW));
+	assert_int_equal(r->d.m2p[FREE], 77);
+	assert_int_equal(update_one(r, MADDR(FREE, 0) | 5, 0), PV_DONE);
+	assert_int_equal(rax(r), -ENOSYS);
+}
+
 static void updates_for_the_slow_way(void **state)
 {
 	struct rig *r = *state;
@@ -92,9 +108,6 @@ static void updates_for_the_slow_way(void **state)
 		{ MADDR(L2, 5), 0 },
 		{ MADDR(ROOT, 5), 0 },
 		{ MADDR(ROOT, 256), 0 },
-		{ MADDR(FREE, 0), 5 },
-		{ MADDR(DATA, 0), 5 },
-		{ MADDR(L1, 201) | MMU_MACHPHYS_UPDATE, 5 },
 		{ MADDR(FRAMES, 0), 0 },
 		{ UINT64_MAX, 0 },
 		{ MADDR(L1, 201), PTE(HOST_GPA >> 12, RW) },
@@ -278,6 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_RIG(l1_updates),
+		WITH_RIG(pages_that_are_no_tables),
 		WITH_RIG(updates_for_the_slow_way),
 		WITH_RIG(va_mappings),
 		WITH_RIG(roots_that_are_pinned),
