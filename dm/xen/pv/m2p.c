@@ -318,6 +318,7 @@ void pv_mmu_reset(struct pv_domain *d)
 	struct pv_mmu *m = d->mmu;
 
 	m->clock = 1;
+	ram_take(d); /* the domain was paused */
 	frames_init(d);
 	for (uint32_t i = 0; i < d->n_vcpus; i++) {
 		struct pv_vcpu *v = &d->vcpu[i];
