@@ -155,7 +155,7 @@ static void crash_says_why_once(void **state)
 	assert_true(rig_crashed(r));
 	assert_true(r->f->vcpu[0].blocked);
 	assert_non_null(strstr(r->f->last_log, "the kernel's stack takes no frame"));
-	assert_non_null(strstr(r->f->last_log, "0x4000"));
+	assert_non_null(strstr(r->f->last_log, "0x2000"));
 	rig_trap(r, 0, -1);
 	assert_int_equal(r->f->logs[GAMUT_LOG_WARN], 1);
 }

@@ -24,7 +24,7 @@
 
 #define KERNEL_STACK 0x8000ull /* of stack_switch */
 #define STACK 0x6000ull        /* where the guest's rsp is at first */
-#define CODE 0x4000ull
+#define CODE 0x2000ull
 #define ARG 0x10000ull
 #define ENTRY(n) (0xffffffff81000000ull + (uint64_t)(n) * 16)
 #define KERNEL_GS 0xffff888000001000ull
