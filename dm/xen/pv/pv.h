@@ -4,12 +4,15 @@
  * monitor.c for how an event travels, and gamut/pv.h for the border to the
  * engine.
  *
- *   monitor.c   events in, hypercall dispatch, life cycle
+ *   monitor.c   the essay; what is slow: hypercalls through the host's table
+ *   domain.c    life cycle, and what other plugins see of the monitor
+ *   fast.c      events in, those hypercalls that are settled at once
  *   trap.c      bouncing exceptions, syscalls and event upcalls to the kernel
- *   iret.c      the way back; failsafe callback
+ *   iret.c      the way back
+ *   segment.c   stack_switch, set_segment_base, fpu_taskswitch, swapgs
  *   callback.c  set_trap_table, set_callbacks, callback_op, nmi_op
- *   context.c   a vCPU's whole state: VCPUOP_initialise, stack_switch,
- *               set_segment_base, debug registers, fpu_taskswitch
+ *   context.c   a vCPU's whole state: VCPUOP_initialise; failsafe callback
+ *   misc-op.c   debug registers, vm_assist, physdev_op, what is not for guests
  *   emulate.c   privileged instructions; decode.c what of x86 that needs;
  *   ports.c msr.c cpuid.c their answers
  *   m2p.c       machine-to-physical table, the monitor's slots, life cycle
@@ -29,6 +32,7 @@
 #include <stdint.h>
 
 #include "dm/xen/hypercall.h"
+#include "dm/xen/pv/ports.h"
 #include "gamut/pv.h"
 #include "gamut/xen.h"
 
@@ -56,17 +60,27 @@ struct pv_vcpu {
 	/* ---- where things go ---- */
 	struct pv_entry trap[256];
 	uint8_t trap_dpl[256]; /* the lowest privilege (highest number) that may use INT n */
-	struct pv_entry event, failsafe, syscall, syscall32, sysenter, nmi;
+	struct pv_entry event, failsafe, syscall, syscall32, sysenter; /* the NMI's is trap[2] */
 	uint16_t kernel_ss;
 	uint64_t kernel_sp;
 	bool nmi_pending, nmi_masked;
+	/*
+	 * Why the domain must end: a fast handler could not go on. It has returned
+	 * GAMUT_PV_SLOW, for only slow can end the domain.
+	 */
+	const char *doomed;
+	/* Initialised by another vCPU; these selectors are loaded before it first runs, by index GAMUT_*. */
+	bool fresh;
+	uint16_t first[6];
 
 	/* ---- registers of the guest that ring 3 does not have ---- */
 	uint64_t root[2];    /* machine frames, PV_KERNEL and PV_USER; 0: none */
 	uint64_t other_gs;   /* GS base of the mode not in force: swapgs */
-	uint32_t iopl;       /* PHYSDEVOP_set_iopl */
+	uint32_t iopl;       /* PHYSDEVOP_set_iopl: 0 to 3 */
+	uint64_t iobitmap;   /* PHYSDEVOP_set_iobitmap: virtual address */
+	uint32_t iobitmap_ports;
 	bool ts;
-	uint64_t cr4;
+	uint64_t cr2, cr4;   /* as the guest sees them */
 
 	/* ---- descriptor tables (descriptor.c) ---- */
 	uint64_t gdt_mfn[16];
@@ -90,7 +104,12 @@ struct pv_domain {
 	uint32_t n_vcpus;
 	struct pv_vcpu *vcpu;
 	struct gamut_pv_cpu **cpu;
-	uint32_t vm_assist; /* bits VMASST_TYPE_* */
+	uint64_t vm_assist; /* bits VMASST_TYPE_*; atomic */
+	struct pv_pit pit;
+	pthread_mutex_t lock; /* VCPUOP_initialise */
+	bool wired;   /* peers were looked up */
+	bool booted;
+	bool crashed; /* the reason has been said; atomic */
 
 	/* m2p.c */
 	uint8_t *ram;         /* host address of gpa 0; pages of RAM may be touched through it */

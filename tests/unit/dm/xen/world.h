@@ -64,7 +64,7 @@ static inline int world_setup(void **state)
 	w->long_mode = 1;
 	assert_int_equal(xen_intr_init(&w->x, w->f->host, w->f->inst), 0);
 	assert_int_equal(xen_intr_register(&w->x), 0);
-	assert_int_equal(xen_platform_init(&w->p, w->f->host, w->f->inst, NULL, 0), 0);
+	assert_int_equal(xen_platform_init(&w->p, &xen_flavour_hvm, w->f->host, w->f->inst, NULL, 0), 0);
 	xen_platform_connect(&w->p, &xen_intr_ops, &w->x, &world_params, w);
 	assert_int_equal(xen_platform_register(&w->p), 0);
 	xen_intr_start(&w->x);
