@@ -89,7 +89,9 @@ struct gamut_xen_intr_ops {
 	/*
 	 * Upcalls are the PV monitor's to deliver: an event makes the vCPU's
 	 * evtchn_upcall_pending 1 and raises the vCPU (host->irq_raise), whatever
-	 * the mask; no vector is ever given. Lasts until reset ends. [control]
+	 * the mask; no vector is ever given. vcpu_infos begin with the mask set, and
+	 * vcpu_op and vm_assist are the monitor's to register, which passes on what
+	 * is not its own. Before start, for good. [control]
 	 */
 	void (*upcall_by_monitor)(void *self);
 	/*
