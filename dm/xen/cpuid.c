@@ -159,13 +159,14 @@ static int set_pv(const struct xen_platform *p)
 int xen_cpuid_set(const struct xen_platform *p)
 {
 	bool pv = p->flavour->pv;
-	int rc = set(p, ALL_VCPUS, 0, 0, XEN_CPUID_BASE + p->flavour->last_leaf, XEN_CPUID_SIGNATURE_EBX, XEN_CPUID_SIGNATURE_ECX,
-	             XEN_CPUID_SIGNATURE_EDX);
+	int rc = set(p, ALL_VCPUS, 0, 0, XEN_CPUID_BASE + p->flavour->last_leaf, XEN_CPUID_SIGNATURE_EBX,
+	             XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX);
 
 	if (!rc)
 		rc = set(p, ALL_VCPUS, 1, 0, XEN_ABI_MAJOR << 16 | XEN_ABI_MINOR, 0, 0, 0);
 	if (!rc)
-		rc = set(p, ALL_VCPUS, 2, 0, 1, XEN_MSR_HYPERCALL, pv ? XEN_CPUID_FEAT1_MMU_PT_UPDATE_PRESERVE_AD : 0, 0);
+		rc = set(p, ALL_VCPUS, 2, 0, 1, XEN_MSR_HYPERCALL,
+		         pv ? XEN_CPUID_FEAT1_MMU_PT_UPDATE_PRESERVE_AD : 0, 0);
 	if (!rc)
 		rc = set_tsc(p);
 	if (!rc)

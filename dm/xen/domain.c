@@ -92,8 +92,9 @@ static const struct gamut_xenbus_ops domain_bus = {
 	.special_gfn = bus_special_gfn,
 };
 
-const void *xen_domain_interface(const char *id, uint32_t revision)
+const void *xen_domain_interface(void *self, const char *id, uint32_t revision)
 {
+	(void)self;
 	if (revision != GAMUT_XEN_REVISION)
 		return NULL;
 	if (!strcmp(id, GAMUT_GRANTS))
@@ -156,7 +157,7 @@ int xen_domain_reset(struct xen_domain *d)
 	return rc ? d->xen.env.host->fail(d->xen.env.inst, -rc, "cannot reset the store: %s", strerror(-rc)) : 0;
 }
 
-void xen_domain_stop(struct xen_domain *d)
+void xen_domain_stop(void *self)
 {
-	xenbus_stop(d->bus);
+	xenbus_stop(bus_of(self));
 }

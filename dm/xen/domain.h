@@ -28,9 +28,9 @@ void xen_domain_finish(struct xen_domain *d);
 int xen_domain_start(struct xen_domain *d);
 /* Power-on: no host page is in the guest's map but the store's. */
 int xen_domain_reset(struct xen_domain *d);
-void xen_domain_stop(struct xen_domain *d);
 
-/* "grants" and "xenbus"; NULL for others. [any] */
-const void *xen_domain_interface(const char *id, uint32_t revision);
+/* For the instance's table of operations: stop, and interface with "grants" and "xenbus". */
+void xen_domain_stop(void *self);
+const void *xen_domain_interface(void *self, const char *id, uint32_t revision);
 
 #endif

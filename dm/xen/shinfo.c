@@ -100,7 +100,8 @@ void shinfo_reset(struct shinfo *si)
 		si->vcpu[i].registered = GAMUT_GPA_NONE;
 		set_info(si, i, legacy_info(si, i));
 	}
-	shinfo_place(si, GAMUT_GPA_NONE);
+	if (!si->stays)
+		shinfo_place(si, GAMUT_GPA_NONE);
 	memset(si->shared, 0, XEN_PAGE_SIZE);
 	__atomic_store_n(&si->layout, &layout64, __ATOMIC_RELEASE);
 }

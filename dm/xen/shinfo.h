@@ -43,13 +43,14 @@ struct shinfo {
 	uint8_t *shared; /* host address of the page */
 	uint64_t where;  /* its guest physical address, or GAMUT_GPA_NONE */
 	bool paused;
+	bool stays; /* a PV platform has placed it before this object's reset comes */
 	struct shinfo_vcpu *vcpu;
 };
 
 /* 0 or -ENOMEM. [control] */
 int shinfo_init(struct shinfo *si, const struct xen_env *env);
 void shinfo_finish(struct shinfo *si);
-/* Power-on state: zeroed, mapped nowhere, nothing registered, 64-bit layout. [control] */
+/* Power-on state: zeroed, mapped nowhere (but see stays), nothing registered, 64-bit layout. [control] */
 void shinfo_reset(struct shinfo *si);
 /* Drops and takes again the pointers into guest RAM. Between the two, events are kept in shared_info only. */
 void shinfo_pause(struct shinfo *si);

@@ -45,6 +45,7 @@ void upcall_reset(struct upcall *up)
 void upcall_by_monitor(struct upcall *up)
 {
 	up->by_monitor = true;
+	up->shinfo->stays = true;
 	mask_all(up);
 }
 

@@ -53,7 +53,11 @@ static int param_set(void *opaque, uint32_t index, uint64_t value)
 static int init(struct platform_pv *p)
 {
 	struct xenbus_config bus = {
-		.host = p->build.host, .inst = p->build.inst, .special_count = RINGS, .param_set = param_set, .opaque = p
+		.host = p->build.host,
+		.inst = p->build.inst,
+		.special_count = RINGS,
+		.param_set = param_set,
+		.opaque = p,
 	};
 	int rc = pv_build_check(&p->build);
 
@@ -146,11 +150,6 @@ static int reset(void *self)
 	return rc ? rc : boot(p);
 }
 
-static void stop(void *self)
-{
-	xen_domain_stop(&((struct platform_pv *)self)->domain);
-}
-
 static void destroy(void *self)
 {
 	struct platform_pv *p = self;
@@ -159,20 +158,14 @@ static void destroy(void *self)
 	free(p);
 }
 
-static const void *interface(void *self, const char *id, uint32_t revision)
-{
-	(void)self;
-	return xen_domain_interface(id, revision);
-}
-
 static const struct gamut_ops ops = {
 	.size = sizeof(struct gamut_ops),
 	.create = create,
 	.start = start,
 	.reset = reset,
-	.stop = stop,
+	.stop = xen_domain_stop,
 	.destroy = destroy,
-	.interface = interface,
+	.interface = xen_domain_interface,
 };
 
 static const char *const needs[] = { GAMUT_EVENT_CHANNELS, GAMUT_PV_MONITOR, NULL };

@@ -192,11 +192,6 @@ static int reset(void *self)
 	return rc ? rc : pvh_load(&p->boot);
 }
 
-static void stop(void *self)
-{
-	xen_domain_stop(&((struct platform_pvh *)self)->domain);
-}
-
 static void destroy(void *self)
 {
 	struct platform_pvh *p = self;
@@ -206,20 +201,14 @@ static void destroy(void *self)
 	free(p);
 }
 
-static const void *interface(void *self, const char *id, uint32_t revision)
-{
-	(void)self;
-	return xen_domain_interface(id, revision);
-}
-
 static const struct gamut_ops ops = {
 	.size = sizeof(struct gamut_ops),
 	.create = create,
 	.start = start,
 	.reset = reset,
-	.stop = stop,
+	.stop = xen_domain_stop,
 	.destroy = destroy,
-	.interface = interface,
+	.interface = xen_domain_interface,
 };
 
 static const struct gamut_option options[] = {

@@ -99,12 +99,13 @@ static int check_memory(const struct pv_build *b, const struct plan *p)
 		return 0;
 	if (p->image.n_ram > 1)
 		return b->host->fail(b->inst, ENOMEM,
-		                     "%s needs %llu MiB for kernel, ramdisk and page tables, and only the first %llu MiB "
-		                     "of memory can hold them",
+		                     "%s needs %llu MiB for kernel, ramdisk and page tables, and only the first "
+		                     "%llu MiB of memory can hold them",
 		                     p->image.boot->kernel_path,
 		                     (unsigned long long)((l.pages + MIB_PAGES - 1) / MIB_PAGES),
 		                     (unsigned long long)(low / MIB_PAGES));
-	return b->host->fail(b->inst, ENOMEM, "%s needs at least memory = %llu (MiB) to start as a PV guest; it has %llu",
+	return b->host->fail(b->inst, ENOMEM,
+	                     "%s needs at least memory = %llu (MiB) to start as a PV guest; it has %llu",
 	                     p->image.boot->kernel_path, (unsigned long long)needed_mib(p, &l),
 	                     (unsigned long long)(low / MIB_PAGES));
 }

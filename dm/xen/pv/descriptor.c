@@ -76,20 +76,25 @@ static uint64_t window_entry(const struct pv_vcpu *v, uint32_t page)
 	return v->domain->mmu->window[window_index(v, page)];
 }
 
-static void window_set(struct gamut_pv_cpu *cpu, struct pv_vcpu *v, uint32_t page, uint64_t entry)
+static void window_write(struct gamut_pv_cpu *cpu, const struct pv_vcpu *v, uint32_t page, uint64_t entry)
 {
 	cpu->ops->pte_write(cpu, v->domain->mmu->window_gpa + window_index(v, page) * 8, entry);
+}
+
+static void window_set(struct gamut_pv_cpu *cpu, struct pv_vcpu *v, uint32_t page, uint64_t entry)
+{
+	window_write(cpu, v, page, entry);
 	v->cpu->ops->flush_page(v->cpu, window_va(v, page));
 }
 
 void pv_windows_init(struct pv_domain *d)
 {
 	for (uint32_t i = 0; i < d->n_vcpus; i++) {
-		struct pv_vcpu *v = &d->vcpu[i];
+		const struct pv_vcpu *v = &d->vcpu[i];
 
 		for (uint32_t page = 0; page < WINDOW_PAGES; page++)
-			window_set(v->cpu, v, page, page < FLAT_PAGE ? d->mmu->zero_gpa | WINDOW_READONLY : 0);
-		window_set(v->cpu, v, FLAT_PAGE, d->mmu->flat_gpa | WINDOW_READONLY);
+			window_write(v->cpu, v, page, page < FLAT_PAGE ? d->mmu->zero_gpa | WINDOW_READONLY : 0);
+		window_write(v->cpu, v, FLAT_PAGE, d->mmu->flat_gpa | WINDOW_READONLY);
 	}
 }
 

@@ -94,7 +94,7 @@ bool pv_page_free(const struct pv_domain *d, uint64_t mfn)
 	if (!pv_frame_ok(d, mfn) || d->mmu->ref[mfn])
 		return false;
 	for (uint32_t i = 0; i < d->n_vcpus; i++)
-		if ((uint64_t)(d->vcpu[i].info - d->ram) >> XEN_PAGE_SHIFT == mfn)
+		if (((uintptr_t)d->vcpu[i].info - (uintptr_t)d->ram) >> XEN_PAGE_SHIFT == mfn)
 			return false;
 	return true;
 }
@@ -194,7 +194,8 @@ static int place_slots(struct pv_domain *d, uint64_t m2p_entry, uint64_t window_
 	slot = choose_slot(m, M2P_SLOT);
 	if (!slot)
 		return -ENOSPC;
-	m->slot[slot] = m2p_entry;
+	m->slot[slot] = m->m2p_entry = m2p_entry;
+	m->m2p_slot = slot;
 	d->m2p_va = slot_va(slot);
 	slot = choose_slot(m, WINDOW_SLOT);
 	if (!slot)
@@ -231,8 +232,6 @@ static int make_pages(struct pv_domain *d)
 	struct pv_mmu *m = d->mmu;
 	void *pages;
 
-	if (p.n > GAP_PAGES)
-		return -E2BIG;
 	m->gpa = GAP_FIRST;
 	m->n_pages = p.n;
 	m->pages = host->page_alloc(d->env.inst, (uint32_t)p.n, &pages);
@@ -249,15 +248,21 @@ static int make_pages(struct pv_domain *d)
 
 /* ---- life cycle ---- */
 
-static int make_frames(struct pv_domain *d)
+static int measure(struct pv_domain *d)
 {
 	struct gamut_mem_range range[RANGES_MAX];
 	uint32_t n = ram_ranges(d, range);
-	struct pv_mmu *m = d->mmu;
 
 	if (!n || n > RANGES_MAX)
 		return -E2BIG;
 	d->n_mfn = (range[n - 1].gpa + range[n - 1].size) >> XEN_PAGE_SHIFT;
+	return plan_pages(d).n > GAP_PAGES ? -E2BIG : 0;
+}
+
+static int make_frames(struct pv_domain *d)
+{
+	struct pv_mmu *m = d->mmu;
+
 	d->use = calloc(d->n_mfn, sizeof(*d->use));
 	m->ref = calloc(d->n_mfn, sizeof(*m->ref));
 	m->stale = calloc(d->n_mfn, sizeof(*m->stale));
@@ -275,7 +280,9 @@ int pv_mmu_init(struct pv_domain *d)
 	d->mmu = calloc(1, sizeof(*d->mmu));
 	if (!d->mmu)
 		return -ENOMEM;
-	rc = make_frames(d);
+	rc = measure(d);
+	if (!rc)
+		rc = make_frames(d);
 	if (!rc)
 		rc = make_pages(d);
 	if (rc) {
@@ -311,6 +318,7 @@ void pv_mmu_reset(struct pv_domain *d)
 	struct pv_mmu *m = d->mmu;
 
 	m->clock = 1;
+	ram_take(d); /* the domain was paused */
 	frames_init(d);
 	for (uint32_t i = 0; i < d->n_vcpus; i++) {
 		struct pv_vcpu *v = &d->vcpu[i];

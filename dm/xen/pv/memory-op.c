@@ -367,7 +367,8 @@ int64_t pv_memory_op(void *opaque, struct gamut_hypercall *call)
 {
 	struct xen_memory *m = opaque;
 
-	return xen_dispatch(m->env, ops, sizeof(ops) / sizeof(ops[0]), m, call, xen_memory_command(call), call->args[1]);
+	return xen_dispatch(m->env, ops, sizeof(ops) / sizeof(ops[0]), m, call, xen_memory_command(call),
+	                    call->args[1]);
 }
 
 /* ---- life cycle ------------------------------------------------------------------------------ */

@@ -30,11 +30,14 @@ static bool plain_l1e(const struct pv_domain *d, uint64_t entry)
 
 /* ---- mmu_update ---- */
 
+/* Of an L1 table, or of a page that is no table: guests fill tables so before they pin them. */
 static bool plain_update(const struct pv_domain *d, const struct mmu_update *req)
 {
 	uint64_t mfn = req->ptr >> XEN_PAGE_SHIFT;
 
-	return (req->ptr & 7) != MMU_MACHPHYS_UPDATE && pv_frame_is(d, mfn, PV_L1) && plain_l1e(d, req->val);
+	if (pv_frame_is(d, mfn, PV_L1))
+		return plain_l1e(d, req->val);
+	return pv_frame_is(d, mfn, PV_FREE) || pv_frame_is(d, mfn, PV_WRITABLE);
 }
 
 static bool fast_update(struct pv_op *op, int *rc)

@@ -68,8 +68,8 @@ static int check_features(const struct reading *r)
 
 		if (*p == '!' && !have_feature(p + 1, len - 1))
 			return r->host->fail(r->inst, ENOEXEC,
-			                     "%s cannot boot as a PV guest: it requires the Xen feature \"%.*s\", which PV "
-			                     "domains do not have",
+			                     "%s cannot boot as a PV guest: it requires the Xen feature \"%.*s\", "
+			                     "which PV domains do not have",
 			                     r->boot->kernel_path, (int)(len - 1), p + 1);
 		p += len + (p[len] != 0);
 	}
@@ -213,7 +213,7 @@ static void settle(struct reading *r)
 static int check(const struct reading *r)
 {
 	if (strncmp(r->loader, "generic", 7) && strncmp(r->guest_os, "linux", 5))
-		return refuse(r, "it is made for a loader of its own (neither LOADER \"generic\" nor GUEST_OS \"linux\")");
+		return refuse(r, "it is made for a loader of its own (no LOADER \"generic\" or GUEST_OS \"linux\")");
 	if (strncmp(r->xen_version, "xen-3.0", 7))
 		return refuse(r, "it is not made for Xen's interface 3.0 (its XEN_VERSION is not \"xen-3.0\")");
 	if (r->paddr_offset != PV_UNSET && r->virt_base == PV_UNSET)

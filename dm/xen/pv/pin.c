@@ -99,6 +99,30 @@ int pv_unpin(struct pv_op *op, uint64_t mfn)
 
 /* ---- roots ---- */
 
+static void show_m2p(struct pv_op *op, uint64_t mfn, bool show)
+{
+	const struct pv_mmu *m = op->d->mmu;
+	const uint32_t slots[] = { 0, m->m2p_slot };
+
+	for (uint32_t i = 0; i < 2; i++) {
+		uint64_t gpa = entry_gpa(mfn, GAMUT_PV_HOLE_FIRST + slots[i]), entry = show ? m->m2p_entry : 0;
+
+		if (m->slot[slots[i]] == m->m2p_entry && pv_load(op->d, gpa) != entry)
+			op->cpu->ops->pte_write(op->cpu, gpa, entry);
+	}
+}
+
+/* The guest may have asked that its user mode does not see machine_to_phys. */
+static void settle_m2p(struct pv_op *op, int which, uint64_t mfn)
+{
+	uint64_t assists = __atomic_load_n(&op->d->vm_assist, __ATOMIC_RELAXED);
+
+	if (which == PV_KERNEL)
+		show_m2p(op, mfn, true);
+	else if (mfn && assists >> VMASST_TYPE_m2p_strict & 1)
+		show_m2p(op, mfn, false);
+}
+
 int pv_root_set(struct pv_op *op, int which, uint64_t mfn)
 {
 	uint64_t *root = &op->v->root[which];
@@ -117,6 +141,7 @@ int pv_root_set(struct pv_op *op, int which, uint64_t mfn)
 		rc = pv_frame_get(op, mfn, PV_L4);
 	if (rc)
 		return rc;
+	settle_m2p(op, which, mfn);
 	op->old_root[which] = *root;
 	*root = mfn;
 	op->new_root[which] = true;

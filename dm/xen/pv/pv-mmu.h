@@ -54,6 +54,8 @@ struct pv_mmu {
 	struct gamut_page *pages;
 	uint64_t gpa, n_pages, n_mapped;
 	uint64_t slot[GAMUT_PV_HOLE_SLOTS]; /* of every top-level table */
+	uint64_t m2p_entry;                 /* in slot m2p_slot, and in slot 0 when that is free */
+	uint32_t m2p_slot;
 	uint64_t *window;                   /* L1 entries of all windows, WINDOW_PAGES a vCPU */
 	uint64_t window_gpa, window_va;
 	uint64_t flat_gpa, zero_gpa;        /* the monitor's descriptors; a page without any */

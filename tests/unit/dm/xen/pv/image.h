@@ -66,8 +66,8 @@ static inline void image_init(struct pv_image *i, struct host_fake *f, uint64_t 
 	*i = (struct pv_image){ .f = f };
 	i->segments[0] = (struct gamut_segment_load){ KERNEL_PADDR, base + KERNEL_PADDR, sizeof(text), 3 * 4096, text };
 	i->segments[1] = (struct gamut_segment_load){ KERNEL_PADDR + 3 * 4096, 0, 4, 100, "data" };
-	f->boot = (struct gamut_boot){ .size = sizeof(f->boot), .n_segments = 2, .segments = i->segments, .notes = i->notes,
-		                       .elf_class = 64, .elf_entry = 0x1234, .kernel_path = "vmlinux",
+	f->boot = (struct gamut_boot){ .size = sizeof(f->boot), .n_segments = 2, .segments = i->segments,
+		                       .notes = i->notes, .elf_class = 64, .elf_entry = 0x1234, .kernel_path = "vmlinux",
 		                       .cmdline = "console=hvc0" };
 	image_text(i, XEN_ELFNOTE_XEN_VERSION, "xen-3.0");
 	image_text(i, XEN_ELFNOTE_GUEST_OS, "linux");

@@ -275,7 +275,8 @@ static void legacy_kernel(void **state)
 	static const char text[] = "GUEST_OS=linux,GUEST_VER=2.6,XEN_VER=xen-3.0,VIRT_BASE=0xffffffff80000000,"
 	                           "VIRT_ENTRY=0xffffffff80200000,HYPERCALL_PAGE=0x201,"
 	                           "FEATURES=writable_page_tables|writable_descriptor_tables,LOADER=generic,PAE=yes";
-	static const struct gamut_elf_note note = { .name = "__xen_guest", .desc = text, .desc_size = sizeof(text) - 1 };
+	static const struct gamut_elf_note note = { .name = "__xen_guest", .desc = text,
+		                                    .desc_size = sizeof(text) - 1 };
 	struct world *w = *state;
 
 	w->f->boot.notes = &note;
