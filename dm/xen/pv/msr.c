@@ -24,6 +24,10 @@
 #define MSR_GS_BASE 0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX 0xc0000103u
+#define MSR_AMD_SYSCFG 0xc0010010u
+#define MSR_AMD_HWCR 0xc0010015u
+
+#define AMD_EBX 0x68747541u /* "Auth" */
 
 /* Where an APIC would be, on, and the first processor: no guest uses it, and Linux reads it. */
 #define APIC_BASE (0xfee00000ull | 1ull << 11)
@@ -75,6 +79,17 @@ static int read_revision(struct pv_vcpu *v, uint32_t msr, uint64_t *value)
 	if (read_engine(v, msr, value))
 		*value = 0;
 	return 0;
+}
+
+/* What AMD's processors all have and kernels read without asking: nothing is set in it. */
+static int read_amd(struct pv_vcpu *v, uint32_t msr, uint64_t *value)
+{
+	uint32_t regs[4];
+
+	(void)msr;
+	v->cpu->ops->cpuid(v->cpu, 0, 0, regs);
+	*value = 0;
+	return regs[1] == AMD_EBX ? 0 : -EPERM;
 }
 
 /* ---- writing ----------------------------------------------------------------------------------- */
@@ -136,6 +151,8 @@ static const struct {
 	{ MSR_TSC, 0, read_tsc, write_never },
 	{ MSR_APIC_BASE, 0, read_apic_base, write_never },
 	{ MSR_UCODE_REV, 0, read_revision, write_zero },
+	{ MSR_AMD_SYSCFG, 0, read_amd, write_never },
+	{ MSR_AMD_HWCR, 0, read_amd, write_never },
 };
 
 #define N (sizeof(table) / sizeof(table[0]))

@@ -498,6 +498,18 @@ static void msrs_of_the_engine(void **state)
 	assert_false(rdmsr(r, 0xc0000082, &value));
 }
 
+static void msrs_of_amd(void **state)
+{
+	struct rig *r = *state;
+	uint64_t value = 1;
+
+	assert_false(rdmsr(r, 0xc0010015, &value));
+	memcpy(&r->cpuid[1], "Auth", 4);
+	assert_true(rdmsr(r, 0xc0010015, &value) && value == 0);
+	assert_true(rdmsr(r, 0xc0010010, &value) && value == 0);
+	assert_false(wrmsr(r, 0xc0010015, 0));
+}
+
 static void unknown_msrs(void **state)
 {
 	struct rig *r = *state;
@@ -650,6 +662,7 @@ int main(void)
 		T(bases_are_msrs),
 		T(msrs_that_are_constant),
 		T(msrs_of_the_engine),
+		T(msrs_of_amd),
 		T(unknown_msrs),
 		T(first_instruction_may_be_a_wrmsr),
 		T(forced_cpuid),
