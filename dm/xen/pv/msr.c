@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "dm/xen/platform.h"
+
 #define MSR_TSC 0x10u
 #define MSR_APIC_BASE 0x1bu
 #define MSR_SPEC_CTRL 0x48u
@@ -92,6 +94,14 @@ static int read_amd(struct pv_vcpu *v, uint32_t msr, uint64_t *value)
 	return regs[1] == AMD_EBX ? 0 : -EPERM;
 }
 
+static int read_zero(struct pv_vcpu *v, uint32_t msr, uint64_t *value)
+{
+	(void)v;
+	(void)msr;
+	*value = 0;
+	return 0;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------- */
 
 static int write_base(struct pv_vcpu *v, uint32_t msr, uint64_t value)
@@ -120,6 +130,19 @@ static int write_zero(struct pv_vcpu *v, uint32_t msr, uint64_t value)
 	(void)v;
 	(void)msr;
 	return value ? -EPERM : 0;
+}
+
+/* The address of a page that is to be the first (and only) one of stubs; it may be nothing but memory. */
+static int write_hypercall_page(struct pv_vcpu *v, uint32_t msr, uint64_t value)
+{
+	const struct xen_env *env = &v->domain->env;
+	uint8_t page[XEN_PAGE_SIZE];
+
+	(void)msr;
+	if (value % XEN_PAGE_SIZE || !pv_page_free(v->domain, value >> XEN_PAGE_SHIFT))
+		return -EPERM;
+	xen_hypercall_page_pv(page);
+	return env->host->mem_write(env->inst, value, page, sizeof(page)) ? -EPERM : 0;
 }
 
 static int write_never(struct pv_vcpu *v, uint32_t msr, uint64_t value)
@@ -151,6 +174,7 @@ static const struct {
 	{ MSR_TSC, 0, read_tsc, write_never },
 	{ MSR_APIC_BASE, 0, read_apic_base, write_never },
 	{ MSR_UCODE_REV, 0, read_revision, write_zero },
+	{ XEN_MSR_HYPERCALL, 0, read_zero, write_hypercall_page },
 	{ MSR_AMD_SYSCFG, 0, read_amd, write_never },
 	{ MSR_AMD_HWCR, 0, read_amd, write_never },
 };
