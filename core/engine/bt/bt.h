@@ -299,6 +299,7 @@ struct bt_vcpu {
 	uint64_t large_lo[3], large_hi[3];
 	/* jump cache (cache.c), by CPL class */
 	uint16_t *jc_list[2];  /* indices filled for non-global pages */
+	uint64_t jc_local[2][JC_SIZE / 64]; /* whether the index still holds such an entry */
 	uint32_t jc_listed[2];
 	bool jc_global[2];     /* entries for global pages, which are in no list, may be there */
 	uint64_t jc_pages[2][64]; /* filter: hashed page numbers that have entries */
