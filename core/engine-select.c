@@ -6,15 +6,17 @@
 
 /* Weak, so that parts of the core can be built and tested without an engine. */
 extern const struct engine_ops engine_bt __attribute__((weak));
+extern const struct engine_ops engine_kvm __attribute__((weak));
 
 /* In the order in which "auto" prefers them. */
 static const struct {
 	enum conf_engine setting;
 	const char *name;
 	const struct engine_ops *ops; /* NULL: not built in */
+	bool asked_for; /* never chosen by itself */
 } engines[] = {
-	{ CONF_ENGINE_KVM, "kvm", NULL },
-	{ CONF_ENGINE_BT, "bt", &engine_bt },
+	{ CONF_ENGINE_KVM, "kvm", &engine_kvm, true },
+	{ CONF_ENGINE_BT, "bt", &engine_bt, false },
 };
 
 #define N_ENGINES (sizeof(engines) / sizeof(engines[0]))
@@ -36,8 +38,7 @@ static const struct engine_ops *probe(unsigned i, struct engine_caps *caps, char
 
 	memset(caps, 0, sizeof(*caps));
 	if (!engines[i].ops) {
-		snprintf(why, why_len, "engine %s is not built in%s", engines[i].name,
-		         engines[i].setting == CONF_ENGINE_KVM ? " yet; use bt" : "");
+		snprintf(why, why_len, "engine %s is not built in", engines[i].name);
 		return NULL;
 	}
 	if (!engines[i].ops->probe(caps, reason, sizeof(reason))) {
@@ -53,9 +54,12 @@ static const struct engine_ops *choose(struct engine_caps *caps, char *why, unsi
 	char passed[256] = "", reason[200];
 
 	for (unsigned i = 0; i < N_ENGINES; i++) {
-		const struct engine_ops *ops = probe(i, caps, reason, sizeof(reason));
 		size_t used = strlen(passed);
+		const struct engine_ops *ops;
 
+		if (engines[i].asked_for)
+			continue;
+		ops = probe(i, caps, reason, sizeof(reason));
 		if (ops) {
 			snprintf(why, why_len, "engine %s chosen%s%s", ops->name, passed[0] ? ": " : "", passed);
 			return ops;
