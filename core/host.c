@@ -325,6 +325,16 @@ static int host_cpuid_mask(struct gamut_inst *inst, uint32_t vcpu, uint32_t leaf
 	return cpuid_edits_mask(&inst->domain->cpuid, vcpu, leaf, subleaf, clear, set);
 }
 
+static void host_hypercall_insn(struct gamut_inst *inst, uint8_t insn[3])
+{
+	const struct engine_ops *engine = inst->domain->engine;
+
+	if (engine->hypercall_insn)
+		engine->hypercall_insn(inst->domain->vm, insn);
+	else
+		engine_native_hypercall(insn);
+}
+
 /* ---- interrupts -------------------------------------------------------------------------- */
 
 static int host_irq_source(struct gamut_inst *inst, const struct gamut_irq_source *ops, void *opaque)
@@ -557,4 +567,5 @@ const struct gamut_host gamut_host_table = {
 	.lookup = host_lookup,
 	.on_dead_halt = host_on_dead_halt,
 	.vcpu_current = host_vcpu_current,
+	.hypercall_insn = host_hypercall_insn,
 };

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dm/xen/hypercall-patch.h"
 #include "dm/xen/public.h"
 
 #include <xen/arch-x86/hvm/start_info.h>
@@ -301,6 +302,8 @@ int pvh_load(const struct pvh_config *config)
 	if (rc)
 		return rc;
 	rc = write_segments(&p);
+	if (!rc)
+		rc = xen_hypercall_patch(config->host, config->inst, p.boot);
 	if (!rc && p.boot->ramdisk_size)
 		rc = config->host->mem_write(config->inst, p.ramdisk, p.boot->ramdisk, p.boot->ramdisk_size);
 	if (!rc)
