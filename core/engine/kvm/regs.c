@@ -19,6 +19,7 @@
 #define CR4_LA57 (1ull << 12)
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
+#define EFER_KNOWN 0x20cd01ull /* SCE LME LMA NXE FFXSR TCE AIBRSE */
 #define FL_FIXED 2ull
 #define FL_IF (1ull << 9)
 #define FL_VM (1ull << 17)
@@ -130,7 +131,7 @@ static bool controls_valid(const struct gamut_vcpu_state *s)
 
 	if (s->cr0 & ~CR0_KNOWN || (s->cr0 & CR0_PG && !(s->cr0 & CR0_PE)) || (s->cr0 & CR0_NW && !(s->cr0 & CR0_CD)))
 		return false;
-	if ((s->efer & EFER_LMA && !lma) || (lma && !(s->cr4 & CR4_PAE)) || s->cr8 > 15)
+	if (s->efer & ~EFER_KNOWN || (s->efer & EFER_LMA && !lma) || (lma && !(s->cr4 & CR4_PAE)) || s->cr8 > 15)
 		return false;
 	return !(s->rflags & ~FLAGS_KNOWN) && !(lma && (s->rflags & FL_VM)) && !(s->dr[6] >> 32) && !(s->dr[7] >> 32);
 }
