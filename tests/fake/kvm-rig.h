@@ -6,7 +6,8 @@
  *
  * Real mode: code at RIG_CODE; the handler of every vector writes its number
  * to port RIG_TRAP_PORT and returns. Long mode: 4 GiB mapped one to one by
- * pages of 2 MiB, for the kernel alone.
+ * pages of 2 MiB, for the kernel alone, and the same handlers (of vectors
+ * without error code).
  */
 #ifndef KVM_RIG_H
 #define KVM_RIG_H
@@ -35,6 +36,9 @@
 #define RIG_PML4 0x10000u
 #define RIG_PDPT 0x11000u
 #define RIG_PD 0x12000u /* 4 of them */
+#define RIG_GDT 0x18000u
+#define RIG_IDT 0x19000u
+#define RIG_HANDLERS64 0x20000u /* 16 bytes each */
 #define RIG_TRAP_PORT 0x99
 #define RIG_HOLE 0xe0000000ull
 #define RIG_WAIT_S 20u /* no snippet takes long; a host that hangs in one ends the test */
@@ -206,12 +210,31 @@ static inline void rig_tables(struct rig *r)
 		rig_put64(r, RIG_PD + i * 8, i << 21 | 0x83);
 }
 
+/* Interrupt gates for all vectors, to 64-bit code at level 0. */
+static inline void rig_gates(struct rig *r)
+{
+	rig_put64(r, RIG_GDT + 8, 0x00af9b000000ffff);
+	rig_put64(r, RIG_GDT + 16, 0x00cf93000000ffff);
+	for (unsigned i = 0; i < 256; i++) {
+		/* push rax; mov al, i; out port, al; pop rax; iretq */
+		const uint8_t handler[] = { 0x50, 0xb0, (uint8_t)i, 0xe6, RIG_TRAP_PORT, 0x58, 0x48, 0xcf };
+		uint64_t at = RIG_HANDLERS64 + i * 16;
+
+		memcpy(rig_at(r, at), handler, sizeof(handler));
+		rig_put64(r, RIG_IDT + i * 16, (at & 0xffff) | 8ull << 16 | 0x8e00ull << 32 | (at >> 16) << 48);
+		rig_put64(r, RIG_IDT + i * 16 + 8, 0);
+	}
+	r->state.gdt = (struct gamut_table){ .base = RIG_GDT, .limit = 23 };
+	r->state.idt = (struct gamut_table){ .base = RIG_IDT, .limit = 0xfff };
+}
+
 static inline void rig_long(struct rig *r, const uint8_t *code, size_t n)
 {
 	struct gamut_segment data = { .limit = UINT32_MAX, .selector = 16, .attr = 0xc093 };
 
 	rig_tables(r);
 	rig_fetch(r);
+	rig_gates(r);
 	for (unsigned i = 0; i < 6; i++)
 		r->state.seg[i] = data;
 	r->state.seg[GAMUT_CS].attr = 0xa09b;

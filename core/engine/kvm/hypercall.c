@@ -4,8 +4,8 @@
  * hypercalls, unless it was told that this is a Xen guest; not all kernels can
  * be. On those the hypercall instruction is an OUT to a port of its own, and
  * whoever gives the guest its instruction asks for it (engine_ops.
- * hypercall_insn). From then on 32-bit writes to that port are hypercalls,
- * and the port is nobody else's.
+ * hypercall_insn). From then on this very instruction is a hypercall, and no
+ * other access to the port is.
  *
  *     e7 ea    out %eax, $0xea
  *     90       nop: vmcall is three bytes long
@@ -52,14 +52,26 @@ static void fill(struct vcpu_exit *exit, uint64_t nr, unsigned cpl, bool long_mo
 	exit->hypercall.restart = exit->hypercall.undefined = false;
 }
 
-/* Whether rip, at the exit of an OUT, is still at the instruction. */
-static bool at_instruction(struct engine_vcpu *v)
+static bool insn_at(struct engine_vcpu *v, uint64_t rip)
 {
-	uint64_t va = kvm_regs(v)->rip + (kvm_code64(v) ? 0 : kvm_sregs(v)->cs.base);
+	uint64_t va = kvm_code64(v) ? rip : (uint32_t)(rip + kvm_sregs(v)->cs.base);
 	uint8_t bytes[OUT_LEN];
 
 	return !kvm_guest_copy(v, va, bytes, OUT_LEN, KVM_COPY_FETCH) && bytes[0] == OUT_IMM &&
 	       bytes[1] == HYPERCALL_PORT;
+}
+
+/* Finds the instruction at or before rip; skip: what rip has yet to move. */
+static bool find_insn(struct engine_vcpu *v, uint64_t *rip)
+{
+	*rip = kvm_regs(v)->rip;
+	v->skip = 0;
+	if (insn_at(v, *rip)) {
+		v->skip = OUT_LEN;
+		return true;
+	}
+	*rip -= OUT_LEN;
+	return insn_at(v, *rip);
 }
 
 static bool from_port(struct engine_vcpu *v, struct vcpu_exit *exit)
@@ -70,13 +82,11 @@ static bool from_port(struct engine_vcpu *v, struct vcpu_exit *exit)
 	const uint8_t *args = long_mode ? long_args : short_args;
 
 	if (!v->vm->hypercall_port || run->io.port != HYPERCALL_PORT || run->io.direction != KVM_EXIT_IO_OUT ||
-	    run->io.size != 4 || run->io.count != 1)
+	    run->io.size != 4 || run->io.count != 1 || !find_insn(v, &exit->rip))
 		return false;
 	fill(exit, *kvm_gpr(kvm_regs(v), RAX) & mask, kvm_cpl(v), long_mode);
 	for (unsigned i = 0; i < 6; i++)
 		exit->hypercall.args[i] = *kvm_gpr(kvm_regs(v), args[i]) & mask;
-	v->skip = at_instruction(v) ? OUT_LEN : 0;
-	exit->rip = v->skip ? kvm_regs(v)->rip : kvm_regs(v)->rip - OUT_LEN;
 	return true;
 }
 
