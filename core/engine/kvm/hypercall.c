@@ -13,7 +13,7 @@
  * Where rip stands at the exit depends on how the kernel came to it: a port
  * write that the processor reported leaves it at the instruction, to be moved
  * when the exit is finished; one that the kernel emulated has moved it already.
- * The bytes at rip tell.
+ * The bytes at rip tell: no OUT begins with the nop.
  */
 #include "engine/kvm/kvm.h"
 
@@ -21,10 +21,11 @@
 #include <string.h>
 
 #define HYPERCALL_PORT 0xea
-#define OUT_IMM 0xe7
 #define OUT_LEN 2
 #define VMCALL_LEN 3
 #define UD_VECTOR 6
+
+static const uint8_t out_insn[3] = { 0xe7, HYPERCALL_PORT, 0x90 };
 
 enum { RAX = 0, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10 };
 
@@ -33,11 +34,9 @@ static const uint8_t short_args[6] = { RBX, RCX, RDX, RSI, RDI, RBP };
 
 void kvm_hypercall_insn(struct engine_vm *vm, uint8_t insn[3])
 {
-	static const uint8_t out[3] = { OUT_IMM, HYPERCALL_PORT, 0x90 };
-
 	vm->hypercall_port = !vm->features.xen_hypercalls;
 	if (vm->hypercall_port)
-		memcpy(insn, out, sizeof(out));
+		memcpy(insn, out_insn, sizeof(out_insn));
 	else
 		engine_native_hypercall(insn);
 }
@@ -55,10 +54,9 @@ static void fill(struct vcpu_exit *exit, uint64_t nr, unsigned cpl, bool long_mo
 static bool insn_at(struct engine_vcpu *v, uint64_t rip)
 {
 	uint64_t va = kvm_code64(v) ? rip : (uint32_t)(rip + kvm_sregs(v)->cs.base);
-	uint8_t bytes[OUT_LEN];
+	uint8_t bytes[sizeof(out_insn)];
 
-	return !kvm_guest_copy(v, va, bytes, OUT_LEN, KVM_COPY_FETCH) && bytes[0] == OUT_IMM &&
-	       bytes[1] == HYPERCALL_PORT;
+	return !kvm_guest_copy(v, va, bytes, sizeof(bytes), KVM_COPY_FETCH) && !memcmp(bytes, out_insn, sizeof(bytes));
 }
 
 /* Finds the instruction at or before rip; skip: what rip has yet to move. */

@@ -243,6 +243,44 @@ static void the_tsc_is_the_hosts_until_it_is_written(void **state)
 	assert_in_range(seen, before - 100000, after + 100000);
 }
 
+static uint64_t read_tsc(struct rig *r, struct engine_vcpu *v)
+{
+	struct gamut_vcpu_state s = { .size = sizeof(s) };
+
+	assert_int_equal(engine_kvm.vcpu_set(v, &r->state), 0);
+	engine_kvm.vcpu_run(v, &r->exit);
+	assert_int_equal(r->exit.reason, EXIT_HLT);
+	assert_int_equal(engine_kvm.vcpu_get(v, &s), 0);
+	return s.gpr[RDX] << 32 | (uint32_t)s.gpr[RAX];
+}
+
+/* A vCPU that comes up late has the same TSC as the one that has been running. */
+static void all_vcpus_have_one_tsc(void **state)
+{
+	struct engine_vcpu_env env;
+	struct engine_vcpu *other;
+	char err[128];
+
+	RIG(r);
+	env = r->v->env;
+	assert_int_equal(engine_kvm.vcpu_create(r->vm, 1, &env, &other, err, sizeof(err)), 0);
+	rig_long(r, RIG_BYTES(0x0f, 0x31, 0xf4)); /* rdtsc; hlt */
+	for (unsigned i = 0; i < 5; i++) {
+		uint64_t first = __builtin_ia32_rdtsc(), a = read_tsc(r, r->v), b = read_tsc(r, other);
+		const struct timespec wait = { .tv_nsec = 20000000 };
+
+		assert_in_range(a, first - 100000, b);
+		assert_in_range(b, a, __builtin_ia32_rdtsc() + 100000);
+		nanosleep(&wait, NULL);
+	}
+	engine_kvm.vcpu_destroy(other);
+}
+
+static int two_vcpus(void **state)
+{
+	return rig_setup_cpus(state, 2);
+}
+
 /* ---- the end -------------------------------------------------------------------------- */
 
 static void halt_leaves_rip_behind_it(void **state)
@@ -328,6 +366,7 @@ int main(void)
 		RIG_TEST(msrs_that_are_not_the_engines),
 		RIG_TEST(an_msr_may_fault),
 		RIG_TEST(the_tsc_is_the_hosts_until_it_is_written),
+		cmocka_unit_test_setup_teardown(all_vcpus_have_one_tsc, two_vcpus, rig_teardown),
 		RIG_TEST(halt_leaves_rip_behind_it),
 		RIG_TEST(triple_fault),
 		RIG_TEST(errors_say_what_happened),

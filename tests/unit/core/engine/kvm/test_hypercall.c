@@ -18,7 +18,7 @@ static void the_port_is_a_port_until_it_is_asked_for(void **state)
 {
 	RIG(r);
 	r->vm->features.xen_hypercalls = false;
-	rig_long(r, RIG_BYTES(0xe7, 0xea, 0xe7, 0xea, 0xf4)); /* out %eax, $0xea, twice; hlt */
+	rig_long(r, RIG_BYTES(0xe7, 0xea, 0x90, 0xe7, 0xea, 0x90, 0xf4));
 	rig_wants_out(r, 0xea, 4, 0);
 	use_port(r);
 	rig_wants(r, EXIT_HYPERCALL);

@@ -88,6 +88,7 @@ static void new_state_is_asked_anew(void **state)
 	rig_wants_out(r, 0x10, 1, 0);
 	rig_fetch(r);
 	r->state.rflags &= ~0x200ull;
+	r->state.rip = RIG_CODE + 4;
 	rig_set(r);
 	raise(r, 0x33);
 	rig_wants(r, EXIT_HLT);
