@@ -144,17 +144,25 @@ trap_common:
 	movq	%r9, %r8
 	.endm
 
+	/* The instructions lie as Linux has them, so that whoever replaces them there finds them here. */
+	.balign	16
+vmmcall_insn:
+	vmmcall
+	ret
+	.balign	16
+vmcall_insn:
+	vmcall
+	ret
+
 	.globl	hypercall_vmcall
 hypercall_vmcall:
 	hypercall_args
-	vmcall
-	ret
+	jmp	vmcall_insn
 
 	.globl	hypercall_vmmcall
 hypercall_vmmcall:
 	hypercall_args
-	vmmcall
-	ret
+	jmp	vmmcall_insn
 
 	/* Through the page that the hypervisor fills; 32 bytes a call. */
 	.globl	hypercall_by_page
