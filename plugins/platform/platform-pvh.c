@@ -280,6 +280,10 @@ static int start(void *self)
 	rc = xen_platform_register(&p->xen);
 	if (!rc)
 		rc = xen_cpuid_set(&p->xen);
+	if (!rc)
+		rc = xen_cpuid_set_mtrr(&p->xen);
+	if (!rc)
+		rc = xen_console_port_register(&p->xen);
 	if (rc)
 		return host->fail(inst, -rc, "cannot register the hypercalls: %s", strerror(-rc));
 	rc = xenbus_start(p->bus, evtchn, evtchn_self);
