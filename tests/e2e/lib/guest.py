@@ -22,6 +22,7 @@ TOP = pathlib.Path(__file__).resolve().parents[3]
 BUILD = TOP / "build"
 GUESTS = BUILD / "guests"
 GAMUT = BUILD / "gamut"
+FOREIGN = GUESTS / "foreign"
 LOGS = BUILD / "test-logs"
 
 # The ways that are there: mode on engine.
@@ -141,6 +142,57 @@ def each_way(function, modes=("pvh", "pv")):
         with workdir() as tmp:
             tap.guard(function.__name__, lambda: function(way, tmp)) # pylint: disable=cell-var-from-loop
         tap.prefix = ""
+
+
+def unpacked_kernel(tmp):
+    """The stock kernel as the ELF file that is packed in it: what Gamut keeps in its cache after a run."""
+    path = domain_file(f"{tmp}/unpack.cfg", ramdisk=GUESTS / "initramfs.img", cmdline="quiet console=hvc0 gamut_exec=true")
+    status, out, err = run(["run", path], env={"XDG_CACHE_HOME": f"{tmp}/cache"})
+    kernels = list(pathlib.Path(f"{tmp}/cache").rglob("*.elf"))
+    if status != POWEROFF or len(kernels) != 1:
+        raise RuntimeError(f"no unpacked kernel: status {status}, {kernels}\n{err}\n{out[-800:]}")
+    return kernels[0]
+
+
+def boot_disk(tmp, files, size):
+    """An ext4 image without a partition table, made without root. files: path in the image to a Path or to text."""
+    tree, image = pathlib.Path(tmp) / "tree", f"{tmp}/boot.img"
+    for name, content in files.items():
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            target.write_text(content)
+        else:
+            shutil.copyfile(content, target)
+    subprocess.run([which("mke2fs"), "-q", "-t", "ext4", "-d", tree, image, size], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(tree)
+    return image
+
+
+class Grub:
+    """GRUB on a Console: its menu, its command line."""
+    PROMPT = r"grub> "
+
+    def __init__(self, console):
+        self.console = console
+
+    def menu(self, entry, timeout=60):
+        self.console.expect("GNU GRUB +version", timeout)
+        self.console.expect(re.escape(entry))
+
+    def prompt(self):
+        self.console.send("c")
+        self.console.expect(self.PROMPT)
+
+    def command(self, command):
+        """What a command prints; the echo goes before the first line end."""
+        c = self.console
+        start = c.at
+        c.send(command + "\n")
+        c.expect(self.PROMPT)
+        # Away with the progress of files, drawn between two positions of the cursor, and with other sequences.
+        text = re.sub(r"\x1b\[\d+;\d+H +\[ \S+ +\S+ +\d+% +\S+ \]\x1b\[\d+;\d+H", "", c.text[start:c.at])
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").partition("\n")[2]
 
 
 def log(text):
