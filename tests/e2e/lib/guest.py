@@ -154,6 +154,32 @@ def unpacked_kernel(tmp):
     return kernels[0]
 
 
+PROGRAMS = TOP / "tests/e2e/programs"
+
+
+def build_program(tmp, name, *flags):
+    """programs/NAME.c as a static program, which needs nothing of the guest; its path."""
+    target = pathlib.Path(tmp) / name
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *flags, PROGRAMS / f"{name}.c", "-o", target],
+                   check=True)
+    return target
+
+
+def ramdisk_with(tmp, files):
+    """The busybox guest's ramdisk with files in /test: the kernel takes archives one behind the other."""
+    tree, target = pathlib.Path(tmp) / "ramdisk", pathlib.Path(tmp) / "ramdisk.img"
+    (tree / "test").mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, tree / "test")
+    names = "\n".join(["test", *(f"test/{pathlib.Path(file).name}" for file in files)])
+    more = subprocess.run(["cpio", "--create", "--format=newc", "--quiet", "--owner=0:0"], cwd=tree, check=True,
+                          input=names.encode(), stdout=subprocess.PIPE).stdout
+    first = (GUESTS / "initramfs.img").read_bytes()
+    target.write_bytes(first + bytes(-len(first) % 4) + more)
+    shutil.rmtree(tree)
+    return target
+
+
 def boot_disk(tmp, files, size):
     """An ext4 image without a partition table, made without root. files: path in the image to a Path or to text."""
     tree, image = pathlib.Path(tmp) / "tree", f"{tmp}/boot.img"
