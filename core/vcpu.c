@@ -81,10 +81,13 @@ void vcpu_attend(struct vcpu *v, uint32_t bits)
 		futex_wake(&v->attention);
 }
 
+/* Under a monitor, interrupts are events of its guest, and it knows which of them are masked. */
 static bool irq_is_pending(const struct vcpu *v)
 {
 	const struct vcpus *set = v->set;
 
+	if (set->pv)
+		return set->pv->pending(set->pv_opaque, v->index);
 	return set->irq && set->irq->pending(set->irq_opaque, v->index);
 }
 

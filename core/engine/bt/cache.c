@@ -335,20 +335,23 @@ static void jc_clear_class(struct bt_vcpu *v, unsigned class)
 	v->jc_listed[class] = 0;
 }
 
+void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global)
+{
+	v->itlb_gen[class][0]++;
+	if (global) {
+		v->itlb_gen[class][1]++;
+		jc_clear_class(v, class);
+		return;
+	}
+	for (uint32_t i = 0; i < v->jc_listed[class]; i++)
+		v->jc[class][v->jc_list[class][i]].rip = TLB_INVALID;
+	v->jc_listed[class] = 0;
+}
+
 void jc_flush(struct bt_vcpu *v, bool global)
 {
-	v->itlb_gen[0]++;
-	if (global)
-		v->itlb_gen[1]++;
-	for (unsigned class = 0; class < 2; class++) {
-		if (global) {
-			jc_clear_class(v, class);
-			continue;
-		}
-		for (uint32_t i = 0; i < v->jc_listed[class]; i++)
-			v->jc[class][v->jc_list[class][i]].rip = TLB_INVALID;
-		v->jc_listed[class] = 0;
-	}
+	jc_flush_class(v, TLB_KERNEL, global);
+	jc_flush_class(v, TLB_USER, global);
 }
 
 /*

@@ -469,13 +469,17 @@ static void engine_needs_and_vcpus(void **state)
 	struct fixture *f = *state;
 
 	good(f, BASE "vcpus = 2;\n");
-	assert_int_equal(conf_check_engine(f->c, "bt", &none, &f->diag), -1);
+	assert_int_equal(conf_check_engine(f->c, "bt", &none, "kvm", &f->diag), -1);
 	assert_int_equal(f->diag.n_errors, 2);
 	assert_non_null(strstr(f->diag.entries[0].text, "mmu = \"hap\" needs \"engine:hap\""));
+	assert_non_null(strstr(f->diag.entries[0].text, "; use engine = \"kvm\""));
 	assert_non_null(strstr(f->diag.entries[1].text, "vcpus: 2 are too many for the engine bt"));
+	assert_non_null(strstr(f->diag.entries[1].text, "or use engine = \"kvm\""));
 	assert_int_equal(f->diag.entries[1].line, 2);
+	assert_int_equal(conf_check_engine(f->c, "bt", &none, NULL, &f->diag), -1);
+	assert_non_null(strstr(f->diag.entries[2].text, "; choose another mmu"));
 	good(f, BASE);
-	assert_int_equal(conf_check_engine(f->c, "bt", &hap, &f->diag), 0);
+	assert_int_equal(conf_check_engine(f->c, "bt", &hap, NULL, &f->diag), 0);
 }
 
 /* ---- rubbish ---- */
