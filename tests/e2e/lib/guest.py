@@ -157,11 +157,10 @@ def unpacked_kernel(tmp):
 PROGRAMS = TOP / "tests/e2e/programs"
 
 
-def build_program(tmp, name, *flags):
-    """programs/NAME.c as a static program, which needs nothing of the guest; its path."""
-    target = pathlib.Path(tmp) / name
-    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *flags, PROGRAMS / f"{name}.c", "-o", target],
-                   check=True)
+def build_program(tmp, source, *flags):
+    """A C file as a static program, which needs nothing of the guest; its path."""
+    target = pathlib.Path(tmp) / source.stem
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *flags, source, "-o", target], check=True)
     return target
 
 
