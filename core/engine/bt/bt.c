@@ -26,6 +26,16 @@ struct engine_vcpu {
 	struct bt_vcpu v;
 };
 
+struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e)
+{
+	return &e->v;
+}
+
+struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e)
+{
+	return e->vm.vcpu;
+}
+
 #define CACHE_MIN (4ull << 20)
 #define CACHE_MAX (1ull << 30)
 #define CACHE_DEFAULT (32ull << 20)
@@ -185,6 +195,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 		free(v->jc_list[i]);
 	}
 	fpu_finish(v);
+	free(v->pv.upper);
 	free(v->cpuid);
 	interp_finish(v);
 	bt_signal_thread_finish(v);
@@ -504,6 +515,9 @@ static int attach(struct engine_vm *e, const struct gamut_pv_guest *guest, void 
 {
 	if (!e->vm.vcpu)
 		return -EINVAL;
+	e->vm.vcpu->pv.upper = calloc(e->vm.mem->limit >> PAGE_SHIFT, 1);
+	if (!e->vm.vcpu->pv.upper)
+		return -ENOMEM;
 	cpus[0] = pv_init(e->vm.vcpu, guest, opaque);
 	return 0;
 }

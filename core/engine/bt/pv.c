@@ -11,7 +11,14 @@
  * belong to supervisor and user code in other guests, are the two address
  * spaces here. So entering one or the other costs no flush, and a new top-level
  * table forgets one of them alone. Entries are made with ring 3's rights
- * only; nothing is global (CR4.PGE is off).
+ * only; the guest's G bit means nothing.
+ *
+ * A new top-level table need not even forget all of its space. The kernel's
+ * half of it, the upper one, is commonly the same in all of them, and every
+ * change of a table comes through pte_write and pte_exchange. So translations
+ * of the upper half are kept as global ones are elsewhere, with the tables
+ * behind them noted (mmu_walk); when such a table has lost something, or the
+ * upper halves of the old and the new top-level table differ, they go too.
  *
  * Handlers find rip and rflags in struct gamut_pv_cpu, and all else in the
  * vCPU itself through the functions below. These run both while the guest's
@@ -21,6 +28,7 @@
 #include <errno.h>
 
 #include "engine/bt/decode.h"
+#include "engine/bt/handover.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
@@ -32,6 +40,9 @@
 #define PV_CR4_GUEST (CR4_TSD | CR4_DE | CR4_OSXSAVE | CR4_PCE | CR4_FSGSBASE)
 #define PV_EFER (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define PV_FLAGS (FL_ARITH | FL_TF | FL_DF | FL_NT | FL_RF | FL_AC | FL_ID)
+#define PTE_P 0x1ull
+#define PTE_A 0x20ull
+#define PTE_D 0x40ull
 #define ROOT_ADDR 0x000ffffffffff000ull
 
 /* Faults after whose frame the instruction runs again: RF is set in it. */
@@ -200,12 +211,43 @@ static int op_write(struct gamut_pv_cpu *cpu, uint64_t va, const void *buf, uint
 
 /* ---- address spaces ---------------------------------------------------------------------- */
 
+/* Whether two top-level tables map the upper half alike. */
+static bool same_upper(const struct bt_vcpu *v, uint64_t a, uint64_t b)
+{
+	const uint64_t *one = (const uint64_t *)(const void *)(v->mem->base + a);
+	const uint64_t *other = (const uint64_t *)(const void *)(v->mem->base + b);
+
+	if (a == b)
+		return true;
+	if (mem_kind(v->mem, a) != MEM_RAM || mem_kind(v->mem, b) != MEM_RAM)
+		return false;
+	/* A and D may differ. */
+	for (unsigned i = 256; i < 512; i++)
+		if ((one[i] ^ other[i]) & ~(PTE_A | PTE_D))
+			return false;
+	return true;
+}
+
 static void set_root(struct bt_vcpu *v, int table, uint64_t root)
 {
+	bool all;
+
 	if (root == GAMUT_PV_KEEP)
 		return;
-	v->pv.root[table] = root & ROOT_ADDR;
-	tlb_flush_table(v, table);
+	root &= ROOT_ADDR;
+	all = v->pv.upper_stale[table] || !same_upper(v, v->pv.root[table], root);
+	v->pv.root[table] = root;
+	tlb_flush_table(v, table, all);
+	if (all)
+		v->pv.upper_stale[table] = false;
+}
+
+/* An entry changed; what it takes away must not be kept over the next change of the root. */
+static void note_change(struct bt_vcpu *v, uint64_t gpa, uint64_t old_value, uint64_t new_value)
+{
+	if (!v->pv.upper[gpa >> PAGE_SHIFT] || !(old_value & PTE_P) || !((old_value ^ new_value) & ~(PTE_A | PTE_D)))
+		return;
+	v->pv.upper_stale[TLB_KERNEL] = v->pv.upper_stale[TLB_USER] = true;
 }
 
 static void op_roots(struct gamut_pv_cpu *cpu, uint64_t kernel, uint64_t user)
@@ -223,11 +265,16 @@ static void op_enter(struct gamut_pv_cpu *cpu, int user)
 
 	v->pv.user = user != 0;
 	v->cr3 = v->pv.root[v->pv.user];
+	if (user)
+		bt_handover_user(v);
 }
 
 static void op_flush(struct gamut_pv_cpu *cpu)
 {
-	tlb_flush(vcpu_of(cpu), true);
+	struct bt_vcpu *v = vcpu_of(cpu);
+
+	tlb_flush(v, true);
+	v->pv.upper_stale[TLB_KERNEL] = v->pv.upper_stale[TLB_USER] = false;
 }
 
 static void op_flush_page(struct gamut_pv_cpu *cpu, uint64_t va)
@@ -247,8 +294,10 @@ static uint64_t *entry_at(const struct bt_vcpu *v, uint64_t gpa)
 }
 
 /* A table may lie in a page with code. */
-static void entry_written(struct bt_vcpu *v, uint64_t gpa)
+static void entry_written(struct bt_vcpu *v, uint64_t gpa, uint64_t old_value, uint64_t new_value)
 {
+	note_change(v, gpa, old_value, new_value);
+	bt_handover_pte(v, old_value, new_value);
 	if (atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed) && bt_code_covers(v, gpa, 8))
 		bt_code_invalidate(v, gpa, 8);
 }
@@ -256,12 +305,12 @@ static void entry_written(struct bt_vcpu *v, uint64_t gpa)
 static void op_pte_write(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t value)
 {
 	struct bt_vcpu *v = vcpu_of(cpu);
-	uint64_t *entry = entry_at(v, gpa);
+	uint64_t *entry = entry_at(v, gpa), old_value;
 
 	if (!entry)
 		return;
-	__atomic_store_n(entry, value, __ATOMIC_SEQ_CST);
-	entry_written(v, gpa);
+	old_value = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
+	entry_written(v, gpa, old_value, value);
 }
 
 static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t expected, uint64_t value)
@@ -271,8 +320,9 @@ static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t
 
 	if (!entry)
 		return ~expected;
-	if (__atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-		entry_written(v, gpa);
+	if (__atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+		entry_written(v, gpa, expected, value);
+	}
 	return expected;
 }
 
@@ -433,6 +483,22 @@ static uint64_t op_tsc(struct gamut_pv_cpu *cpu)
 	return sys_tsc(vcpu_of(cpu));
 }
 
+/* SPEC_CTRL, PRED_CMD, ARCH_CAPABILITIES, TSC_AUX: the rest of the table is for ring 0. */
+static bool msr_of_ring3(uint32_t msr)
+{
+	return msr == 0x48 || msr == 0x49 || msr == 0x10a || msr == 0xc0000103;
+}
+
+static int op_msr_read(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	return msr_of_ring3(msr) && sys_msr_read(vcpu_of(cpu), msr, value) ? 0 : -EINVAL;
+}
+
+static int op_msr_write(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t value)
+{
+	return msr_of_ring3(msr) && sys_msr_write(vcpu_of(cpu), msr, value) ? 0 : -EINVAL;
+}
+
 /* Translated code and its vCPU live in the host's address space, so the guest's is all its own. */
 static const uint64_t *op_hole(const struct gamut_pv_cpu *cpu)
 {
@@ -533,6 +599,8 @@ static const struct gamut_pv_cpu_ops pv_ops = {
 	.tsc = op_tsc,
 	.hole = op_hole,
 	.emulate_write = op_emulate_write,
+	.msr_read = op_msr_read,
+	.msr_write = op_msr_write,
 };
 
 struct gamut_pv_cpu *pv_init(struct bt_vcpu *v, const struct gamut_pv_guest *guest, void *opaque)
