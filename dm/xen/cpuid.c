@@ -132,6 +132,25 @@ static int set_hvm(const struct xen_platform *p)
 	return rc;
 }
 
+/* "There is a hypervisor", bit 31: without it nobody is obliged to look for leaves from 0x40000000 on. */
+static int set_present(const struct xen_platform *p)
+{
+	static const uint32_t none[4] = { 0 }, present[4] = { 0, 0, 1u << 31, 0 };
+
+	return p->env.host->cpuid_mask(p->env.inst, ALL_VCPUS, 1, 0, none, present);
+}
+
+int xen_cpuid_set_mtrr(const struct xen_platform *p)
+{
+	static const uint32_t none[4] = { 0 }, mtrr[4] = { 0, 0, 0, 1u << 12 };
+	int rc = p->env.host->cpuid_mask(p->env.inst, ALL_VCPUS, 1, 0, none, mtrr);
+
+	/* AMD repeats the bit. */
+	if (rc || !host_is_amd())
+		return rc;
+	return p->env.host->cpuid_mask(p->env.inst, ALL_VCPUS, 0x80000001u, 0, none, mtrr);
+}
+
 /* Bits of the highest machine address that may show up: host pages are below 4 GiB. */
 static int set_pv(const struct xen_platform *p)
 {
@@ -147,9 +166,11 @@ static int set_pv(const struct xen_platform *p)
 int xen_cpuid_set(const struct xen_platform *p)
 {
 	bool pv = p->flavour->pv;
-	int rc = set(p, ALL_VCPUS, 0, 0, XEN_CPUID_BASE + p->flavour->last_leaf, XEN_CPUID_SIGNATURE_EBX,
-	             XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX);
+	int rc = set_present(p);
 
+	if (!rc)
+		rc = set(p, ALL_VCPUS, 0, 0, XEN_CPUID_BASE + p->flavour->last_leaf, XEN_CPUID_SIGNATURE_EBX,
+		         XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX);
 	if (!rc)
 		rc = set(p, ALL_VCPUS, 1, 0, XEN_ABI_MAJOR << 16 | XEN_ABI_MINOR, 0, 0, 0);
 	if (!rc)

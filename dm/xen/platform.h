@@ -68,6 +68,9 @@ int64_t xen_hvm_op(void *opaque, struct gamut_hypercall *call);        /* hvm-op
 int64_t xen_console_io(void *opaque, struct gamut_hypercall *call);    /* console-io.c */
 int64_t xen_multicall(void *opaque, struct gamut_hypercall *call);     /* multicall.c */
 
+/* The debug console's port, for guests in HVM containers: console-io.c. 0 or -errno. [control] */
+int xen_console_port_register(struct xen_platform *p);
+
 /* Runs a hypercall by number, for multicall. */
 int64_t xen_platform_call(struct xen_platform *p, struct gamut_hypercall *call);
 
@@ -78,6 +81,8 @@ int64_t xen_platform_call(struct xen_platform *p, struct gamut_hypercall *call);
 
 /* Sets the leaves from 0x40000000 on for all vCPUs. 0 or -errno. [control] */
 int xen_cpuid_set(const struct xen_platform *p);
+/* Offers the processor's MTRRs, as Xen does in HVM containers. 0 or -errno. [control] */
+int xen_cpuid_set_mtrr(const struct xen_platform *p);
 /* Registers 0x40000000. 0 or -errno. [control] */
 int xen_msr_register(struct xen_platform *p);
 /* The stubs: `mov $nr, %eax; the instruction; ret`, 32 bytes apart. Pure. */
