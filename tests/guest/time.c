@@ -60,7 +60,7 @@ static uint64_t singleshot(uint64_t delay)
 	if (vcpu_op(VCPUOP_set_singleshot_timer, &arg) != 0)
 		return ~0ull;
 	while (*seen == before && clock_ns() < due + 1000 * NS_PER_MS)
-		__asm__ volatile("sti; hlt; cli" ::: "memory");
+		irq_wait();
 	return *seen == before ? ~0ull : clock_ns() - due;
 }
 
@@ -159,4 +159,16 @@ void check_time(void)
 uint64_t timer_lateness(void)
 {
 	return timer_bind() ? singleshot(NS_PER_MS) : ~0ull;
+}
+
+uint32_t timer_port_get(void)
+{
+	return timer_bind() ? timer_port : 0;
+}
+
+long timer_shot(uint64_t due)
+{
+	struct vcpu_set_singleshot_timer arg = { .timeout_abs_ns = due };
+
+	return vcpu_op(VCPUOP_set_singleshot_timer, &arg);
 }
