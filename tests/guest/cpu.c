@@ -125,8 +125,8 @@ void trap(struct frame *f)
 		probe_end(SHUTDOWN_crash);
 	}
 	f->rip = probe.trap.resume;
-	if (f->vector == PV_VECTOR_FAILSAFE)
-		f->cs = FLAT_KERNEL_CS & ~3u;
+	if (probe.pv) /* a return that failed left another */
+		f->cs = (f->cs & ~0xffffull) | (FLAT_KERNEL_CS & ~3u);
 	f->rflags &= ~0x100ull; /* TF */
 	probe.trap.resume = 0;
 }

@@ -108,6 +108,7 @@ static _Noreturn void run(void)
 
 	probe.quick = cmdline_word("quick");
 	probe.write = cmdline_word("write");
+	probe.shim = cmdline_word("shim");
 	if (hostile) {
 		hostile_run(hostile);
 		probe_end(SHUTDOWN_poweroff);

@@ -8,6 +8,7 @@
  * Words of its command line:
  *   quick          checks only, no measurements
  *   write          write to the disk as well
+ *   shim           the hypervisor is xen-shim: leave out what it cannot
  *   hostile=NAME   instead of the checks, misbehave so (hostile.c and
  *                  hostile-pv.c have the lists)
  *
@@ -63,7 +64,7 @@ struct frame {
 struct probe {
 	const struct hvm_start_info *start;
 	const char *cmdline;
-	bool quick, write;
+	bool quick, write, shim;
 	bool pv; /* started at the PV entry */
 
 	struct caught trap;

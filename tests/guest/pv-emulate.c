@@ -11,6 +11,7 @@
 
 #define CR0_TS 8ull
 #define CR0_PG 0x80000000ull
+#define CR4_OSXSAVE 0x40000ull
 
 static void check_iopl(void)
 {
@@ -138,12 +139,18 @@ static void check_cpuid(void)
 static void check_xcr0(void)
 {
 	uint32_t r[4], lo, hi;
+	uint64_t cr4;
 
 	cpuid(1, 0, r);
-	if (!(r[2] >> 27 & 1)) {
-		skip("xcr0", "no OSXSAVE");
+	if (!(r[2] >> 26 & 1)) {
+		skip("xcr0", "no XSAVE");
 		return;
 	}
+	__asm__ volatile("movq %%cr4, %0" : "=r"(cr4));
+	check(!TRAPS("movq %[v], %%cr4", [v] "r"(cr4 | CR4_OSXSAVE)), "cr4: takes OSXSAVE");
+	__asm__ volatile("movq %%cr4, %0" : "=r"(cr4));
+	cpuid(1, 0, r);
+	check((cr4 & CR4_OSXSAVE) && (r[2] >> 27 & 1), "cr4: and shows it, as does cpuid");
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	check(!TRAPS("xorl %%ecx, %%ecx; xgetbv; xsetbv", "i"(0)), "xsetbv: takes what xgetbv gave");
 	check_trap("xsetbv without the x87", TRAPS("xorl %%ecx, %%ecx; xorl %%eax, %%eax; xorl %%edx, %%edx; xsetbv", "i"(0)),

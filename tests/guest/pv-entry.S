@@ -192,6 +192,11 @@ pv_iret_raw:
 	syscall
 	ud2
 
+	/* Where a breakpoint can be: back to rdx. */
+	.globl	pv_nothing
+pv_nothing:
+	jmp	*%rdx
+
 /* ---- user mode ------------------------------------------------------------------ */
 
 	/* uint64_t pv_user_enter(const struct pv_user *u): ends as user_run does. */

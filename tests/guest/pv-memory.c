@@ -54,7 +54,7 @@ static void check_numbers(void)
 	check(memory_op(XENMEM_machphys_mapping, &map) == 0 && map.v_start >= HYPERVISOR_VIRT_START &&
 	              map.v_end <= HYPERVISOR_VIRT_END && map.max_mfn >= highest,
 	      "memory: where the machine-to-physical table is");
-	check(memory_op(9999, &map) == -XEN_ENOSYS, "memory: an operation that is not there");
+	check(memory_op(62, &map) == -XEN_ENOSYS, "memory: an operation that is not there");
 }
 
 static struct xen_memory_reservation reservation(xen_pfn_t *list, uint64_t count)
@@ -93,14 +93,17 @@ static void check_refused(void)
 
 	check(memory_op(XENMEM_decrease_reservation, &r) <= 0, "balloon: no giving of what is no frame");
 	r = reservation(list + 1, 1);
-	check(memory_op(XENMEM_decrease_reservation, &r) <= 0 && current() == (long)pv.start->nr_pages,
-	      "balloon: nor of a page table");
+	if (probe.shim) /* Xen takes it, and frees it when it is a table no more */
+		skip("balloon: nor of a page table", "xen-shim");
+	else
+		check(memory_op(XENMEM_decrease_reservation, &r) <= 0 && current() == (long)pv.start->nr_pages,
+		      "balloon: nor of a page table");
 	r = reservation((xen_pfn_t *)UNMAPPED, 1);
 	check(memory_op(XENMEM_decrease_reservation, &r) <= 0, "balloon: nor by a list nowhere");
 	r = reservation(list, 1ull << 60);
 	check(memory_op(XENMEM_populate_physmap, &r) <= 0, "balloon: no list that long");
 	r.domid = 77;
-	check(memory_op(XENMEM_decrease_reservation, &r) < 0, "balloon: nor another domain's");
+	check(memory_op(XENMEM_decrease_reservation, &r) <= 0, "balloon: nor another domain's");
 }
 
 static void check_exchange(void)

@@ -123,6 +123,10 @@ static void check_native(void)
 	uint64_t old = frame_b | PTE_RW, expected;
 	bool was;
 
+	check_trap("store to a table without the assist",
+	           TRAPS("movq %[v], (%[p])", [p] "r"(entry), [v] "r"(frame_a | PTE_RW)), 14, 3);
+	check(HYPERCALL2(__HYPERVISOR_vm_assist, VMASST_CMD_enable, VMASST_TYPE_writable_pagetables) == 0,
+	      "vm_assist: writable page tables");
 	check(!TRAPS("movq %[v], (%[p])", [p] "r"(entry), [v] "r"(frame_a | PTE_RW)) && page[0] == 0xa,
 	      "store to a table: mov");
 	__asm__ volatile("xchgq %0, %1" : "+r"(old), "+m"(*entry)::"memory");

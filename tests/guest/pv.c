@@ -177,6 +177,7 @@ void pv_init(const struct start_info *start)
 	probe.store = page_of_frame(start->store_mfn);
 	probe.store_port = start->store_evtchn;
 	pv_iopl(1);
+	HYPERCALL3(__HYPERVISOR_vcpu_op, VCPUOP_stop_periodic_timer, 0, 0); /* Xen starts with one of 10 ms */
 	if (!window_init())
 		print("# the window's tables were refused\n");
 	pv_user_init();

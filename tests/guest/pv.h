@@ -84,7 +84,7 @@ long hypercall_raw(uint64_t nr, const uint64_t args[6]);
 _Noreturn void pv_iret_raw(const void *frame);
 uint64_t pv_user_enter(const struct pv_user *u);
 extern uint8_t pv_trap_stubs[], pv_event_entry[], pv_failsafe_entry[], pv_syscall_entry[], pv_syscall32_entry[],
-	pv_sysenter_entry[], trap_stack_top[], user_stack_top[];
+	pv_sysenter_entry[], trap_stack_top[], user_stack_top[], pv_nothing[];
 
 /* ---- pv-user.c ---- */
 void pv_user_init(void);

@@ -92,6 +92,10 @@ static void check_singleshot(void)
 	check(vcpu_op(VCPUOP_set_singleshot_timer, &past) == 0 &&
 	              event_take(timer_port, 1, clock_ns() + 500 * NS_PER_MS),
 	      "timer: a deadline gone by comes at once");
+	if (probe.shim) { /* Xen 4.17 knows the flag no more */
+		skip("timer: unless only the future will do", "xen-shim");
+		return;
+	}
 	past.flags = VCPU_SSHOTTMR_future;
 	check(vcpu_op(VCPUOP_set_singleshot_timer, &past) == -XEN_ETIME, "timer: unless only the future will do");
 }
