@@ -67,6 +67,8 @@ static void report_trap(const struct frame *f)
 {
 	print("# trap %lu, error %lx, rip %lx, cs %lx, rsp %lx, cr2 %lx\n", f->vector, f->error, f->rip, f->cs,
 	      f->rsp, probe.trap.cr2);
+	if (probe.on_fatal)
+		probe.on_fatal();
 }
 
 static uint64_t fault_address(void)

@@ -322,10 +322,7 @@ static void opcodes_rubbish(void)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} modes[] = {
+static const struct hostile_mode modes[] = {
 	{ "triple-fault", triple_fault },
 	{ "jump-unmapped", jump_unmapped },
 	{ "jump-hole", jump_hole },
@@ -348,20 +345,31 @@ static const struct {
 	{ "holes", holes_rubbish },
 	{ "code-storm", code_storm },
 	{ "opcodes", opcodes_rubbish },
+	{ NULL, NULL },
 };
+
+static const struct hostile_mode *find(const struct hostile_mode *mode, const char *name)
+{
+	for (; mode->name; mode++) {
+		size_t len = strlen(mode->name);
+
+		if (has_prefix(name, mode->name) && (name[len] == ' ' || name[len] == 0))
+			return mode;
+	}
+	return NULL;
+}
 
 void hostile_run(const char *name)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
-		size_t len = strlen(modes[i].name);
+	const struct hostile_mode *mode = find(modes, name);
 
-		if (!has_prefix(name, modes[i].name) || (name[len] != ' ' && name[len] != 0))
-			continue;
-		print("# hostile: %s\n", modes[i].name);
-		modes[i].run();
-		print("# hostile: %s survived\n", modes[i].name);
-		return;
+	if (!mode && probe.pv)
+		mode = find(hostile_pv_modes, name);
+	if (!mode) {
+		print("# hostile: no such mode\n");
+		probe_end(SHUTDOWN_crash);
 	}
-	print("# hostile: no such mode\n");
-	probe_end(SHUTDOWN_crash);
+	print("# hostile: %s\n", mode->name);
+	mode->run();
+	print("# hostile: %s survived\n", mode->name);
 }

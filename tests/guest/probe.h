@@ -86,6 +86,7 @@ struct probe {
 	uint32_t upcalls;
 	uint32_t events[64]; /* upcalls seen by port, for the first ports */
 	void (*on_event)(uint32_t port);
+	void (*on_fatal)(void); /* beside the report of a trap that nobody expects */
 
 	uint32_t console_port, store_port;
 	struct xencons_interface *console;
@@ -273,7 +274,12 @@ void check_blk(void);
 /* ---- measure.c ---- */
 void measure_all(void);
 
-/* ---- hostile.c ---- */
+/* ---- hostile.c, hostile-pv.c ---- */
+struct hostile_mode {
+	const char *name;
+	void (*run)(void);
+};
+extern const struct hostile_mode hostile_pv_modes[]; /* ends with NULL */
 void hostile_run(const char *name);
 
 #endif

@@ -99,6 +99,5 @@ void check_pv_event(void);  /* pv-event.c */
 void check_pv_mmu(void);    /* pv-mmu.c */
 void check_pv_pin(void);    /* pv-pin.c */
 void check_pv_memory(void); /* pv-memory.c */
-void hostile_pv_run(const char *name);
 
 #endif
