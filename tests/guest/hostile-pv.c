@@ -7,12 +7,20 @@
  * is what a guest may do to itself: ending, sleeping for good, closing the ports
  * that the test lives on. The other names end their domain.
  *
- * The scratch area has nothing mapped on either side, so that a count which is
- * too high ends in a fault and not in this program.
+ * What pointers lead to has nothing mapped on either side, so that a count which
+ * is too high ends in a fault and not in this program; and below the image
+ * nothing is mapped at all. Frame 0, which many of the calls may change, has a
+ * writable mapping elsewhere, so that it can be no page table; our own table is
+ * pinned as what it is.
  */
 #include "pv.h"
 
 #define SCRATCH_PAGES 2u
+/* Pages of the window, each alone. */
+#define START_INFO (WINDOW + 500 * PAGE_BYTES)
+#define TABLE      (WINDOW + 504 * PAGE_BYTES)
+#define FRAME_0    (WINDOW + 508 * PAGE_BYTES)
+
 #define EVTCHNOP_RESET_CONT 14u /* which the header keeps for Xen itself */
 
 static uint8_t area[(SCRATCH_PAGES + 2) * PAGE_BYTES] PAGE_ALIGNED;
@@ -30,7 +38,8 @@ static struct {
 	const char *group;
 	uint64_t nr, args[6], fill;
 	unsigned calls;
-} now;
+	uint64_t traced; /* the hypercall whose calls are printed beforehand */
+} now = { .traced = ~0ull };
 
 static void report_call(void)
 {
@@ -61,6 +70,11 @@ static bool witness_holds(void)
 	return true;
 }
 
+static void show(uint64_t va, uint64_t mfn, uint64_t rights)
+{
+	pv_va_mapping(va, mfn * PAGE_BYTES | rights, UVMF_INVLPG | UVMF_ALL);
+}
+
 /* What the calls may have set, back to what this program lives with. */
 static void restore(void)
 {
@@ -69,6 +83,12 @@ static void restore(void)
 
 	irq_off();
 	pv_callbacks();
+	for (unsigned i = 0; i < SCRATCH_PAGES; i++)
+		pv_page_rights(scratch + i * PAGE_BYTES, PTE_RW);
+	show(START_INFO, frame_of(pv.start), PTE_RW);
+	show(TABLE, frame_of(table), PTE_RO);
+	pv_va_mapping(0, 0, UVMF_INVLPG | UVMF_ALL);
+	pv_ext(MMUEXT_PIN_L1_TABLE, frame_of(table), 0);
 	HYPERCALL2(__HYPERVISOR_nmi_op, XENNMI_register_callback, &nmi);
 	for (unsigned i = 0; i < 8; i++)
 		if (i < 4 || i == 7)
@@ -116,8 +136,7 @@ static void make_values(void)
 		NONCANONICAL, HOLE, 0xffff87fffffffff8ull, UNMAPPED,
 		1ull << 40, /* no frame */
 		monitor & PTE_P ? PTE_MFN(monitor) : 1ull << 30,
-		frame_of(table), (uint64_t)table, pv_machine(table),
-		(uint64_t)pv.start, (uint64_t)scratch, 0x7fffffffffffffffull, 0x80000000, 0xffffffff,
+		frame_of(table), TABLE, pv_machine(table), START_INFO, (uint64_t)scratch, 0x7fffffffffffffffull, 0x80000000, 0xffffffff,
 	};
 
 	n_values = ARRAY_LEN(list);
@@ -149,7 +168,7 @@ static bool ends_port(const uint64_t *args)
 	if (op != EVTCHNOP_close)
 		return false;
 	if (args[1] != (uint64_t)scratch)
-		first = args[1] < 8 ? 1 : 0; /* of what page 0 holds nobody knows */
+		first = args[1] == START_INFO ? *(uint32_t *)START_INFO : 0;
 	return (probe.shim && !first) || first == port || first == probe.console_port || first == probe.store_port;
 }
 
@@ -184,6 +203,8 @@ static void call(uint64_t nr, const uint64_t args[6])
 	now.nr = nr;
 	memcpy(now.args, args, sizeof(now.args));
 	now.calls++;
+	if (nr == now.traced)
+		report_call();
 	rc = hypercall_raw(nr, args);
 	if (rc < -1000 && nr != __HYPERVISOR_get_debugreg) {
 		print("# result %lx\n", rc);
@@ -350,6 +371,9 @@ static bool prepare(void)
 	port = bind.port;
 	probe.shrug = true;
 	make_values();
+	show(FRAME_0, pv.p2m[0], PTE_RW);
+	for (uint64_t va = 0; va < 0x100000; va += PAGE_BYTES)
+		pv_va_mapping(va, 0, UVMF_INVLPG | UVMF_ALL);
 	pv_va_mapping((uint64_t)area, 0, UVMF_INVLPG | UVMF_ALL);
 	return pv_va_mapping((uint64_t)scratch + SCRATCH_PAGES * PAGE_BYTES, 0, UVMF_INVLPG | UVMF_ALL) == 0;
 }
@@ -362,6 +386,8 @@ static void every_hypercall(void)
 	if (!prepare())
 		fail("cannot begin");
 	probe.on_fatal = report_call;
+	if (cmdline_word("trace="))
+		now.traced = parse_uint(cmdline_word("trace="));
 	now.group = name;
 	for (unsigned nr = 0; nr < 64; nr++) {
 		format_to(name, sizeof(name), "hypercall %u", nr);

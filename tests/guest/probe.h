@@ -8,6 +8,7 @@
  * Words of its command line:
  *   quick          checks only, no measurements
  *   write          write to the disk as well
+ *   trace=NR       pv-hypercalls prints what it calls of this number
  *   shim           the hypervisor is xen-shim: leave out what it cannot
  *   hostile=NAME   instead of the checks, misbehave so (hostile.c and
  *                  hostile-pv.c have the lists)

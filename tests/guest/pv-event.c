@@ -123,6 +123,25 @@ static long register_info(uint64_t frame, uint32_t offset)
 	return HYPERCALL3(__HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, 0, &arg);
 }
 
+/* The hypervisor writes there at times, but with the guest's rights. */
+static void check_runstate(void)
+{
+	struct vcpu_register_runstate_memory_area area = { .addr.p = (uint64_t)&window_l1[256] };
+	static struct vcpu_runstate_info state;
+	uint64_t due = clock_ns() + 2 * NS_PER_MS;
+
+	HYPERCALL3(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, &area);
+	timer_port_get();
+	timer_shot(due);
+	while (clock_ns() < due)
+		irq_wait();
+	check(window_l1[256] == 0 && window_l1[257] == 0, "runstate: is not written to a page table");
+	area.addr.p = (uint64_t)&state;
+	check(HYPERCALL3(__HYPERVISOR_vcpu_op, VCPUOP_register_runstate_memory_area, 0, &area) == 0 &&
+	              state.state == RUNSTATE_running && state.time[RUNSTATE_running],
+	      "runstate: is written where it may be");
+}
+
 /* Everything that was in the old place goes on in the new. */
 static void check_vcpu_info(void)
 {
@@ -130,6 +149,7 @@ static void check_vcpu_info(void)
 	uint32_t seen;
 
 	check(register_info(1ull << 40, 0) < 0, "vcpu_info: not on what is no frame");
+	check(register_info(frame_of(window_l1), 0) < 0, "vcpu_info: not on a page table");
 	check(register_info(frame_of(page), PAGE_BYTES - 8) < 0, "vcpu_info: not across a page");
 	if (!check(register_info(frame_of(page), 128) == 0, "vcpu_info: on a page of RAM"))
 		return;
@@ -158,5 +178,6 @@ void check_pv_event(void)
 	check_block();
 	check_multicall();
 	check_multicall_mmu();
+	check_runstate();
 	check_vcpu_info();
 }

@@ -78,6 +78,8 @@ static void check_spaces(void)
 	check(pv_ext(MMUEXT_NEW_BASEPTR, 1ull << 40, 0) < 0, "NEW_BASEPTR: not of no frame");
 	check(pv_ext(MMUEXT_NEW_USER_BASEPTR, frame_of(here), 0) < 0, "NEW_USER_BASEPTR: not of a plain page");
 	check(pv_ext(MMUEXT_UNPIN_TABLE, other, 0) == 0, "unpin: level 4");
+	check(pv_ext(MMUEXT_NEW_BASEPTR, other, 0) == 0 && window[0] == 0x7e7e, "NEW_BASEPTR: of a table that is not pinned");
+	check(pv_ext(MMUEXT_NEW_BASEPTR, pv.l4, 0) == 0 && window[0] == 0x4e4e, "NEW_BASEPTR: and back");
 	check(pv_page_rights(other_l4, PTE_RW) == 0 && pv_page_rights(other_l3, PTE_RW) == 0,
 	      "unpin: all of it may be written again");
 	pv_window(0, NULL);
