@@ -9,9 +9,9 @@
  *
  * What pointers lead to has nothing mapped on either side, so that a count which
  * is too high ends in a fault and not in this program; and below the image
- * nothing is mapped at all. Frame 0, which many of the calls may change, has a
- * writable mapping elsewhere, so that it can be no page table; our own table is
- * pinned as what it is.
+ * nothing is mapped at all. Frames 0 and 1, which many of the calls may change,
+ * have a writable mapping elsewhere, so that they can be no page table; our own
+ * table is pinned as what it is.
  */
 #include "pv.h"
 
@@ -20,6 +20,7 @@
 #define START_INFO (WINDOW + 500 * PAGE_BYTES)
 #define TABLE      (WINDOW + 504 * PAGE_BYTES)
 #define FRAME_0    (WINDOW + 508 * PAGE_BYTES)
+#define FRAME_1    (WINDOW + 509 * PAGE_BYTES)
 
 #define EVTCHNOP_RESET_CONT 14u /* which the header keeps for Xen itself */
 
@@ -39,7 +40,7 @@ static struct {
 	uint64_t nr, args[6], fill;
 	unsigned calls;
 	uint64_t traced; /* the hypercall whose calls are printed beforehand */
-} now = { .traced = ~0ull };
+} now = { .traced = 1ull << 32 };
 
 static void report_call(void)
 {
@@ -372,6 +373,7 @@ static bool prepare(void)
 	probe.shrug = true;
 	make_values();
 	show(FRAME_0, pv.p2m[0], PTE_RW);
+	show(FRAME_1, pv.p2m[1], PTE_RW);
 	for (uint64_t va = 0; va < 0x100000; va += PAGE_BYTES)
 		pv_va_mapping(va, 0, UVMF_INVLPG | UVMF_ALL);
 	pv_va_mapping((uint64_t)area, 0, UVMF_INVLPG | UVMF_ALL);
