@@ -217,6 +217,12 @@ static bool ends_or_blocks(unsigned nr, uint64_t op)
 	                                       (uint32_t)op == SCHEDOP_remote_shutdown || (uint32_t)op == SCHEDOP_watchdog);
 }
 
+/* A PV guest's way out of the kernel, by whatever is on the stack. */
+static bool returns_nowhere(unsigned nr)
+{
+	return probe.pv && nr == __HYPERVISOR_iret;
+}
+
 static void hypercalls_rubbish(void)
 {
 	for (unsigned i = 0; i < 20000; i++) {
@@ -224,7 +230,7 @@ static void hypercalls_rubbish(void)
 		uint64_t op = rnd() % 4 ? rnd() % 48 : nasty();
 
 		/* The kernel's own image must stay: no balloon, no page put over it. */
-		if (ends_or_blocks(nr, op) || nr == __HYPERVISOR_memory_op)
+		if (ends_or_blocks(nr, op) || nr == __HYPERVISOR_memory_op || returns_nowhere(nr))
 			continue;
 		probe.hypercall(nr, op, nasty(), nasty(), nasty(), nasty());
 	}
@@ -248,7 +254,8 @@ static void memory_rubbish(void)
 static void all_ones(void)
 {
 	for (unsigned nr = 0; nr < 64; nr++)
-		probe.hypercall(nr, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull);
+		if (!returns_nowhere(nr))
+			probe.hypercall(nr, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull);
 }
 
 static void events_rubbish(void)
