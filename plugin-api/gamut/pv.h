@@ -93,8 +93,8 @@ struct gamut_pv_cpu {
 
 /*
  * What an engine does for the monitor. Every function is vector-free and may
- * be called from fast; all are for the calling vCPU, inside its handler,
- * unless tagged otherwise.
+ * be called from fast; all are for the calling vCPU, inside its handler, or for
+ * one that is down, unless tagged otherwise.
  */
 struct gamut_pv_cpu_ops {
 	uint32_t size;

@@ -483,6 +483,22 @@ static uint64_t op_tsc(struct gamut_pv_cpu *cpu)
 	return sys_tsc(vcpu_of(cpu));
 }
 
+/* SPEC_CTRL, PRED_CMD, ARCH_CAPABILITIES, TSC_AUX: the rest of the table is for ring 0. */
+static bool msr_of_ring3(uint32_t msr)
+{
+	return msr == 0x48 || msr == 0x49 || msr == 0x10a || msr == 0xc0000103;
+}
+
+static int op_msr_read(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	return msr_of_ring3(msr) && sys_msr_read(vcpu_of(cpu), msr, value) ? 0 : -EINVAL;
+}
+
+static int op_msr_write(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t value)
+{
+	return msr_of_ring3(msr) && sys_msr_write(vcpu_of(cpu), msr, value) ? 0 : -EINVAL;
+}
+
 /* Translated code and its vCPU live in the host's address space, so the guest's is all its own. */
 static const uint64_t *op_hole(const struct gamut_pv_cpu *cpu)
 {
@@ -583,6 +599,8 @@ static const struct gamut_pv_cpu_ops pv_ops = {
 	.tsc = op_tsc,
 	.hole = op_hole,
 	.emulate_write = op_emulate_write,
+	.msr_read = op_msr_read,
+	.msr_write = op_msr_write,
 };
 
 struct gamut_pv_cpu *pv_init(struct bt_vcpu *v, const struct gamut_pv_guest *guest, void *opaque)

@@ -359,16 +359,37 @@ static uint32_t fetch(struct pv_vcpu *v, uint8_t code[PV_INSN_MAX])
 	return here;
 }
 
-/* Behind the instruction; a single step ends here as it would after a native one. */
-static void retire(struct pv_vcpu *v, uint32_t len)
+/* Of an instruction that was an access to a port: which breakpoints watch it, as bits of DR6. */
+static uint64_t port_breakpoints(struct pv_vcpu *v, const struct pv_insn *in)
+{
+	struct gamut_pv_cpu *cpu = v->cpu;
+	uint64_t dr7 = cpu->ops->dr(cpu, 7), hit = 0;
+	uint32_t port = in->opcode >= 0xe4 && in->opcode <= 0xe7 ? in->imm8 : (uint16_t)cpu->gpr[PV_RDX];
+
+	if (!(v->cr4 & PV_CR4_DE) || in->opcode > 0xef)
+		return 0;
+	for (uint32_t i = 0; i < 4; i++) {
+		uint64_t len = (dr7 >> (18 + 4 * i) & 3) + 1, at = cpu->ops->dr(cpu, i) & ~(len - 1);
+		bool watched = dr7 >> 2 * i & 3 && (dr7 >> (16 + 4 * i) & 3) == 2;
+
+		if (watched && at < port + port_bytes(in) && port < at + len)
+			hit |= 1ull << i;
+	}
+	return hit;
+}
+
+/* Behind the instruction; a single step and a breakpoint end here as they would after a native one. */
+static void retire(struct pv_vcpu *v, uint32_t len, uint64_t dr6)
 {
 	struct gamut_pv_cpu *cpu = v->cpu;
 
 	cpu->rip += len;
 	cpu->rflags &= ~PV_FLAG_RF;
-	if (!(cpu->rflags & PV_FLAG_TF))
+	if (cpu->rflags & PV_FLAG_TF)
+		dr6 |= PV_DR6_BS;
+	if (!dr6)
 		return;
-	cpu->ops->set_dr(cpu, 6, cpu->ops->dr(cpu, 6) | PV_DR6_BS);
+	cpu->ops->set_dr(cpu, 6, cpu->ops->dr(cpu, 6) | dr6);
 	pv_inject(v, PV_DB, false, 0);
 }
 
@@ -385,7 +406,7 @@ int pv_emulate(struct pv_vcpu *v)
 		return PV_NOT_MINE;
 	xen_count(v->domain->emulated);
 	if (result == DONE)
-		retire(v, in.len);
+		retire(v, in.len, port_breakpoints(v, &in));
 	return PV_DONE;
 }
 
@@ -408,6 +429,6 @@ int pv_emulate_forced(struct pv_vcpu *v)
 	}
 	xen_count(v->domain->emulated);
 	cpuid(v, true);
-	retire(v, sizeof(forced));
+	retire(v, sizeof(forced), 0);
 	return PV_DONE;
 }

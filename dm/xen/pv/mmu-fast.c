@@ -30,14 +30,24 @@ static bool plain_l1e(const struct pv_domain *d, uint64_t entry)
 
 /* ---- mmu_update ---- */
 
-/* Of an L1 table, or of a page that is no table: guests fill tables so before they pin them. */
-static bool plain_update(const struct pv_domain *d, const struct mmu_update *req)
+/*
+ * Of an L1 table; of a page that is no table, for guests fill tables before they
+ * pin them; of an upper table, when the one that is linked is in use already and
+ * no other request of the list can change that.
+ */
+static bool plain_update(const struct pv_domain *d, const struct mmu_update *req, uint32_t n)
 {
 	uint64_t mfn = req->ptr >> XEN_PAGE_SHIFT;
+	enum pv_use use;
 
-	if (pv_frame_is(d, mfn, PV_L1))
+	if (!pv_frame_ok(d, mfn))
+		return false;
+	use = pv_use_of(d, mfn);
+	if (use == PV_L1)
 		return plain_l1e(d, req->val);
-	return pv_frame_is(d, mfn, PV_FREE) || pv_frame_is(d, mfn, PV_WRITABLE);
+	if (pv_is_table(use))
+		return n == 1 && (!(req->val & PTE_P) || pv_frame_is(d, pte_mfn(req->val), use - 1));
+	return use != PV_DESC;
 }
 
 static bool fast_update(struct pv_op *op, int *rc)
@@ -48,7 +58,7 @@ static bool fast_update(struct pv_op *op, int *rc)
 
 	pv_lock(op->d);
 	for (uint32_t i = 0; i < n && plain; i++)
-		plain = plain_update(op->d, &req[i]);
+		plain = plain_update(op->d, &req[i], n);
 	for (uint32_t i = 0; i < n && plain && !*rc; i++)
 		*rc = pv_update_one(op, &req[i]);
 	pv_unlock(op->d);

@@ -110,8 +110,6 @@ void pv_toggle(struct pv_vcpu *v);
 int64_t pv_stack_switch(struct pv_vcpu *v, uint64_t ss, uint64_t sp);
 int64_t pv_set_segment_base(struct pv_vcpu *v, uint64_t which, uint64_t base);
 int64_t pv_fpu_taskswitch(struct pv_vcpu *v, uint64_t set);
-/* The GS base of user mode, whichever is in force. */
-uint64_t pv_user_gs(const struct pv_vcpu *v);
 
 /* ---- hypercalls; opaque is the struct pv_domain [vcpu] ---- */
 

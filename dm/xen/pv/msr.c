@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "dm/xen/platform.h"
+
 #define MSR_TSC 0x10u
 #define MSR_APIC_BASE 0x1bu
 #define MSR_SPEC_CTRL 0x48u
@@ -24,6 +26,10 @@
 #define MSR_GS_BASE 0xc0000101u
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 #define MSR_TSC_AUX 0xc0000103u
+#define MSR_AMD_SYSCFG 0xc0010010u
+#define MSR_AMD_HWCR 0xc0010015u
+
+#define AMD_EBX 0x68747541u /* "Auth" */
 
 /* Where an APIC would be, on, and the first processor: no guest uses it, and Linux reads it. */
 #define APIC_BASE (0xfee00000ull | 1ull << 11)
@@ -77,6 +83,25 @@ static int read_revision(struct pv_vcpu *v, uint32_t msr, uint64_t *value)
 	return 0;
 }
 
+/* What AMD's processors all have and kernels read without asking: nothing is set in it. */
+static int read_amd(struct pv_vcpu *v, uint32_t msr, uint64_t *value)
+{
+	uint32_t regs[4];
+
+	(void)msr;
+	v->cpu->ops->cpuid(v->cpu, 0, 0, regs);
+	*value = 0;
+	return regs[1] == AMD_EBX ? 0 : -EPERM;
+}
+
+static int read_zero(struct pv_vcpu *v, uint32_t msr, uint64_t *value)
+{
+	(void)v;
+	(void)msr;
+	*value = 0;
+	return 0;
+}
+
 /* ---- writing ----------------------------------------------------------------------------------- */
 
 static int write_base(struct pv_vcpu *v, uint32_t msr, uint64_t value)
@@ -105,6 +130,19 @@ static int write_zero(struct pv_vcpu *v, uint32_t msr, uint64_t value)
 	(void)v;
 	(void)msr;
 	return value ? -EPERM : 0;
+}
+
+/* The address of a page that is to be the first (and only) one of stubs; it may be nothing but memory. */
+static int write_hypercall_page(struct pv_vcpu *v, uint32_t msr, uint64_t value)
+{
+	const struct xen_env *env = &v->domain->env;
+	uint8_t page[XEN_PAGE_SIZE];
+
+	(void)msr;
+	if (value % XEN_PAGE_SIZE || !pv_page_free(v->domain, value >> XEN_PAGE_SHIFT))
+		return -EPERM;
+	xen_hypercall_page_pv(page);
+	return env->host->mem_write(env->inst, value, page, sizeof(page)) ? -EPERM : 0;
 }
 
 static int write_never(struct pv_vcpu *v, uint32_t msr, uint64_t value)
@@ -136,6 +174,9 @@ static const struct {
 	{ MSR_TSC, 0, read_tsc, write_never },
 	{ MSR_APIC_BASE, 0, read_apic_base, write_never },
 	{ MSR_UCODE_REV, 0, read_revision, write_zero },
+	{ XEN_MSR_HYPERCALL, 0, read_zero, write_hypercall_page },
+	{ MSR_AMD_SYSCFG, 0, read_amd, write_never },
+	{ MSR_AMD_HWCR, 0, read_amd, write_never },
 };
 
 #define N (sizeof(table) / sizeof(table[0]))

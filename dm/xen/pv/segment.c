@@ -15,11 +15,6 @@ void pv_toggle(struct pv_vcpu *v)
 	cpu->ops->enter(cpu, v->user);
 }
 
-uint64_t pv_user_gs(const struct pv_vcpu *v)
-{
-	return v->user ? v->cpu->ops->base(v->cpu, GAMUT_GS) : v->other_gs;
-}
-
 int64_t pv_stack_switch(struct pv_vcpu *v, uint64_t ss, uint64_t sp)
 {
 	v->kernel_ss = pv_fix_selector((uint16_t)ss);

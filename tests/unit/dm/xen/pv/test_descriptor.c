@@ -193,8 +193,8 @@ static void an_ldt_is_looked_up_when_it_is_set(void **state)
 static void bad_ldts(void **state)
 {
 	struct rig *r = *state;
-	static const uint64_t bad[] = { 1,          LDT_VA + 8,          1ull << 47, 0xffff800000000000, 0xffff87fffffff000,
-		                        UINT64_MAX, (1ull << 47) - 4096, 1ull << 63 };
+	static const uint64_t bad[] = { 1,          LDT_VA + 8,          1ull << 47, 0xffff800000000000,
+		                        UINT64_MAX, (1ull << 47) - 4096, 1ull << 63, 0xffff87fffffff000 };
 
 	assert_int_equal(set_ldt(r, LDT_VA, 8193), -EINVAL);
 	assert_int_equal(set_ldt(r, LDT_VA, UINT32_MAX), -EINVAL);

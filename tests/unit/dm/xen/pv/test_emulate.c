@@ -407,6 +407,34 @@ static void debug_registers(void **state)
 	assert_true(refused(r));
 }
 
+static void ports_have_breakpoints(void **state)
+{
+	struct rig *r = *state;
+
+	r->v->iopl = 1;
+	r->v->cr4 |= PV_CR4_DE;
+	assert_int_equal(set_dr(r, 1, 0x3f9), 0);
+	assert_int_equal(set_dr(r, 7, 0x600004), 0); /* DR1: I/O, two bytes: 0x3f8 and 0x3f9 */
+	r->c->gpr[PV_RDX] = 0x3f7;
+	RUN(r, "\xec");
+	assert_int_equal(moved(r), 1);
+	RUN(r, "\x66\xed");
+	assert_true(rig_bounced(r, PV_DB));
+	assert_int_equal(rig_frame(r)[2], CODE + 2);
+	assert_int_equal(r->c->dr[6], PV_DR6_FIXED | 2);
+	r->c->gpr[PV_RDX] = 0x3fa;
+	RUN(r, "\xee");
+	assert_int_equal(moved(r), 1);
+	r->c->gpr[PV_RDX] = 0x3f9;
+	RUN(r, "\xe6\x80"); /* the port is in the instruction */
+	assert_int_equal(moved(r), 2);
+	RUN(r, "\x0f\x06"); /* no port at all */
+	assert_int_equal(moved(r), 2);
+	r->v->cr4 &= ~PV_CR4_DE;
+	RUN(r, "\xee");
+	assert_int_equal(moved(r), 1);
+}
+
 /* ---- time and MSRs ---- */
 
 static void tsc(void **state)
@@ -496,6 +524,31 @@ static void msrs_of_the_engine(void **state)
 	r->c->msr = 0xc0000082; /* LSTAR is no guest's, whatever the engine thinks */
 	assert_false(wrmsr(r, 0xc0000082, 0));
 	assert_false(rdmsr(r, 0xc0000082, &value));
+}
+
+static void msrs_of_amd(void **state)
+{
+	struct rig *r = *state;
+	uint64_t value = 1;
+
+	assert_false(rdmsr(r, 0xc0010015, &value));
+	memcpy(&r->cpuid[1], "Auth", 4);
+	assert_true(rdmsr(r, 0xc0010015, &value) && value == 0);
+	assert_true(rdmsr(r, 0xc0010010, &value) && value == 0);
+	assert_false(wrmsr(r, 0xc0010015, 0));
+}
+
+static void hypercall_page(void **state)
+{
+	struct rig *r = *state;
+	uint64_t value = 1;
+
+	assert_true(rdmsr(r, 0x40000000, &value) && value == 0);
+	assert_false(wrmsr(r, 0x40000000, 0x5001)); /* there is no second page */
+	assert_false(wrmsr(r, 0x40000000, 0x6000)); /* a table, or no memory: see pv_page_free */
+	assert_true(wrmsr(r, 0x40000000, 0x5000));
+	assert_memory_equal(r->f->ram + 0x5000 + 32 * 26, "\x51\x41\x53\xb8\x1a\0\0\0\x0f\x05", 10);
+	assert_false(wrmsr(r, 0x40000001, 0x5000));
 }
 
 static void unknown_msrs(void **state)
@@ -646,10 +699,13 @@ int main(void)
 		T(cr4_takes_what_cpuid_has),
 		T(xcr0),
 		T(debug_registers),
+		T(ports_have_breakpoints),
 		T(tsc),
 		T(bases_are_msrs),
 		T(msrs_that_are_constant),
 		T(msrs_of_the_engine),
+		T(msrs_of_amd),
+		T(hypercall_page),
 		T(unknown_msrs),
 		T(first_instruction_may_be_a_wrmsr),
 		T(forced_cpuid),

@@ -7,6 +7,7 @@
 
 enum { RAX = 0, RDX = 2, RSI = 6, RDI = 7, R10 = 10 };
 
+#define GDT (FREE + 0x20)
 #define UNTOUCHED 0x5555555555555555ull
 
 static int fast(struct rig *r, uint32_t nr, uint64_t rdi, uint64_t rsi, uint64_t rdx, uint64_t r10)
@@ -84,6 +85,26 @@ static void l1_updates(void **state)
 	assert_int_not_equal(rig_see(r, L1, 202), 0);
 }
 
+static void upper_tables(void **state)
+{
+	struct rig *r = *state;
+	struct mmu_update list[2] = { { MADDR(L2, 5), 0 }, { MADDR(L2, 6), 0 } };
+
+	/* A table that is in use is linked once more, and unlinked. */
+	assert_int_equal(update_one(r, MADDR(L2, 5), PTE(L1, PTE_P | PTE_RW)), PV_DONE);
+	assert_int_equal(rax(r), 0);
+	assert_int_equal(rig_see(r, L2, 5), PTE(L1, PTE_P | PTE_RW | PTE_U));
+	assert_int_equal(r->d.mmu->ref[L1], 2);
+	assert_int_equal(update_one(r, MADDR(L2, 5), PTE(L1, TABLE | PTE_PSE)), PV_DONE);
+	assert_int_equal(rax(r), -EINVAL);
+	assert_int_equal(update_one(r, MADDR(L2, 5), 0), PV_DONE);
+	assert_int_equal(update_one(r, MADDR(ROOT, 256), 0), PV_DONE);
+	assert_int_equal(rax(r), -EINVAL);
+	assert_int_equal(update_one(r, MADDR(ROOT, 300), PTE(L3, TABLE)), PV_DONE);
+	assert_int_equal(r->d.mmu->ref[L3], 2);
+	assert_int_equal(update(r, list, 2), PV_NOT_MINE);
+}
+
 static void pages_that_are_no_tables(void **state)
 {
 	struct rig *r = *state;
@@ -105,9 +126,11 @@ static void updates_for_the_slow_way(void **state)
 	struct rig *r = *state;
 	const struct mmu_update good = { MADDR(L1, 200), PTE(FREE, RW) };
 	const struct mmu_update other[] = {
-		{ MADDR(L2, 5), 0 },
-		{ MADDR(ROOT, 5), 0 },
-		{ MADDR(ROOT, 256), 0 },
+		{ MADDR(L2, 5), PTE(FREE + 1, TABLE) },
+		{ MADDR(L2, 5), PTE(L2, TABLE) },
+		{ MADDR(ROOT, 5), PTE(DATA, TABLE) },
+		{ MADDR(ROOT, 5), PTE(FRAMES, TABLE) },
+		{ MADDR(GDT, 5), 0 },
 		{ MADDR(FRAMES, 0), 0 },
 		{ UINT64_MAX, 0 },
 		{ MADDR(L1, 201), PTE(HOST_GPA >> 12, RW) },
@@ -115,8 +138,10 @@ static void updates_for_the_slow_way(void **state)
 		{ MADDR(L1, 201), PTE(FRAMES, RW) },
 		{ MADDR(L1, 201), UINT64_MAX },
 	};
-	uint32_t writes = r->writes;
+	uint32_t writes;
 
+	assert_int_equal(pv_set_gdt(&r->vcpu[0], (const uint64_t[]){ GDT }, 1), 0);
+	writes = r->writes;
 	for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
 		struct mmu_update list[2] = { good, other[i] };
 
@@ -291,6 +316,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WITH_RIG(l1_updates),
+		WITH_RIG(upper_tables),
 		WITH_RIG(pages_that_are_no_tables),
 		WITH_RIG(updates_for_the_slow_way),
 		WITH_RIG(va_mappings),

@@ -248,6 +248,25 @@ static void bad_roots(void **state)
 	assert_int_equal(r->vcpu[0].root[PV_USER], 0);
 }
 
+static void user_mode_may_be_kept_from_machine_to_phys(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(rig_ext(r, MMUEXT_NEW_USER_BASEPTR, FREE, 0), 0);
+	assert_int_equal(rig_see(r, FREE, 257), rig_see(r, ROOT, 257));
+	assert_int_equal(rig_ext(r, MMUEXT_NEW_USER_BASEPTR, 0, 0), 0);
+	r->d.vm_assist |= 1ull << VMASST_TYPE_m2p_strict;
+	assert_int_equal(rig_ext(r, MMUEXT_NEW_USER_BASEPTR, FREE, 0), 0);
+	assert_int_equal(rig_see(r, FREE, 256) | rig_see(r, FREE, 257), 0);
+	assert_int_equal(rig_see(r, FREE, 258), rig_see(r, ROOT, 258));
+	assert_int_not_equal(rig_see(r, ROOT, 257), 0);
+	/* As the kernel's it has it again, even if nothing is asked for any more. */
+	r->d.vm_assist = 0;
+	assert_int_equal(rig_ext(r, MMUEXT_NEW_BASEPTR, FREE, 0), 0);
+	assert_int_equal(rig_see(r, FREE, 256), rig_see(r, ROOT, 256));
+	assert_int_equal(rig_see(r, FREE, 257), rig_see(r, ROOT, 257));
+}
+
 /* [B, A, B]: each takes effect in turn; what is a root no more is let go of. */
 static void roots_change_back_and_forth(void **state)
 {
@@ -302,6 +321,7 @@ int main(void)
 		WITH_RIG(both_roots_at_once),
 		WITH_RIG(the_same_root_again_flushes),
 		WITH_RIG(bad_roots),
+		WITH_RIG(user_mode_may_be_kept_from_machine_to_phys),
 		WITH_RIG(roots_change_back_and_forth),
 		cmocka_unit_test_setup_teardown(roots_of_a_vcpu_are_set_both_or_none, rig_setup_smp, rig_teardown),
 	};
