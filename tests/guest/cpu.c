@@ -165,8 +165,8 @@ static void check_traps(void)
 static void check_strict_traps(void)
 {
 	if (!probe.pv)
-		check_trap("reserved bit of CR4", TRAPS("movq %%cr4, %%rcx; btsq $63, %%rcx; movq %%rcx, %%cr4", "i"(0)),
-		           13, 0);
+		check_trap("reserved bit of CR4",
+		           TRAPS("movq %%cr4, %%rcx; btsq $63, %%rcx; movq %%rcx, %%cr4", "i"(0)), 13, 0);
 	check_trap("MSR that does not exist", TRAPS("movl %k[m], %%ecx; rdmsr", [m] "r"(0x12345678)), 13, 0);
 }
 

@@ -44,8 +44,8 @@ static struct {
 
 static void report_call(void)
 {
-	print("# %s: hypercall %lu (%lx, %lx, %lx, %lx, %lx), scratch %lx, fill %lx\n", now.group, now.nr, now.args[0],
-	      now.args[1], now.args[2], now.args[3], now.args[4], (uint64_t)scratch, now.fill);
+	print("# %s: hypercall %lu (%lx, %lx, %lx, %lx, %lx), scratch %lx, fill %lx\n", now.group, now.nr,
+	      now.args[0], now.args[1], now.args[2], now.args[3], now.args[4], (uint64_t)scratch, now.fill);
 }
 
 static _Noreturn void fail(const char *what)
@@ -132,12 +132,24 @@ static void make_values(void)
 {
 	uint64_t monitor = *pv_entry_for(pv.l4, HOLE, 4);
 	const uint64_t list[] = {
-		~0ull, 0, 1,
+		~0ull,
+		0,
+		1,
 		(uint64_t)scratch + SCRATCH_PAGES * PAGE_BYTES - 3, /* unaligned, and runs out of the area */
-		NONCANONICAL, HOLE, 0xffff87fffffffff8ull, UNMAPPED,
+		NONCANONICAL,
+		HOLE,
+		0xffff87fffffffff8ull,
+		UNMAPPED,
 		1ull << 40, /* no frame */
 		monitor & PTE_P ? PTE_MFN(monitor) : 1ull << 30,
-		frame_of(table), TABLE, pv_machine(table), START_INFO, (uint64_t)scratch, 0x7fffffffffffffffull, 0x80000000, 0xffffffff,
+		frame_of(table),
+		TABLE,
+		pv_machine(table),
+		START_INFO,
+		(uint64_t)scratch,
+		0x7fffffffffffffffull,
+		0x80000000,
+		0xffffffff,
 	};
 
 	n_values = ARRAY_LEN(list);
@@ -242,7 +254,8 @@ static void by_value(unsigned nr)
 	for (unsigned a = 0; a < n_values; a++)
 		for (unsigned b = 0; b < n_values; b++) {
 			fill(values[b], b % VARIANTS);
-			call(nr, (uint64_t[6]){ values[a], values[b], values[(a + b) % n_values], values[a], values[b], ~0ull });
+			call(nr, (uint64_t[6]){ values[a], values[b], values[(a + b) % n_values], values[a],
+			                        values[b], ~0ull });
 			call(nr, (uint64_t[6]){ values[a], values[b], 0, DOMID_SELF, 0, 0 });
 			call(nr, (uint64_t[6]){ a, values[b], values[a], 0, 0, 0 });
 			restore();
@@ -305,8 +318,15 @@ static void nested(unsigned nr)
 {
 	struct multicall_entry *list = (struct multicall_entry *)scratch;
 	static const unsigned inner[] = {
-		__HYPERVISOR_multicall, __HYPERVISOR_set_trap_table, __HYPERVISOR_memory_op, __HYPERVISOR_console_io,
-		__HYPERVISOR_grant_table_op, __HYPERVISOR_mmu_update, __HYPERVISOR_update_va_mapping, 63, ~0u,
+		__HYPERVISOR_multicall,
+		__HYPERVISOR_set_trap_table,
+		__HYPERVISOR_memory_op,
+		__HYPERVISOR_console_io,
+		__HYPERVISOR_grant_table_op,
+		__HYPERVISOR_mmu_update,
+		__HYPERVISOR_update_va_mapping,
+		63,
+		~0u,
 	};
 
 	by_value(nr);
@@ -399,7 +419,8 @@ static void every_hypercall(void)
 	format_to(name, sizeof(name), "hypercall 64 and up");
 	for (unsigned i = 0; i < ARRAY_LEN(odd); i++)
 		for (unsigned v = 0; v < n_values; v++)
-			call(odd[i], (uint64_t[6]){ values[v], values[v], values[v], values[v], values[v], values[v] });
+			call(odd[i],
+			     (uint64_t[6]){ values[v], values[v], values[v], values[v], values[v], values[v] });
 	alive();
 }
 

@@ -9,8 +9,8 @@
 #define MSR_FS_BASE   0xc0000100
 #define MSR_SHADOW_GS 0xc0000102
 
-#define CR0_TS 8ull
-#define CR0_PG 0x80000000ull
+#define CR0_TS      8ull
+#define CR0_PG      0x80000000ull
 #define CR4_OSXSAVE 0x40000ull
 
 static void check_iopl(void)
@@ -62,9 +62,11 @@ static void check_msrs(void)
 	wrmsr(MSR_FS_BASE, 0);
 	wrmsr(MSR_SHADOW_GS, 0);
 	check_trap("wrmsr of a noncanonical base",
-	           TRAPS("movl $0xc0000100, %%ecx; xorl %%eax, %%eax; movl $0x80000000, %%edx; wrmsr", "i"(0)), 13, 0);
+	           TRAPS("movl $0xc0000100, %%ecx; xorl %%eax, %%eax; movl $0x80000000, %%edx; wrmsr", "i"(0)), 13,
+	           0);
 	check_trap("wrmsr of one that does not exist",
-	           TRAPS("movl %k[m], %%ecx; xorl %%eax, %%eax; xorl %%edx, %%edx; wrmsr", [m] "r"(0x12345678)), 13, 0);
+	           TRAPS("movl %k[m], %%ecx; xorl %%eax, %%eax; xorl %%edx, %%edx; wrmsr", [m] "r"(0x12345678)), 13,
+	           0);
 }
 
 static uint64_t cr0(void)
@@ -153,8 +155,8 @@ static void check_xcr0(void)
 	check((cr4 & CR4_OSXSAVE) && (r[2] >> 27 & 1), "cr4: and shows it, as does cpuid");
 	__asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
 	check(!TRAPS("xorl %%ecx, %%ecx; xgetbv; xsetbv", "i"(0)), "xsetbv: takes what xgetbv gave");
-	check_trap("xsetbv without the x87", TRAPS("xorl %%ecx, %%ecx; xorl %%eax, %%eax; xorl %%edx, %%edx; xsetbv", "i"(0)),
-	           13, 0);
+	check_trap("xsetbv without the x87",
+	           TRAPS("xorl %%ecx, %%ecx; xorl %%eax, %%eax; xorl %%edx, %%edx; xsetbv", "i"(0)), 13, 0);
 }
 
 void check_pv_emulate(void)

@@ -87,7 +87,8 @@ static void check_multicall(void)
 
 	check(HYPERCALL2(__HYPERVISOR_multicall, list, ARRAY_LEN(list)) == 0, "multicall: five");
 	check((long)list[0].result == HYPERCALL2(__HYPERVISOR_xen_version, XENVER_version, 0), "multicall: a result");
-	check((long)list[1].result == -XEN_ENOSYS && (long)list[3].result == -XEN_EINVAL && (long)list[4].result == -XEN_ENOSYS,
+	check((long)list[1].result == -XEN_ENOSYS && (long)list[3].result == -XEN_EINVAL &&
+	              (long)list[4].result == -XEN_ENOSYS,
 	      "multicall: errors, each for itself");
 	irq_on();
 	irq_off();

@@ -48,7 +48,8 @@ static void check_numbers(void)
 	for (uint64_t pfn = 0; pfn < pv.start->nr_pages; pfn++)
 		highest = pv.p2m[pfn] > highest ? pv.p2m[pfn] : highest;
 	check(current() == (long)pv.start->nr_pages, "memory: current reservation");
-	check(memory_op(XENMEM_maximum_reservation, &self) >= (long)pv.start->nr_pages, "memory: maximum reservation");
+	check(memory_op(XENMEM_maximum_reservation, &self) >= (long)pv.start->nr_pages,
+	      "memory: maximum reservation");
 	check(memory_op(XENMEM_current_reservation, &other) < 0, "memory: not another domain's");
 	check(memory_op(XENMEM_maximum_ram_page, NULL) >= (long)highest, "memory: maximum RAM page");
 	check(memory_op(XENMEM_machphys_mapping, &map) == 0 && map.v_start >= HYPERVISOR_VIRT_START &&
@@ -74,7 +75,8 @@ static void check_balloon(void)
 	pv_va_mapping((uint64_t)spare, 0, UVMF_INVLPG | UVMF_ALL);
 	check(memory_op(XENMEM_decrease_reservation, &r) == 1, "balloon: a page goes");
 	check(current() == (long)pv.start->nr_pages - 1, "balloon: the reservation is less");
-	check(pv_va_mapping((uint64_t)spare, frame * PAGE_BYTES | PTE_RW, 0) < 0, "balloon: its frame cannot be mapped");
+	check(pv_va_mapping((uint64_t)spare, frame * PAGE_BYTES | PTE_RW, 0) < 0,
+	      "balloon: its frame cannot be mapped");
 	list = frame;
 	check(memory_op(XENMEM_decrease_reservation, &r) <= 0, "balloon: nor given again");
 	list = pfn;

@@ -23,7 +23,8 @@ static void check_update(void)
 {
 	check(pv_update(&window_l1[0], MMU_NORMAL_PT_UPDATE, frame_a | PTE_RW) == 0 && window[0] == 0xa,
 	      "mmu_update: maps a page");
-	check((window_l1[0] & (PTE_P | PTE_W | PTE_U)) == (PTE_P | PTE_W | PTE_U) && (window_l1[0] & ~0xfffull) == frame_a,
+	check((window_l1[0] & (PTE_P | PTE_W | PTE_U)) == (PTE_P | PTE_W | PTE_U) &&
+	              (window_l1[0] & ~0xfffull) == frame_a,
 	      "mmu_update: the entry is there");
 	window[1] = 1; /* A and D */
 	check(pv_update(&window_l1[0], MMU_PT_UPDATE_PRESERVE_AD, frame_a | PTE_P | PTE_W | PTE_U) == 0 &&
@@ -82,7 +83,8 @@ static void check_refused(void)
 	check(pv_update(&window_l1[5], 0, l4 | PTE_RW) < 0, "mmu_update: nor of the top one");
 	check(pv_update_at(l4 + 256 * 8, frame_a | PTE_RW) < 0, "mmu_update: the monitor's first slot");
 	check(pv_update_at(l4 + 271 * 8, 0) < 0, "mmu_update: the monitor's last slot");
-	check(pv_update(&window_l2[1], 0, frame_a | PTE_RW) < 0, "mmu_update: a page that is mapped writable as a table");
+	check(pv_update(&window_l2[1], 0, frame_a | PTE_RW) < 0,
+	      "mmu_update: a page that is mapped writable as a table");
 	check(pv_update(&window_l2[1], 0, frame_a | PTE_RW | 0x80) < 0, "mmu_update: a large page");
 	check(window_l1[5] == 0 && window_l2[1] == 0, "mmu_update: nothing of that was stored");
 }
@@ -90,7 +92,10 @@ static void check_refused(void)
 static void check_va_mapping(void)
 {
 	static const unsigned long flags[] = {
-		UVMF_TLB_FLUSH | UVMF_LOCAL, UVMF_TLB_FLUSH | UVMF_ALL, UVMF_INVLPG | UVMF_LOCAL, UVMF_INVLPG | UVMF_ALL,
+		UVMF_TLB_FLUSH | UVMF_LOCAL,
+		UVMF_TLB_FLUSH | UVMF_ALL,
+		UVMF_INVLPG | UVMF_LOCAL,
+		UVMF_INVLPG | UVMF_ALL,
 	};
 	static unsigned long all_cpus[64] = { ~0ul };
 	uint64_t value;
@@ -100,7 +105,8 @@ static void check_va_mapping(void)
 	check(value == 0xa, "update_va_mapping: maps");
 	for (unsigned i = 0; i < ARRAY_LEN(flags); i++) {
 		value ^= 0xa ^ 0xb;
-		check(pv_va_mapping(WINDOW, (value == 0xa ? frame_a : frame_b) | PTE_RW, flags[i]) == 0 && window[0] == value,
+		check(pv_va_mapping(WINDOW, (value == 0xa ? frame_a : frame_b) | PTE_RW, flags[i]) == 0 &&
+		              window[0] == value,
 		      "update_va_mapping: flags %lu", flags[i]);
 	}
 	value ^= 0xa ^ 0xb;
@@ -133,7 +139,10 @@ static void check_native(void)
 	flush();
 	check((old & ~0xfffull) == frame_a && page[0] == 0xb, "store to a table: xchg");
 	expected = *entry;
-	__asm__ volatile("lock cmpxchgq %2, %1" : "+a"(expected), "+m"(*entry) : "r"(frame_a | PTE_RW) : "memory", "cc");
+	__asm__ volatile("lock cmpxchgq %2, %1"
+	                 : "+a"(expected), "+m"(*entry)
+	                 : "r"(frame_a | PTE_RW)
+	                 : "memory", "cc");
 	flush();
 	check(page[0] == 0xa, "store to a table: lock cmpxchg");
 	expected = 0x1234;
@@ -164,7 +173,8 @@ static void check_flushes(void)
 	check(pv_ext(MMUEXT_TLB_FLUSH_ALL, 0, 0) == 0, "mmuext_op: TLB_FLUSH_ALL");
 	check(pv_ext(MMUEXT_INVLPG_ALL, WINDOW, 0) == 0, "mmuext_op: INVLPG_ALL");
 	check(pv_ext(MMUEXT_TLB_FLUSH_MULTI, 0, UNMAPPED) < 0, "mmuext_op: a bitmap nowhere");
-	check(pv_ext(14, 0, 0) == -XEN_ENOSYS && pv_ext(99, 0, 0) == -XEN_ENOSYS, "mmuext_op: commands that are not there");
+	check(pv_ext(14, 0, 0) == -XEN_ENOSYS && pv_ext(99, 0, 0) == -XEN_ENOSYS,
+	      "mmuext_op: commands that are not there");
 }
 
 static void check_pages(void)

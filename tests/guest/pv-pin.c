@@ -65,9 +65,11 @@ static void check_spaces(void)
 	if (!check(pv_ext(MMUEXT_PIN_L4_TABLE, other, 0) == 0, "pin: level 4"))
 		return;
 	check(window[0] == 0x4e4e, "address space: the window shows one page");
-	check(pv_ext(MMUEXT_NEW_BASEPTR, other, 0) == 0 && window[0] == 0x7e7e, "NEW_BASEPTR: and in another, another");
+	check(pv_ext(MMUEXT_NEW_BASEPTR, other, 0) == 0 && window[0] == 0x7e7e,
+	      "NEW_BASEPTR: and in another, another");
 	check(cr3() == other * PAGE_BYTES, "NEW_BASEPTR: cr3 reads as it");
-	check(pv.m2p[other] == (uint64_t)other_l4 / PAGE_BYTES, "NEW_BASEPTR: the machine-to-physical table is there");
+	check(pv.m2p[other] == (uint64_t)other_l4 / PAGE_BYTES,
+	      "NEW_BASEPTR: the machine-to-physical table is there");
 	check(pv_ext(MMUEXT_NEW_BASEPTR, pv.l4, 0) == 0 && window[0] == 0x4e4e, "NEW_BASEPTR: back");
 	__asm__ volatile("movq %0, %%cr3" ::"r"(other * PAGE_BYTES) : "memory");
 	check(window[0] == 0x7e7e, "mov to cr3");
@@ -78,7 +80,8 @@ static void check_spaces(void)
 	check(pv_ext(MMUEXT_NEW_BASEPTR, 1ull << 40, 0) < 0, "NEW_BASEPTR: not of no frame");
 	check(pv_ext(MMUEXT_NEW_USER_BASEPTR, frame_of(here), 0) < 0, "NEW_USER_BASEPTR: not of a plain page");
 	check(pv_ext(MMUEXT_UNPIN_TABLE, other, 0) == 0, "unpin: level 4");
-	check(pv_ext(MMUEXT_NEW_BASEPTR, other, 0) == 0 && window[0] == 0x7e7e, "NEW_BASEPTR: of a table that is not pinned");
+	check(pv_ext(MMUEXT_NEW_BASEPTR, other, 0) == 0 && window[0] == 0x7e7e,
+	      "NEW_BASEPTR: of a table that is not pinned");
 	check(pv_ext(MMUEXT_NEW_BASEPTR, pv.l4, 0) == 0 && window[0] == 0x4e4e, "NEW_BASEPTR: and back");
 	check(pv_page_rights(other_l4, PTE_RW) == 0 && pv_page_rights(other_l3, PTE_RW) == 0,
 	      "unpin: all of it may be written again");

@@ -71,7 +71,8 @@ static void end_gdt(void)
 {
 	drop_fs();
 	check(set_gdt(0, 0) == 0, "GDT: none");
-	check_trap("selector of a GDT that is gone", TRAPS("movw %w[s], %%fs", [s] "r"(SELECTOR_GDT)), 13, SELECTOR_GDT & ~3);
+	check_trap("selector of a GDT that is gone", TRAPS("movw %w[s], %%fs", [s] "r"(SELECTOR_GDT)), 13,
+	           SELECTOR_GDT & ~3);
 	check(pv_page_rights(gdt_page, PTE_RW) == 0, "GDT: its page may be written again");
 }
 
@@ -86,7 +87,8 @@ static void check_ldt(void)
 	check(pv_ext(MMUEXT_SET_LDT, HOLE, 512) < 0, "LDT: the monitor's memory");
 	drop_fs();
 	check(pv_ext(MMUEXT_SET_LDT, 0, 0) == 0, "LDT: none");
-	check_trap("selector of an LDT that is gone", TRAPS("movw %w[s], %%fs", [s] "r"(SELECTOR_LDT)), 13, SELECTOR_LDT & ~3);
+	check_trap("selector of an LDT that is gone", TRAPS("movw %w[s], %%fs", [s] "r"(SELECTOR_LDT)), 13,
+	           SELECTOR_LDT & ~3);
 	check(pv_page_rights(ldt_page, PTE_RW) == 0, "LDT: its page may be written again");
 }
 
@@ -122,7 +124,8 @@ static void check_bases(void)
 	check(user_run(user_load_fs, 0) == 0xaaaa, "base: FS in user mode");
 	check(user_run(user_load_gs, 0) == 0xbbbb, "base: GS in user mode");
 	check(at_gs() == 0xaaaa, "base: GS of the kernel is back after it");
-	check(set_base(SEGBASE_GS_USER_SEL, (void *)SELECTOR_GDT) == 0 && at_gs() == 0xaaaa, "base: user GS by a selector");
+	check(set_base(SEGBASE_GS_USER_SEL, (void *)SELECTOR_GDT) == 0 && at_gs() == 0xaaaa,
+	      "base: user GS by a selector");
 	update_descriptor(pv_machine(gdt_page) + 16, data_at(&value_a));
 	set_base(SEGBASE_GS_KERNEL, &value_b);
 	check(set_base(SEGBASE_GS_USER_SEL, (void *)SELECTOR_GDT) == 0 && user_run(user_load_gs, 0) == 0xaaaa,
@@ -131,7 +134,8 @@ static void check_bases(void)
 	set_base(SEGBASE_GS_USER_SEL, (void *)0x1003); /* Xen takes null for it and says nothing */
 	check(at_gs() == 0xbbbb, "base: a selector past the tables does no harm");
 	check(set_base(SEGBASE_GS_USER_SEL, NULL) == 0, "base: a null selector");
-	check(set_base(SEGBASE_FS, (void *)NONCANONICAL) == -XEN_EINVAL && at_fs() == 0xaaaa, "base: not noncanonical");
+	check(set_base(SEGBASE_FS, (void *)NONCANONICAL) == -XEN_EINVAL && at_fs() == 0xaaaa,
+	      "base: not noncanonical");
 	check(set_base(9, NULL) == -XEN_EINVAL, "base: of which there is none");
 	set_base(SEGBASE_FS, NULL);
 	set_base(SEGBASE_GS_KERNEL, NULL);

@@ -30,8 +30,8 @@ static void check_frames(const struct start_info *s)
 	for (uint64_t pfn = 0; pfn < s->nr_pages; pfn++)
 		wrong += pv.p2m[pfn] >= pv.m2p_count || pv.m2p[pv.p2m[pfn]] != pfn;
 	check(wrong == 0, "frames: machine-to-physical agrees with the list of frames");
-	check_trap("write to the machine-to-physical table",
-	           TRAPS("movq %%rcx, (%[a])", [a] "r"(&pv.m2p[pv.p2m[0]])), 14, 3);
+	check_trap("write to the machine-to-physical table", TRAPS("movq %%rcx, (%[a])", [a] "r"(&pv.m2p[pv.p2m[0]])),
+	           14, 3);
 }
 
 static void check_tables(const struct start_info *s)

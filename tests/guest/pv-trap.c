@@ -130,7 +130,8 @@ static void check_nmi(void)
 /* Returns by the iret hypercall to a code selector that cannot be; r11 comes back by the frame. */
 static bool bad_iret(struct iret_context *c)
 {
-	return TRAPS("movq %%r11, 8(%[c]); movq %%rsp, 56(%[c]); movq %[c], %%rsp; movl $23, %%eax; syscall", [c] "r"(c));
+	return TRAPS(
+	        "movq %%r11, 8(%[c]); movq %%rsp, 56(%[c]); movq %[c], %%rsp; movl $23, %%eax; syscall", [c] "r"(c));
 }
 
 /* Xen has made a #GP of it for long; once it was what the failsafe callback is for. */
@@ -138,7 +139,8 @@ static void check_bad_iret(void)
 {
 	struct iret_context c = { .rip = 0x1234, .cs = 0x1000, .rflags = 2, .ss = FLAT_KERNEL_SS };
 
-	check(bad_iret(&c) && ((probe.trap.vector == 13 && probe.trap.error == 0x1000) || probe.trap.vector == PV_VECTOR_FAILSAFE),
+	check(bad_iret(&c) && ((probe.trap.vector == 13 && probe.trap.error == 0x1000) ||
+	                       probe.trap.vector == PV_VECTOR_FAILSAFE),
 	      "iret: to a selector that is not there");
 	check((probe.frame.cs & 0xfffc) == 0x1000 && probe.frame.rip == 0x1234, "iret: the frame is what failed");
 }
@@ -151,9 +153,12 @@ static void check_callbacks(void)
 	struct callback_register far = { .type = CALLBACKTYPE_syscall, .address = NONCANONICAL };
 	struct callback_unregister none = { .type = CALLBACKTYPE_event };
 
-	check(HYPERCALL2(__HYPERVISOR_callback_op, CALLBACKOP_register, &bad) < 0, "callback_op: a type that is not there");
-	check(HYPERCALL2(__HYPERVISOR_callback_op, 9, &bad) == -XEN_ENOSYS, "callback_op: an operation that is not there");
-	check(HYPERCALL2(__HYPERVISOR_callback_op, CALLBACKOP_register, UNMAPPED) == -XEN_EFAULT, "callback_op: nowhere");
+	check(HYPERCALL2(__HYPERVISOR_callback_op, CALLBACKOP_register, &bad) < 0,
+	      "callback_op: a type that is not there");
+	check(HYPERCALL2(__HYPERVISOR_callback_op, 9, &bad) == -XEN_ENOSYS,
+	      "callback_op: an operation that is not there");
+	check(HYPERCALL2(__HYPERVISOR_callback_op, CALLBACKOP_register, UNMAPPED) == -XEN_EFAULT,
+	      "callback_op: nowhere");
 	check(HYPERCALL2(__HYPERVISOR_callback_op, CALLBACKOP_unregister, &none) == -XEN_EINVAL,
 	      "callback_op: the event callback stays");
 	HYPERCALL2(__HYPERVISOR_callback_op, CALLBACKOP_register, &far); /* Xen takes it, and makes it canonical */

@@ -64,7 +64,8 @@ static void check_trapped(const char *name, void (*code)(void), uint64_t arg, in
 
 	probe.trap.vector = -1;
 	user_run(code, arg);
-	ok = check(probe.trap.vector == vector && probe.trap.error == error && (probe.frame.cs & 3) == 3, "user: %s", name);
+	ok = check(probe.trap.vector == vector && probe.trap.error == error && (probe.frame.cs & 3) == 3, "user: %s",
+	           name);
 	if (!ok)
 		print("# vector %d error %lx, expected %d %lx\n", probe.trap.vector, probe.trap.error, vector, error);
 }
@@ -112,9 +113,11 @@ static void check_syscall_frame(void)
 
 	check_trapped("system call", user_syscall_slow, 0, PV_VECTOR_SYSCALL, 0);
 	check(f->rax == 99 && f->rip == (uint64_t)user_syscall_after, "system call: rax, rip");
-	check((f->cs & 0xffff) == FLAT_USER_CS64 && (f->ss & 0xffff) == FLAT_USER_SS64 && f->rsp == (uint64_t)user_stack_top,
+	check((f->cs & 0xffff) == FLAT_USER_CS64 && (f->ss & 0xffff) == FLAT_USER_SS64 &&
+	              f->rsp == (uint64_t)user_stack_top,
 	      "system call: selectors and stack");
-	check(f->rcx == f->rip && (f->r11 | 0x200) == (f->rflags | 0x200), "system call: rcx and r11 as the instruction leaves them");
+	check(f->rcx == f->rip && (f->r11 | 0x200) == (f->rflags | 0x200),
+	      "system call: rcx and r11 as the instruction leaves them");
 	check(f->cs >> 32 == 1 && !(f->rflags & 0x200), "system call: events were masked");
 }
 
@@ -155,21 +158,25 @@ static void check_upcall(void)
 	timer_shot(clock_ns() + 3 * NS_PER_MS);
 	check(pv_user_enter(&u) == 0x99, "user: an event comes while it runs");
 	probe.on_event = NULL;
-	check((probe.upcall_frame.cs & 3) == 3 && probe.upcall_frame.cs >> 32 == 0 && (probe.upcall_frame.rflags & 0x200),
+	check((probe.upcall_frame.cs & 3) == 3 && probe.upcall_frame.cs >> 32 == 0 &&
+	              (probe.upcall_frame.rflags & 0x200),
 	      "user: the event's frame says user, events on");
-	check(probe.frame.cs >> 32 == 0 && probe.vcpu->evtchn_upcall_mask == 1, "user: int $0x80 masks on the way in");
+	check(probe.frame.cs >> 32 == 0 && probe.vcpu->evtchn_upcall_mask == 1,
+	      "user: int $0x80 masks on the way in");
 	irq_off();
 }
 
 static void check_compat(void)
 {
-	check(run32(user32_int80) == 0x80001234 && (probe.frame.cs & 0xffff) == FLAT_USER_CS32, "user, 32 bits: int $0x80");
+	check(run32(user32_int80) == 0x80001234 && (probe.frame.cs & 0xffff) == FLAT_USER_CS32,
+	      "user, 32 bits: int $0x80");
 	check(run32(user32_dec) == 7, "user, 32 bits: instructions are those of 32-bit code");
 	run32(user32_into);
 	check(probe.trap.vector == 4, "user, 32 bits: into");
 	run32(user32_syscall);
 	if (probe.amd)
-		check(probe.trap.vector == PV_VECTOR_SYSCALL32 && (uint32_t)probe.frame.rip == (uint32_t)(uint64_t)user32_syscall_after &&
+		check(probe.trap.vector == PV_VECTOR_SYSCALL32 &&
+		              (uint32_t)probe.frame.rip == (uint32_t)(uint64_t)user32_syscall_after &&
 		              (uint32_t)probe.frame.rax == 0x5678 && (probe.frame.cs & 0xffff) == FLAT_USER_CS32,
 		      "user, 32 bits: syscall");
 	else
@@ -178,7 +185,8 @@ static void check_compat(void)
 	if (probe.amd)
 		check(probe.trap.vector == 6, "user, 32 bits: no sysenter on this processor");
 	else
-		check(probe.trap.vector == PV_VECTOR_SYSENTER && (uint32_t)probe.frame.rax == 0x9abc, "user, 32 bits: sysenter");
+		check(probe.trap.vector == PV_VECTOR_SYSENTER && (uint32_t)probe.frame.rax == 0x9abc,
+		      "user, 32 bits: sysenter");
 }
 
 void check_pv_user(void)

@@ -190,7 +190,8 @@ void pv_map_grants(void *table)
 
 	set_xen_guest_handle(setup.frame_list, &frame);
 	if (HYPERCALL3(__HYPERVISOR_grant_table_op, GNTTABOP_setup_table, &setup, 1) == 0 &&
-	    setup.status == GNTST_okay && pv_va_mapping((uint64_t)table, frame * PAGE_BYTES | PTE_RW, UVMF_INVLPG) == 0)
+	    setup.status == GNTST_okay &&
+	    pv_va_mapping((uint64_t)table, frame * PAGE_BYTES | PTE_RW, UVMF_INVLPG) == 0)
 		probe.grants = table;
 }
 
