@@ -249,7 +249,7 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 	for (unsigned class = 0; class < 2; class++)
 		v->itlb_gen[class][0] = v->itlb_gen[class][1] = 1;
 	tlb_init(v);
-	jc_flush(v, true);
+	jc_init(v);
 	sys_reset(v);
 	fpu_reset(v);
 	vm->vm.vcpu = v;

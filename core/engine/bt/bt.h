@@ -410,6 +410,8 @@ enum bt_step bt_code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *g
 /* What is behind the engine table's handles; the vCPU is NULL before it is made. */
 struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e);
 struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e);
+/* Zeros are a jump-cache entry for address 0: this makes it empty. */
+void jc_init(struct bt_vcpu *v);
 /* Forgets what the jump cache knows: all of it, or what belongs to non-global pages, or to one page. */
 void jc_flush(struct bt_vcpu *v, bool global);
 void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global);

@@ -349,6 +349,12 @@ static void jc_clear_class(struct bt_vcpu *v, unsigned class)
 	v->jc_global[class] = false;
 }
 
+void jc_init(struct bt_vcpu *v)
+{
+	jc_clear_class(v, TLB_KERNEL);
+	jc_clear_class(v, TLB_USER);
+}
+
 void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global)
 {
 	v->itlb_gen[class][0]++;
