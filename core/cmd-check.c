@@ -29,12 +29,12 @@ static void print_axis(const struct domain_config *c, enum gamut_axis axis)
 	}
 }
 
-static void print_good(const struct domain_config *c)
+static void print_good(const struct domain_config *c, const struct engine_choice *engine)
 {
 	printf("%s: ok: \"%s\", mode %s:", c->file, c->name, c->axes.preset->name);
 	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
 		print_axis(c, axis);
-	printf("\n");
+	printf("; %s\n", engine->why);
 }
 
 static json_t *json_axes(const struct domain_config *c)
@@ -65,7 +65,8 @@ static json_t *json_problems(const struct diag *diag, bool notes)
 	return list;
 }
 
-static json_t *json_file(const char *path, const struct domain_config *c, const struct diag *diag)
+static json_t *json_file(const char *path, const struct domain_config *c, const struct engine_choice *engine,
+                         const struct diag *diag)
 {
 	json_t *o = json_object();
 
@@ -77,12 +78,15 @@ static json_t *json_file(const char *path, const struct domain_config *c, const 
 		json_object_set_new(o, "name", json_text(c->name));
 		json_object_set_new(o, "mode", json_text(c->axes.preset->name));
 		json_object_set_new(o, "axes", json_axes(c));
+		json_object_set_new(o, "engine", json_text(engine->ops->name));
+		json_object_set_new(o, "engine_reason", json_text(engine->why));
 	}
 	return o;
 }
 
 /* The file itself, then what the engine and the kernel say to it. NULL with diag when anything is wrong. */
-static struct domain_config *load_and_validate(const char *path, struct plugin_set *plugins, struct diag *diag)
+static struct domain_config *load_and_validate(const char *path, struct plugin_set *plugins,
+                                               struct engine_choice *engine, struct diag *diag)
 {
 	struct domain_config *c = NULL;
 	struct domain_options options = { .id = 1, .leave_no_trace = true };
@@ -90,8 +94,11 @@ static struct domain_config *load_and_validate(const char *path, struct plugin_s
 	if (conf_load(&c, path, plugins, diag))
 		return NULL;
 	options.engine = c->engine;
-	if (!domain_validate(c, &options, diag))
+	if (!domain_validate(c, &options, engine, diag)) {
+		if (engine->warn)
+			diag_note(diag, c->file, conf_line(c, "engine"), "%s", engine->why);
 		return c;
+	}
 	conf_destroy(c);
 	return NULL;
 }
@@ -99,19 +106,20 @@ static struct domain_config *load_and_validate(const char *path, struct plugin_s
 /* report: the JSON list to add to, or NULL for text. */
 static int check_file(const char *path, struct plugin_set *plugins, json_t *report)
 {
+	struct engine_choice engine = { .ops = NULL };
 	struct domain_config *c;
 	struct diag diag;
 	int rc;
 
 	diag_init(&diag);
-	c = load_and_validate(path, plugins, &diag);
+	c = load_and_validate(path, plugins, &engine, &diag);
 	rc = c ? CMD_OK : CMD_PROBLEM;
 	if (report) {
-		json_array_append_new(report, json_file(path, c, &diag));
+		json_array_append_new(report, json_file(path, c, &engine, &diag));
 	} else {
 		diag_print(&diag, stderr, "gamut check: ");
 		if (c)
-			print_good(c);
+			print_good(c, &engine);
 	}
 	conf_destroy(c);
 	diag_finish(&diag);

@@ -248,12 +248,20 @@ static bool wait_for_others(struct job *job, struct domain *d)
 	return go;
 }
 
+/* What gamut has chosen itself, it says; and what it would not have chosen. */
+static void say_engine(struct domain *d)
+{
+	if (d->choice.warn)
+		log_line(&d->log, GAMUT_LOG_WARN, NULL, "%s", d->choice.why);
+	else if (d->choice.by_auto)
+		log_line(&d->log, GAMUT_LOG_INFO, NULL, "%s", d->choice.why);
+}
+
 static void run_domain(struct job *job, struct domain *d)
 {
 	struct run *run = job->run;
 
-	if (job->config->engine == CONF_ENGINE_AUTO && run->options.engine < 0)
-		log_line(&d->log, GAMUT_LOG_DEBUG, NULL, "%s", d->engine_why);
+	say_engine(d);
 	job->how = domain_run(d);
 	memcpy(job->why, d->why, sizeof(job->why));
 	pthread_mutex_lock(&run->lock);

@@ -11,6 +11,7 @@
 const struct cmd cmds[] = {
         {"run", "run domains in the foreground", cmd_run},
         {"check", "validate domain files without running them", cmd_check},
+        {"advise", "what this host and a kernel can do, and which mode to choose", cmd_advise},
         {"plugin", "list, describe and check plugins", cmd_plugin},
 };
 const size_t n_cmds = sizeof(cmds) / sizeof(cmds[0]);

@@ -33,6 +33,7 @@ int cmd_main(int argc, char **argv);
 
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_advise(int argc, char **argv);
 int cmd_plugin(int argc, char **argv);
 
 /*

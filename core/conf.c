@@ -236,52 +236,42 @@ unsigned conf_line(const struct domain_config *config, const char *key)
 	return index < 0 ? 0 : config->lines[index];
 }
 
-static bool engine_gives(const struct engine_caps *caps, const char *need)
+/* instead: an engine that has everything, or NULL. */
+static int check_engine_axis(const struct domain_config *config, enum gamut_axis axis, const char *engine,
+                             const struct engine_caps *caps, const char *instead, struct diag *diag)
 {
-	const struct {
-		const char *need;
-		bool given;
-	} table[] = {
-	        {"engine:hap", caps->hap},
-	        {"engine:shadow", caps->shadow},
-	        {"engine:pv-ring3", caps->pv_ring3},
-	        {"engine:irqchip", caps->irqchip},
-	};
-
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
-		if (strcmp(table[i].need, need) == 0)
-			return table[i].given;
-	return false;
-}
-
-static int check_engine_axis(const struct domain_config *config, const struct axis_choice *a,
-                             enum gamut_axis axis, const char *engine, const struct engine_caps *caps,
-                             struct diag *diag)
-{
+	const struct axis_choice *a = &config->axes.axis[axis];
+	struct engine_caps have = *caps;
 	int rc = 0;
 
-	for (const char *const *need = a->desc ? a->desc->needs : NULL; need && *need; need++)
-		if (strncmp(*need, "engine:", 7) == 0 && !engine_gives(caps, *need))
-			rc = diag_error(diag, config->file, a->line,
-			                "axes: %s = \"%s\" needs \"%s\", which the engine %s does not have "
-			                "on this host; "
-			                "choose another engine or %s",
-			                axis_name(axis), a->choice, *need, engine, axis_name(axis));
+	for (const char *const *need = a->desc ? a->desc->needs : NULL; need && *need; need++) {
+		const bool *given = preset_engine_cap(&have, *need);
+
+		if (strncmp(*need, "engine:", 7) != 0 || (given && *given))
+			continue;
+		rc = diag_error(diag, config->file, a->line,
+		                "axes: %s = \"%s\" needs \"%s\", which the engine %s does not have on this host; "
+		                "%s%s%s",
+		                axis_name(axis), a->choice, *need, engine,
+		                instead ? "use engine = \"" : "choose another ", instead ? instead : axis_name(axis),
+		                instead ? "\"" : "");
+	}
 	return rc;
 }
 
 int conf_check_engine(const struct domain_config *config, const char *engine, const struct engine_caps *caps,
-                      struct diag *diag)
+                      const char *instead, struct diag *diag)
 {
 	int rc = 0;
 
 	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
-		if (check_engine_axis(config, &config->axes.axis[axis], axis, engine, caps, diag))
+		if (check_engine_axis(config, axis, engine, caps, instead, diag))
 			rc = -1;
 	if (config->vcpus > (int64_t)caps->max_vcpus)
 		rc = diag_error(diag, config->file, conf_line(config, "vcpus"),
 		                "vcpus: %" PRId64 " are too many for the engine %s, which runs %" PRIu32
-		                "; give at most that",
-		                config->vcpus, engine, caps->max_vcpus);
+		                "; give at most that%s%s%s",
+		                config->vcpus, engine, caps->max_vcpus, instead ? ", or use engine = \"" : "",
+		                instead ? instead : "", instead ? "\"" : "");
 	return rc;
 }

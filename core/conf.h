@@ -80,7 +80,7 @@ struct domain_config {
 
 	struct axis_choices axes;
 
-	/* In the order of creation and start: platform, mmu, interrupts, console, disks, nics. */
+	/* In the order of creation and start: mmu, interrupts, platform, console, disks, nics. */
 	struct instance_config *instances;
 	uint32_t n_instances;
 
@@ -104,10 +104,11 @@ const struct option_value *conf_option(const struct instance_config *instance, c
 
 /*
  * What only the engine chosen can answer: needs "engine:hap", "engine:shadow",
- * "engine:pv-ring3", "engine:irqchip", and the number of vCPUs. 0 or -1.
+ * "engine:pv-ring3", "engine:irqchip", and the number of vCPUs. `instead` is
+ * the name of an engine that would do, or NULL. 0 or -1.
  */
 int conf_check_engine(const struct domain_config *config, const char *engine, const struct engine_caps *caps,
-                      struct diag *diag);
+                      const char *instead, struct diag *diag);
 
 /* The table of keys as text, for `gamut check --help`. */
 void conf_print_keys(FILE *out);

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine-select.h"
 #include "terminal.h"
 
 /* A guest that crashes this soon after a restart would do so for ever. */
@@ -36,21 +35,32 @@ const char *domain_end_name(int how)
 
 /* ---- validate ------------------------------------------------------------------------- */
 
+/* Tests bring an engine of their own. */
+static const struct engine_ops *given_engine(struct domain *d)
+{
+	const struct engine_ops *ops = d->options.engine_ops;
+
+	return ops->probe(&d->choice.caps, d->choice.why, sizeof(d->choice.why)) ? ops : NULL;
+}
+
+static const struct engine_ops *selected_engine(struct domain *d)
+{
+	const struct domain_config *c = d->config;
+	struct engine_needs needs = { .mode = c->axes.preset->name, .caps.max_vcpus = (uint32_t)c->vcpus };
+
+	preset_engine_needs(&c->axes, &needs.caps);
+	return engine_select((enum conf_engine)d->options.engine, &needs, &d->choice);
+}
+
 static int choose_engine(struct domain *d)
 {
 	const struct domain_config *c = d->config;
 
-	if (d->options.engine_ops) {
-		d->engine = d->options.engine_ops;
-		if (!d->engine->probe(&d->caps, d->engine_why, sizeof(d->engine_why)))
-			return fail(d, "engine", d->engine_why);
-	} else {
-		d->engine = engine_select((enum conf_engine)d->options.engine, &d->caps, d->engine_why,
-		                          sizeof(d->engine_why));
-	}
+	d->engine = d->options.engine_ops ? given_engine(d) : selected_engine(d);
+	/* What the command line says stands in no line of the file. */
 	if (!d->engine)
-		return fail(d, "engine", d->engine_why);
-	return conf_check_engine(c, d->engine->name, &d->caps, d->diag);
+		return fail(d, d->options.engine == c->engine ? "engine" : NULL, d->choice.why);
+	return conf_check_engine(c, d->engine->name, &d->choice.caps, d->choice.instead, d->diag);
 }
 
 /* The image must be bootable as the platform chosen will boot it. */
@@ -346,7 +356,8 @@ void domain_destroy(struct domain *d)
 	free(d);
 }
 
-int domain_validate(const struct domain_config *config, const struct domain_options *options, struct diag *diag)
+int domain_validate(const struct domain_config *config, const struct domain_options *options,
+                    struct engine_choice *choice, struct diag *diag)
 {
 	struct domain *d = calloc(1, sizeof(*d));
 	int rc;
@@ -357,6 +368,7 @@ int domain_validate(const struct domain_config *config, const struct domain_opti
 	d->options = *options;
 	d->diag = diag;
 	rc = validate_up(d);
+	*choice = d->choice;
 	if (!rc)
 		validate_down(d);
 	free(d);

@@ -25,6 +25,7 @@
 #include "conf.h"
 #include "cpuid-edit.h"
 #include "diag.h"
+#include "engine-select.h"
 #include "engine/engine.h"
 #include "image/image.h"
 #include "instance.h"
@@ -70,8 +71,7 @@ struct domain {
 	enum domain_phase phase;
 
 	const struct engine_ops *engine;
-	struct engine_caps caps;
-	char engine_why[256]; /* one line: what was chosen and why */
+	struct engine_choice choice; /* and why it */
 	struct engine_vm *vm;
 	struct image *image;
 
@@ -101,9 +101,11 @@ struct domain {
 
 /*
  * What domain_create checks before it makes anything: the engine and what it
- * gives, the kernel image and its ramdisk. 0, or -1 with the reason in diag.
+ * gives, the kernel image and its ramdisk. 0, or -1 with the reason in diag;
+ * *choice is filled in both cases.
  */
-int domain_validate(const struct domain_config *config, const struct domain_options *options, struct diag *diag);
+int domain_validate(const struct domain_config *config, const struct domain_options *options,
+                    struct engine_choice *choice, struct diag *diag);
 
 /*
  * Builds a domain, ready to run and paused. config and options->terminal must

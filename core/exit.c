@@ -95,6 +95,17 @@ static void hypercall_restart(struct vcpu *v, struct vcpu_exit *e, const struct 
 	count(&v->counters.restarts);
 }
 
+int64_t exit_hypercall(struct vcpu *v, struct gamut_hypercall *call, uint64_t rip)
+{
+	int64_t result = 0;
+	uint32_t owner = bus_hypercall(v->set->bus, call, &result);
+
+	account(v, owner);
+	if (owner == BUS_UNCLAIMED)
+		unclaimed(v, "hypercall", false, call->nr, 0, 0, rip);
+	return result;
+}
+
 static enum verdict handle_hypercall(struct vcpu *v, struct vcpu_exit *e)
 {
 	struct gamut_hypercall call = {
@@ -104,19 +115,13 @@ static enum verdict handle_hypercall(struct vcpu *v, struct vcpu_exit *e)
 		.cpl = e->hypercall.cpl,
 		.long_mode = e->hypercall.long_mode,
 	};
-	int64_t result = 0;
-	uint32_t owner;
 
 	e->hypercall.undefined = !v->set->bus->n_hypercalls;
 	if (e->hypercall.undefined)
 		return VERDICT_FAULT;
 	for (int i = 0; i < 6; i++)
 		call.args[i] = e->hypercall.args[i];
-	owner = bus_hypercall(v->set->bus, &call, &result);
-	account(v, owner);
-	if (owner == BUS_UNCLAIMED)
-		unclaimed(v, "hypercall", false, e->hypercall.nr, 0, 0, e->rip);
-	e->hypercall.result = (uint64_t)result;
+	e->hypercall.result = (uint64_t)exit_hypercall(v, &call, e->rip);
 	e->hypercall.restart = false;
 	if (call.restart)
 		hypercall_restart(v, e, &call);
@@ -172,6 +177,32 @@ static enum verdict unknown(struct vcpu *v, struct vcpu_exit *e)
 	return VERDICT_STOP;
 }
 
+/* The monitor changes registers; the engine takes them back. */
+static enum verdict handle_pv(struct vcpu *v, struct vcpu_exit *e)
+{
+	const struct vcpus *set = v->set;
+
+	if (!set->pv)
+		return unknown(v, e);
+	account(v, set->pv_owner);
+	set->pv->slow(set->pv_opaque, e->pv.cpu);
+	return VERDICT_RESUME;
+}
+
+/*
+ * A handler asked for vcpu_block. An IRQ bit of before may have been served
+ * while the guest of a monitor had its events masked; it counts again now, and
+ * falls when nothing is pending.
+ */
+static enum verdict block(struct vcpu *v)
+{
+	v->block = false;
+	if (v->set->pv)
+		atomic_fetch_or(&v->attention, ATTN_IRQ);
+	v->idle_mask = ATTN_NMI | ATTN_IRQ | ATTN_WAKE;
+	return VERDICT_IDLE;
+}
+
 /* The index of everything that is handled. */
 static const struct {
 	const char *name;
@@ -186,6 +217,7 @@ static const struct {
 	[EXIT_HLT] = { "hlt", handle_hlt },
 	[EXIT_SHUTDOWN] = { "shutdown", handle_shutdown },
 	[EXIT_ERROR] = { "error", handle_error },
+	[EXIT_PV] = { "pv-event", handle_pv },
 };
 
 enum verdict exit_dispatch(struct vcpu *v, struct vcpu_exit *e)
@@ -198,12 +230,7 @@ enum verdict exit_dispatch(struct vcpu *v, struct vcpu_exit *e)
 	verdict = handlers[e->reason].handle(v, e);
 	if (verdict == VERDICT_FAULT)
 		count(&v->counters.faults);
-	if (!v->block || verdict == VERDICT_STOP)
-		return verdict;
-	/* A handler asked for vcpu_block. */
-	v->block = false;
-	v->idle_mask = ATTN_NMI | ATTN_IRQ | ATTN_WAKE;
-	return VERDICT_IDLE;
+	return v->block && verdict != VERDICT_STOP ? block(v) : verdict;
 }
 
 const char *exit_name(enum exit_reason reason)

@@ -32,6 +32,9 @@ struct exit_counters {
 /* Handles and counts one exit. On the vCPU's thread. */
 enum verdict exit_dispatch(struct vcpu *v, struct vcpu_exit *exit);
 
+/* Runs the handler of a hypercall and counts it to its owner; -ENOSYS when nobody's. On the vCPU's thread. */
+int64_t exit_hypercall(struct vcpu *v, struct gamut_hypercall *call, uint64_t rip);
+
 /* "pio", "mmio", ...; NULL beyond the last. For statistics. */
 const char *exit_name(enum exit_reason reason);
 

@@ -325,6 +325,13 @@ static int host_cpuid_mask(struct gamut_inst *inst, uint32_t vcpu, uint32_t leaf
 	return cpuid_edits_mask(&inst->domain->cpuid, vcpu, leaf, subleaf, clear, set);
 }
 
+static int64_t host_hypercall_call(struct gamut_inst *inst, struct gamut_hypercall *call)
+{
+	struct vcpu *v = find_vcpu(inst, call->vcpu);
+
+	return v ? exit_hypercall(v, call, v->exit.rip) : -EINVAL;
+}
+
 static void host_hypercall_insn(struct gamut_inst *inst, uint8_t insn[3])
 {
 	const struct engine_ops *engine = inst->domain->engine;
@@ -501,6 +508,28 @@ static int host_on_dead_halt(struct gamut_inst *inst, gamut_halt_fn fn, void *op
 	return 0;
 }
 
+static int host_pv_attach(struct gamut_inst *inst, const struct gamut_pv_guest *guest, void *opaque,
+                          struct gamut_pv_cpu **cpus)
+{
+	struct domain *d = inst->domain;
+	struct vcpus *set = &d->vcpus;
+	int rc;
+
+	if (!GAMUT_HAS(guest, struct gamut_pv_guest, pending) || !guest->slow || !guest->pending)
+		return instance_fail(inst, EINVAL, "the monitor of a guest needs slow and pending");
+	if (set->pv)
+		return instance_fail(inst, EBUSY, "the domain has a monitor already");
+	if (!d->choice.caps.pv_ring3 || !d->engine->pv_attach)
+		return instance_fail(inst, ENOTSUP, "the engine %s has no \"engine:pv-ring3\"", d->engine->name);
+	rc = d->engine->pv_attach(d->vm, guest, opaque, cpus);
+	if (rc)
+		return instance_fail(inst, -rc, "the engine %s takes no monitor", d->engine->name);
+	set->pv = guest;
+	set->pv_opaque = opaque;
+	set->pv_owner = instance_owner(inst).index;
+	return 0;
+}
+
 const struct gamut_host gamut_host_table = {
 	.size = sizeof(struct gamut_host),
 	.abi_major = GAMUT_ABI_MAJOR,
@@ -567,5 +596,7 @@ const struct gamut_host gamut_host_table = {
 	.lookup = host_lookup,
 	.on_dead_halt = host_on_dead_halt,
 	.vcpu_current = host_vcpu_current,
+	.pv_attach = host_pv_attach,
+	.hypercall_call = host_hypercall_call,
 	.hypercall_insn = host_hypercall_insn,
 };

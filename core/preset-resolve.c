@@ -55,6 +55,14 @@ static int missing_of_preset(const struct axis_choices *choices, const struct pl
 	return n;
 }
 
+int preset_missing(const struct axis_choices *choices, const struct plugin_set *plugins, char *buf, size_t len)
+{
+	struct line line = {buf, len, 0};
+
+	buf[0] = 0;
+	return missing_of_preset(choices, plugins, &line);
+}
+
 void preset_available(const struct plugin_set *plugins, const struct preset_wish *wish, char *buf, size_t len)
 {
 	/* The modes as they are, whatever the domain overrides. */
@@ -188,6 +196,40 @@ int preset_check_needs(const struct axis_choices *choices, const struct plugin_s
 				rc = -1;
 	}
 	return rc;
+}
+
+/* ---- needs that are the engine's ---------------------------------------------- */
+
+bool *preset_engine_cap(struct engine_caps *caps, const char *need)
+{
+	const struct {
+		const char *word;
+		bool *cap;
+	} table[] = {
+	        {ENGINE_NEED "hap", &caps->hap},
+	        {ENGINE_NEED "shadow", &caps->shadow},
+	        {ENGINE_NEED "pv-ring3", &caps->pv_ring3},
+	        {ENGINE_NEED "irqchip", &caps->irqchip},
+	};
+
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+		if (strcmp(table[i].word, need) == 0)
+			return table[i].cap;
+	return NULL;
+}
+
+void preset_engine_needs(const struct axis_choices *choices, struct engine_caps *caps)
+{
+	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
+		const struct gamut_descriptor *d = choices->axis[axis].desc;
+
+		for (const char *const *need = d ? d->needs : NULL; need && *need; need++) {
+			bool *cap = preset_engine_cap(caps, *need);
+
+			if (cap)
+				*cap = true;
+		}
+	}
 }
 
 /* ---- auto ---------------------------------------------------------------------- */

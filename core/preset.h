@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "diag.h"
+#include "engine/engine.h"
 #include "plugin.h"
 
 /* The choice on an axis that has no device. Needs no plugin. */
@@ -81,6 +82,12 @@ int preset_load(struct axis_choices *choices, const struct preset_wish *wish, st
 int preset_check_needs(const struct axis_choices *choices, const struct plugin_set *plugins, const char *file,
                        struct diag *diag);
 
+/* The member of caps that a need "engine:..." asks for; NULL for a need of another kind, or an unknown one. */
+bool *preset_engine_cap(struct engine_caps *caps, const char *need);
+
+/* Sets in caps what the descriptors chosen need of their engine. */
+void preset_engine_needs(const struct axis_choices *choices, struct engine_caps *caps);
+
 /*
  * mode = "auto": the preset whose plugins are all there and load, whose rules
  * and needs are met, and whose scores add up to most. NULL when none can work.
@@ -88,6 +95,12 @@ int preset_check_needs(const struct axis_choices *choices, const struct plugin_s
  */
 const struct preset *preset_auto(struct plugin_set *plugins, const struct preset_wish *wish, char *why,
                                  size_t why_len);
+
+/*
+ * The files that the preset's own choices want and that are not installed, as
+ * "disk-ide.so, platform-pc.so". Opens nothing. Returns how many.
+ */
+int preset_missing(const struct axis_choices *choices, const struct plugin_set *plugins, char *buf, size_t len);
 
 /* The names of presets whose plugins are all installed, as "pvh, pv", or "none". Opens nothing. */
 void preset_available(const struct plugin_set *plugins, const struct preset_wish *wish, char *buf,

@@ -73,6 +73,9 @@ struct vcpus {
 	struct log_limit unclaimed;
 	const struct gamut_irq_source *irq; /* NULL: none */
 	void *irq_opaque;
+	const struct gamut_pv_guest *pv; /* the monitor of a guest in ring 3; NULL: none */
+	void *pv_opaque;
+	uint32_t pv_owner; /* bus_owner.index of its instance */
 	gamut_halt_fn dead_halt; /* NULL: only an NMI ends such a halt */
 	void *dead_halt_opaque;
 

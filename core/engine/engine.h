@@ -12,8 +12,9 @@
  * value, regs, fault) and calls vcpu_run again with the same struct, which
  * first completes the instruction: a port read lands in al/ax/eax, rip moves
  * past the instruction. State read between the two (vcpu_get) shows rip still
- * at the instruction for every exit but HYPERCALL, HLT and INTR, where it is
- * past it; and, on engine kvm, some writes to ports and MMIO.
+ * at the instruction for every exit but HYPERCALL, HLT, INTR, where it is past
+ * it, and PV, where it is what the event says (gamut/pv.h); and, on engine kvm,
+ * some writes to ports and MMIO.
  */
 #ifndef ENGINE_H
 #define ENGINE_H
@@ -23,6 +24,7 @@
 #include <stdint.h>
 
 #include "gamut/host.h"
+#include "gamut/pv.h"
 
 struct engine_vm;   /* engine's state of a domain */
 struct engine_vcpu; /* engine's state of a vCPU */
@@ -38,6 +40,7 @@ enum exit_reason {
 	EXIT_HLT,      /* idle until an interrupt */
 	EXIT_SHUTDOWN, /* triple fault */
 	EXIT_ERROR,    /* the engine cannot go on: error.text says why */
+	EXIT_PV,       /* pv: an event for the slow handler of the guest's monitor */
 	EXIT_COUNT
 };
 
@@ -72,6 +75,9 @@ struct vcpu_exit {
 			uint64_t value;
 			bool fault; /* raise #GP(0) instead */
 		} msr;
+		struct {
+			struct gamut_pv_cpu *cpu; /* registers are taken back from it on the next entry */
+		} pv;
 		struct {
 			char text[160];
 		} error;
@@ -191,6 +197,15 @@ struct engine_ops {
 
 	/* Fills up to n; returns how many there are. For --stats. */
 	uint32_t (*stats)(struct engine_vm *vm, struct engine_stat *stats, uint32_t n);
+
+	/*
+	 * The guest's kernel runs in ring 3 under this monitor, from the first run
+	 * on; guest outlives the engine's VM. Fills cpus, one for each vCPU. The
+	 * vCPUs have been created and have not run. 0 or -errno; NULL: this engine
+	 * cannot. [control]
+	 */
+	int (*pv_attach)(struct engine_vm *vm, const struct gamut_pv_guest *guest, void *opaque,
+	                 struct gamut_pv_cpu **cpus);
 
 	/*
 	 * The three bytes by which this VM's guest makes a hypercall where it

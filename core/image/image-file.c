@@ -29,7 +29,7 @@ static int open_regular(const char *what, struct stat *st, const struct image_er
 	int error = 0;
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return image_fail(err, errno, "no such %s; check the path in the domain file", what);
+		return image_fail(err, errno, "no such %s; check the path", what);
 	if (fd < 0)
 		return image_fail(err, errno, "the %s cannot be read: %s", what, strerror(errno));
 	if (fstat(fd, st))

@@ -93,8 +93,8 @@ struct gamut_pv_cpu {
 
 /*
  * What an engine does for the monitor. Every function is vector-free and may
- * be called from fast; all are for the calling vCPU, inside its handler,
- * unless tagged otherwise.
+ * be called from fast; all are for the calling vCPU, inside its handler, or for
+ * one that is down, unless tagged otherwise.
  */
 struct gamut_pv_cpu_ops {
 	uint32_t size;
@@ -182,10 +182,28 @@ struct gamut_pv_cpu_ops {
 	 * mapped read-only, handing every 8-byte-aligned store that hits guest
 	 * physical page `gpa` to fn instead of memory: a guest's native write to
 	 * its own page table. 0; -EINVAL when the instruction cannot be run so;
-	 * -EFAULT when it faults otherwise (nothing has changed).
+	 * -EFAULT when it faults otherwise; what fn returned when that is not 0
+	 * (nothing has changed).
 	 */
 	int (*emulate_write)(struct gamut_pv_cpu *cpu, uint64_t gpa,
 	                     int (*fn)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value), void *opaque);
+	/*
+	 * Makes every other vCPU forget its translations: all (va GAMUT_PV_KEEP), or
+	 * those of one page in both spaces. When it returns none of them can use an
+	 * old one any more. The caller may hold a lock that another vCPU's handler
+	 * waits for: a vCPU that is not in the guest is told and not waited for.
+	 */
+	void (*flush_others)(struct gamut_pv_cpu *cpu, uint64_t va);
+
+	/*
+	 * Registers that are the processor's and not the system's: speculation
+	 * controls and what it says of itself (IA32_ARCH_CAPABILITIES, SPEC_CTRL,
+	 * PRED_CMD, the microcode's revision), TSC_AUX. As a kernel in ring 0 would
+	 * find them, by CPUID. -EINVAL: #GP, also for any other register. NULL: the
+	 * engine has none, and the monitor hides what depends on them.
+	 */
+	int (*msr_read)(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t *value);
+	int (*msr_write)(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t value);
 };
 
 #define GAMUT_PV_KEEP UINT64_MAX

@@ -49,7 +49,7 @@ struct rig {
 	struct vcpu_exit exit;
 	struct gamut_vcpu_state state;
 	/* calls of the code cache */
-	unsigned jc_flushes, jc_flush_globals, jc_pages, invalidations;
+	unsigned jc_flushes, jc_flush_globals, jc_class_flushes[2], jc_pages, invalidations;
 	uint64_t invalidated_gpa;
 	bool covers;
 };
@@ -59,6 +59,7 @@ static struct rig *rig_of; /* the rig of the running test: the code cache's serv
 bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len) __attribute__((weak));
 bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len) __attribute__((weak));
 void jc_flush(struct bt_vcpu *v, bool global) __attribute__((weak));
+void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global) __attribute__((weak));
 void jc_flush_page(struct bt_vcpu *v, uint64_t va) __attribute__((weak));
 
 bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
@@ -80,10 +81,19 @@ bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 
 void jc_flush(struct bt_vcpu *v, bool global)
 {
-	v->itlb_gen[0]++;
-	v->itlb_gen[1] += global;
+	for (unsigned class = 0; class < 2; class++) {
+		v->itlb_gen[class][0]++;
+		v->itlb_gen[class][1] += global;
+	}
 	rig_of->jc_flushes++;
 	rig_of->jc_flush_globals += global;
+}
+
+void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global)
+{
+	v->itlb_gen[class][0]++;
+	v->itlb_gen[class][1] += global;
+	rig_of->jc_class_flushes[class]++;
 }
 
 void jc_flush_page(struct bt_vcpu *v, uint64_t va)
@@ -197,7 +207,8 @@ static inline struct rig *rig_create(void)
 	memset(v, 0, sizeof(*v));
 	r->v = v;
 	rig_of = r;
-	v->itlb_gen[0] = v->itlb_gen[1] = 1;
+	for (unsigned class = 0; class < 2; class++)
+		v->itlb_gen[class][0] = v->itlb_gen[class][1] = 1;
 	r->mem.base = mmap(NULL, RIG_MEM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(r->mem.base, MAP_FAILED);
 	r->mem.limit = RIG_MEM;

@@ -13,6 +13,7 @@
 #include "engine/bt/fpu.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
+#include "engine/bt/pv.h"
 #include "engine/bt/run.h"
 #include "engine/bt/sys.h"
 #include "engine/bt/trans.h"
@@ -24,6 +25,16 @@ struct engine_vm {
 struct engine_vcpu {
 	struct bt_vcpu v;
 };
+
+struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e)
+{
+	return &e->v;
+}
+
+struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e)
+{
+	return e->vm.vcpu;
+}
 
 #define CACHE_MIN (4ull << 20)
 #define CACHE_MAX (1ull << 30)
@@ -51,7 +62,7 @@ static bool probe(struct engine_caps *caps, char *why, unsigned why_len)
 	uint32_t size;
 	bool avx;
 
-	*caps = (struct engine_caps){ .hap = true, .max_vcpus = 1 };
+	*caps = (struct engine_caps){ .hap = true, .pv_ring3 = true, .max_vcpus = 1 };
 	if (!host_lahf()) {
 		snprintf(why, why_len, "the processor lacks lahf and sahf in 64-bit mode");
 		return false;
@@ -184,6 +195,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 		free(v->jc_list[i]);
 	}
 	fpu_finish(v);
+	free(v->pv.upper);
 	free(v->cpuid);
 	interp_finish(v);
 	bt_signal_thread_finish(v);
@@ -234,9 +246,10 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 		snprintf(err, err_len, "no memory for a vCPU");
 		return -ENOMEM;
 	}
-	v->itlb_gen[0] = v->itlb_gen[1] = 1;
+	for (unsigned class = 0; class < 2; class++)
+		v->itlb_gen[class][0] = v->itlb_gen[class][1] = 1;
 	tlb_init(v);
-	jc_flush(v, true);
+	jc_init(v);
 	sys_reset(v);
 	fpu_reset(v);
 	vm->vm.vcpu = v;
@@ -283,7 +296,7 @@ static int vcpu_get(struct engine_vcpu *e, struct gamut_vcpu_state *state)
 
 static int vcpu_set(struct engine_vcpu *e, const struct gamut_vcpu_state *state)
 {
-	int r = sys_set_state(&e->v, state);
+	int r = bt_is_pv(&e->v) ? pv_set_state(&e->v, state) : sys_set_state(&e->v, state);
 
 	if (r)
 		return r;
@@ -340,6 +353,9 @@ static void complete(struct bt_vcpu *v, struct vcpu_exit *exit)
 	case EXIT_HYPERCALL:
 		complete_hypercall(v, exit);
 		return;
+	case EXIT_PV:
+		pv_resume(v);
+		return;
 	case EXIT_PIO:
 		if (v->pio_len) {
 			complete_port(v, exit);
@@ -380,6 +396,10 @@ static void vcpu_run(struct engine_vcpu *e, struct vcpu_exit *exit)
 		fail_run(exit, "alternate signal stack", r);
 		return;
 	}
+	if (bt_is_pv(v) && v->cpl != 3) {
+		fail_run(exit, "the monitor of the guest gave no registers", -EINVAL);
+		return;
+	}
 	v->exit = exit;
 	complete(v, exit);
 	v->exited = EXIT_INTR;
@@ -404,7 +424,7 @@ static int guest_copy(struct engine_vcpu *e, uint64_t va, void *buf, uint64_t le
 	struct bt_vcpu *v = &e->v;
 	struct vcpu_exit scratch, *exit = v->exit;
 	struct bt_replay replay = v->replay;
-	unsigned access = v->cpl == 3 ? ACC_USER : 0;
+	unsigned access = mmu_rights(v);
 	enum bt_step st = STEP_OK;
 
 	/* MMIO is no memory: what it would ask of the core goes nowhere. */
@@ -481,12 +501,25 @@ static uint32_t stats(struct engine_vm *e, struct engine_stat *s, uint32_t n)
 		{ "interrupts", v ? v->n_irq : 0 },
 		{ "blocks_invalidated", v ? v->n_smc : 0 },
 		{ "exits", v ? v->n_exit : 0 },
+		{ "pv_events", v ? v->n_pv : 0 },
+		{ "pv_events_slow", v ? v->n_pv_slow : 0 },
 	};
 	uint32_t have = sizeof(all) / sizeof(all[0]);
 
 	for (uint32_t i = 0; i < have && i < n; i++)
 		s[i] = all[i];
 	return have;
+}
+
+static int attach(struct engine_vm *e, const struct gamut_pv_guest *guest, void *opaque, struct gamut_pv_cpu **cpus)
+{
+	if (!e->vm.vcpu)
+		return -EINVAL;
+	e->vm.vcpu->pv.upper = calloc(e->vm.mem->limit >> PAGE_SHIFT, 1);
+	if (!e->vm.vcpu->pv.upper)
+		return -ENOMEM;
+	cpus[0] = pv_init(e->vm.vcpu, guest, opaque);
+	return 0;
 }
 
 const struct engine_ops engine_bt = {
@@ -508,4 +541,5 @@ const struct engine_ops engine_bt = {
 	.mem_changed = mem_changed,
 	.tsc_offset = tsc_offset,
 	.stats = stats,
+	.pv_attach = attach,
 };

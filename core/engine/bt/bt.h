@@ -108,12 +108,17 @@ enum bt_step {
 	STEP_EXIT,  /* v->exit is filled: back to the core */
 };
 
+/* Fast calls that are delivered as exceptions are: to the monitor of a PV guest. */
+enum bt_call { CALL_NONE, CALL_SYSCALL, CALL_SYSENTER };
+
 /* Exception (or software interrupt) about to be delivered. */
 struct bt_exc {
 	uint8_t vector;
 	bool has_error;
 	bool soft;      /* int n, int3, into: rip pushed is the next one, DPL is checked */
-	uint8_t len;    /* soft: instruction length */
+	bool int_n;     /* soft, and not one of the one-byte forms */
+	uint8_t len;    /* soft and fast calls: instruction length */
+	uint8_t call;   /* enum bt_call */
 	uint32_t error;
 	uint64_t cr2;   /* for EXC_PF, written to CR2 at delivery */
 	uint64_t dr6;   /* for EXC_DB: bits to set */
@@ -167,7 +172,7 @@ struct jc_entry {
 /* What the translation of a block depends on besides its bytes and address. */
 enum {
 	KEY_MODE = 3,      /* enum insn_mode of CS */
-	KEY_USER = 4,      /* CPL 3 */
+	KEY_USER = 4,      /* TLB_USER: CPL 3, or a PV guest's user space (bt_table) */
 	KEY_SS32 = 8,      /* 32-bit stack (outside 64-bit mode) */
 	KEY_DF = 16,
 	KEY_NOFPU = 32,    /* CR0.EM or TS, or SSE/AVX not enabled by CR4 and XCR0: such instructions go to the interpreter */
@@ -188,9 +193,33 @@ struct bt_replay {
 #define BT_OFF_JC 0x1000
 #define BT_OFF_TLB (BT_OFF_JC + 2 * 16 * JC_SIZE)
 
+/* Pages of descriptor tables that ring 3 need not be able to read; see mmu_read. */
+#define PV_TABLES 8
+
+/* A vCPU whose guest's kernel runs in ring 3; see pv.c. */
+struct bt_pv {
+	const struct gamut_pv_guest *guest; /* the monitor; NULL: an ordinary guest */
+	void *opaque;
+	bool user;             /* which of the two spaces is in force */
+	bool trap_pending;     /* ... of an instruction that emulate_write completed */
+	struct bt_exc trap;
+	uint64_t root[2];      /* top-level tables, by TLB_* */
+	struct gamut_pv_cpu cpu;
+	struct { uint64_t va; const uint8_t *host; } tables[2][PV_TABLES];
+	uint8_t *upper;        /* by frame: a table that the upper half was translated through */
+	bool upper_stale[2];   /* by TLB_*: one of them has lost something since the last full flush */
+	/* While emulate_write runs an instruction: who gets stores to which page, and what came of it. */
+	int (*store)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value);
+	void *store_opaque;
+	uint64_t store_page;
+	int store_error;
+};
+
 struct block;
 struct bt_vm;
+struct bt_handover;
 struct engine_vm;
+struct engine_vcpu;
 
 struct bt_vcpu {
 	/* ---- reached as %gs:disp from translated code; offsets in thunk.S are checked by static asserts ---- */
@@ -243,6 +272,8 @@ struct bt_vcpu {
 	uint8_t pio_len;       /* a port access is out that need not run again: instruction length; 0: none */
 	bool exc_pending;      /* v->exc is to be delivered before anything runs */
 	enum exit_reason exited; /* what the last run returned */
+	struct bt_pv pv;
+	struct bt_handover *handover; /* handover.h; NULL: user mode stays here */
 
 	/* ---- plumbing ---- */
 	struct bt_vm *vm;
@@ -268,15 +299,18 @@ struct bt_vcpu {
 	uint64_t large_lo[3], large_hi[3];
 	/* jump cache (cache.c), by CPL class */
 	uint16_t *jc_list[2];  /* indices filled for non-global pages */
+	uint64_t jc_local[2][JC_SIZE / 64]; /* whether the index still holds such an entry */
 	uint32_t jc_listed[2];
+	bool jc_global[2];     /* entries for global pages, which are in no list, may be there */
 	uint64_t jc_pages[2][64]; /* filter: hashed page numbers that have entries */
 	uint8_t jc_key[2];     /* KEY_* that the entries were filled for */
-	struct bt_itlb { uint64_t va, gpa, gen; } itlb[2][256]; /* code pages; valid while gen is itlb_gen[global] */
-	uint64_t itlb_gen[2];
+	struct bt_itlb { uint64_t va, gpa, gen; } itlb[2][256]; /* code pages; valid while gen is itlb_gen[class][global] */
+	uint64_t itlb_gen[2][2];
 
 	/* counters, for --stats */
 	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc, n_beside, n_ungrouped;
 	uint64_t n_dropped; /* accesses to MMIO that cannot be replayed: read as ones, writes lost */
+	uint64_t n_pv, n_pv_slow;
 } __attribute__((aligned(4096)));
 
 /* Copies without vector registers. */
@@ -323,6 +357,21 @@ static inline bool bt_code64(const struct bt_vcpu *v)
 	return bt_long_mode(v) && (v->seg[GAMUT_CS].attr & SEG_L);
 }
 
+static inline bool bt_is_pv(const struct bt_vcpu *v)
+{
+	return v->pv.guest != NULL;
+}
+
+/*
+ * The table of the soft TLB, and class of the jump cache, in force: by
+ * privilege, or by what the monitor of a PV guest says. Rights to a page are
+ * another matter: they go by CPL alone.
+ */
+static inline int bt_table(const struct bt_vcpu *v)
+{
+	return bt_is_pv(v) ? v->pv.user : v->cpl == 3;
+}
+
 /* Recomputes v->key; in sys-state.c. After changes of CS, SS, DS, ES, CR0, CR4, XCR0, EFER, RFLAGS (DF, TF, VM), CPL, DR7. */
 void bt_update_key(struct bt_vcpu *v);
 
@@ -358,8 +407,14 @@ bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
  * from a small cache that is forgotten with the jump cache. May fault.
  */
 enum bt_step bt_code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *global);
+/* What is behind the engine table's handles; the vCPU is NULL before it is made. */
+struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e);
+struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e);
+/* Zeros are a jump-cache entry for address 0: this makes it empty. */
+void jc_init(struct bt_vcpu *v);
 /* Forgets what the jump cache knows: all of it, or what belongs to non-global pages, or to one page. */
 void jc_flush(struct bt_vcpu *v, bool global);
+void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global);
 void jc_flush_page(struct bt_vcpu *v, uint64_t va);
 
 #endif

@@ -186,7 +186,7 @@ static enum bt_step probe_top(struct bt_vcpu *v, uint64_t rsp)
 	uint64_t va;
 	enum bt_step step = sys_linear(v, GAMUT_SS, rsp & interp_stack_mask(v), 1, true, &va);
 
-	return step == STEP_OK ? mmu_walk(v, va, ACC_WRITE | (v->cpl == 3 ? ACC_USER : 0), &page) : step;
+	return step == STEP_OK ? mmu_walk(v, va, ACC_WRITE | mmu_rights(v), &page) : step;
 }
 
 enum bt_step exec_enter(struct bt_vcpu *v, struct interp *x)

@@ -257,7 +257,9 @@ enum bt_step exec_sysexit(struct bt_vcpu *v, struct interp *x)
 
 static enum bt_step software_interrupt(struct bt_vcpu *v, const struct interp *x, uint8_t vector)
 {
-	v->exc = (struct bt_exc){.vector = vector, .soft = true, .len = x->in.len};
+	v->exc = (struct bt_exc){
+		.vector = vector, .soft = true, .int_n = x->in.op == OP_INT, .len = x->in.len
+	};
 	return STEP_FAULT;
 }
 

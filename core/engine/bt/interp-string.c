@@ -174,7 +174,7 @@ static void advance(struct string *s, uint64_t n)
 /* Host address of va when the TLB admits the access, and the bytes left in the page. */
 static uint8_t *page_of(struct bt_vcpu *v, uint64_t va, bool write, uint64_t *room)
 {
-	const struct tlb_entry *e = &v->tlb[v->cpl == 3][va >> PAGE_SHIFT & (TLB_SIZE - 1)];
+	const struct tlb_entry *e = &v->tlb[bt_table(v)][va >> PAGE_SHIFT & (TLB_SIZE - 1)];
 
 	*room = PAGE_SIZE - (va & (PAGE_SIZE - 1));
 	if ((write ? e->tag_w : e->tag_r) != (va & PAGE_MASK))

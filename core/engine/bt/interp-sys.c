@@ -245,6 +245,8 @@ static enum bt_step hypercall(struct bt_vcpu *v, struct interp *x)
 	bool wide = bt_code64(v);
 	struct vcpu_exit *exit = v->exit;
 
+	if (bt_is_pv(v)) /* such a guest runs on no virtual machine that it could know of */
+		return undefined(v);
 	exit->reason = EXIT_HYPERCALL;
 	exit->rip = v->rip;
 	exit->hypercall.nr = get_gpr(v, RAX, wide ? 8 : 4);

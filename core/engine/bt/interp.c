@@ -177,6 +177,11 @@ static enum bt_step abandon(struct bt_vcpu *v, enum bt_step step, uint8_t shadow
 
 enum bt_step interp_step(struct bt_vcpu *v)
 {
+	return interp_step_if(v, NULL);
+}
+
+enum bt_step interp_step_if(struct bt_vcpu *v, bool (*may)(struct bt_vcpu *v, const struct insn *in))
+{
 	uint8_t shadow = v->shadow;
 	bool tf = v->rflags & FL_TF;
 	struct interp x;
@@ -188,6 +193,8 @@ enum bt_step interp_step(struct bt_vcpu *v)
 	if (break_on_fetch(v))
 		return STEP_FAULT;
 	step = fetch(v, &x);
+	if (step == STEP_OK && may && !may(v, &x.in))
+		step = bt_fault(v, EXC_UD);
 	if (step == STEP_OK) {
 		v->shadow = 0;
 		step = class_table[x.in.class_](v, &x);

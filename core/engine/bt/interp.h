@@ -27,6 +27,8 @@
  * instruction), v->halted set by hlt. STEP_FAULT and STEP_EXIT as above.
  */
 enum bt_step interp_step(struct bt_vcpu *v);
+/* The same, but #UD for an instruction that `may` refuses. */
+enum bt_step interp_step_if(struct bt_vcpu *v, bool (*may)(struct bt_vcpu *v, const struct insn *in));
 
 /*
  * The executable area of a vCPU (v->native, INTERP_NATIVE_SIZE bytes), in

@@ -7,6 +7,8 @@
  * memory go first: they may have to return to the core (STEP_EXIT), and when
  * the instruction runs again, nothing in RAM may have changed yet.
  */
+#include <errno.h>
+
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 
@@ -25,9 +27,7 @@ static inline uint64_t linear(const struct bt_vcpu *v, uint64_t va)
 
 static inline struct tlb_entry *slot_of(struct bt_vcpu *v, uint64_t va, unsigned access)
 {
-	int table = access & ACC_USER ? TLB_USER : TLB_KERNEL;
-
-	return &v->tlb[table][va >> PAGE_SHIFT & (TLB_SIZE - 1)];
+	return &v->tlb[mmu_table(v, access)][va >> PAGE_SHIFT & (TLB_SIZE - 1)];
 }
 
 /* Host address when [va, va+len) lies in one page that the tag admits. */
@@ -216,6 +216,32 @@ static enum bt_step read_slow(struct bt_vcpu *v, uint64_t va, void *buf, unsigne
 	return STEP_OK;
 }
 
+/*
+ * Descriptors of a PV guest are read on its way into and out of its kernel,
+ * mostly from pages that ring 3 may not read, which the TLB cannot have.
+ */
+static enum bt_step read_table(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, unsigned access)
+{
+	unsigned i = va >> PAGE_SHIFT & (PV_TABLES - 1), off = va & (PAGE_SIZE - 1);
+	uint64_t page_va = va & PAGE_MASK;
+	struct mmu_page page;
+	enum bt_step step;
+
+	if (off + len > PAGE_SIZE)
+		return read_slow(v, va, buf, len, access);
+	if (!v->pv.tables[v->pv.user][i].host || v->pv.tables[v->pv.user][i].va != page_va) {
+		step = mmu_walk(v, va, access, &page);
+		if (step != STEP_OK)
+			return step;
+		if (mem_kind(v->mem, page.gpa) == MEM_NONE || page.size != PAGE_SIZE)
+			return read_slow(v, va, buf, len, access);
+		v->pv.tables[v->pv.user][i].va = page_va;
+		v->pv.tables[v->pv.user][i].host = v->mem->base + (page.gpa & PAGE_MASK);
+	}
+	copy(buf, v->pv.tables[v->pv.user][i].host + off, len);
+	return STEP_OK;
+}
+
 enum bt_step mmu_read(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, unsigned access)
 {
 	const struct tlb_entry *e;
@@ -224,6 +250,8 @@ enum bt_step mmu_read(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, u
 	va = linear(v, va);
 	e = slot_of(v, va, access);
 	host = hit(e, e->tag_r, va, len);
+	if (!host && bt_is_pv(v) && !(access & ACC_USER))
+		return read_table(v, va, buf, len, access & ~(unsigned)ACC_WRITE);
 	if (!host)
 		return read_slow(v, va, buf, len, access & ~(unsigned)ACC_WRITE);
 	copy(buf, host, len);
@@ -249,12 +277,41 @@ static enum bt_step write_slow(struct bt_vcpu *v, uint64_t va, const void *buf, 
 	return STEP_OK;
 }
 
+/*
+ * For emulate_write: a store into the page that it is about goes to the
+ * monitor as an old and a new value of the eight bytes around it, although the
+ * page is mapped read-only; any other store is an ordinary one.
+ */
+static enum bt_step write_redirected(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned len, unsigned access)
+{
+	int (*store)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value) = v->pv.store;
+	struct mmu_page page;
+	uint64_t old, value;
+	enum bt_step step = mmu_walk(v, va, access & ACC_USER, &page);
+
+	if (step != STEP_OK)
+		return step;
+	if ((page.gpa & PAGE_MASK) != v->pv.store_page)
+		return write_slow(v, va, buf, len, access);
+	v->pv.store_error = -EINVAL;
+	if ((page.gpa & 7) + len > 8)
+		return bt_fault_error(v, EXC_GP, 0);
+	value = old = __atomic_load_n((uint64_t *)(void *)(v->mem->base + (page.gpa & ~7ull)), __ATOMIC_RELAXED);
+	bt_copy((uint8_t *)&value + (page.gpa & 7), buf, len);
+	v->pv.store = NULL; /* what it calls writes as usual */
+	v->pv.store_error = store(v->pv.store_opaque, page.gpa & ~7ull, old, value);
+	v->pv.store = store;
+	return v->pv.store_error ? bt_fault_error(v, EXC_GP, 0) : STEP_OK;
+}
+
 enum bt_step mmu_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned len, unsigned access)
 {
 	const struct tlb_entry *e;
 	void *host;
 
 	va = linear(v, va);
+	if (v->pv.store)
+		return write_redirected(v, va, buf, len, access | ACC_WRITE);
 	e = slot_of(v, va, access);
 	host = hit(e, e->tag_w, va, len);
 	if (!host)
@@ -269,6 +326,9 @@ enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned acce
 	struct span s;
 	enum bt_step step;
 
+	*host = NULL;
+	if (v->pv.store)
+		return STEP_OK; /* mmu_write will see it */
 	va = linear(v, va);
 	e = slot_of(v, va, access);
 	*host = hit(e, e->tag_w, va, len);
@@ -284,7 +344,7 @@ enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned acce
 
 enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned len, unsigned *got)
 {
-	unsigned user = v->cpl == 3 ? ACC_USER : 0, room;
+	unsigned user = mmu_rights(v), room;
 	const struct tlb_entry *e;
 	enum bt_step step;
 	uint64_t gpa;

@@ -36,18 +36,32 @@ struct mmu_page {
  */
 enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mmu_page *page);
 
+/* The table that an access uses. In a PV guest supervisor accesses find only what ring 3 may do, too. */
+static inline int mmu_table(const struct bt_vcpu *v, unsigned access)
+{
+	if (bt_is_pv(v))
+		return v->pv.user;
+	return access & ACC_USER ? TLB_USER : TLB_KERNEL;
+}
+
+static inline unsigned mmu_rights(const struct bt_vcpu *v)
+{
+	return v->cpl == 3 ? ACC_USER : 0;
+}
+
 /*
  * Serves a TLB miss of translated code: walk, and fill the entry of the table
  * for the access's privilege where the page is RAM. On STEP_OK *entry is the
  * filled entry, or NULL when the page is not plain memory (hole, MMIO; a write
  * to ROM or to a page with code): the caller goes another way. Honours
  * mem->kind, mem->code: tag_w stays invalid for ROM and pages with code and
- * until D is set.
+ * until D is set. A PV guest's supervisor accesses fill nothing.
  */
 enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tlb_entry **entry, struct mmu_page *page);
 
 void tlb_init(struct bt_vcpu *v);                    /* all invalid, lists empty */
 void tlb_flush(struct bt_vcpu *v, bool global);      /* also jc_flush */
+void tlb_flush_table(struct bt_vcpu *v, int table, bool global);  /* of a PV guest: one space, with its class of the jump cache */
 void tlb_flush_page(struct bt_vcpu *v, uint64_t va); /* invlpg: also when a large page maps it; also jc_flush_page */
 /* Some page of guest physical memory became code or changed kind: drop write tags (or all tags) that lead to it. */
 void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all);

@@ -11,8 +11,10 @@
 #include "engine/bt/decode.h"
 #include "engine/bt/exception.h"
 #include "engine/bt/fpu.h"
+#include "engine/bt/handover.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
+#include "engine/bt/pv.h"
 #include "engine/bt/sys.h"
 #include "engine/bt/trans.h"
 
@@ -44,8 +46,10 @@ static bool shutdown_exit(struct bt_vcpu *v)
 
 static bool deliver(struct bt_vcpu *v)
 {
-	v->n_exc++;
 	replay_clear(v);
+	if (bt_is_pv(v))
+		return pv_deliver(v);
+	v->n_exc++;
 	return exc_deliver(v) || shutdown_exit(v);
 }
 
@@ -83,6 +87,27 @@ static bool serve_irq(struct bt_vcpu *v)
 	return inject(v, (uint8_t)vector);
 }
 
+static bool serve_nmi(struct bt_vcpu *v)
+{
+	if (v->nmi_blocked || v->shadow)
+		return true;
+	atomic_fetch_and(v->env->attention, ~ATTN_NMI);
+	return inject(v, EXC_NMI);
+}
+
+/* For a PV guest: interrupts and NMIs are what its monitor makes of them. An instruction behind mov ss goes first. */
+static bool serve_monitor(struct bt_vcpu *v)
+{
+	uint32_t seen;
+
+	if (v->shadow) {
+		bt_poll_set(v);
+		return true;
+	}
+	seen = atomic_fetch_and(v->env->attention, ~(ATTN_IRQ | ATTN_NMI));
+	return pv_attention(v, seen & ATTN_NMI);
+}
+
 /* False when the core must look: v->exit is filled. The poll word is cleared before attention is read. */
 static bool serve(struct bt_vcpu *v)
 {
@@ -95,14 +120,16 @@ static bool serve(struct bt_vcpu *v)
 		atomic_fetch_and(v->env->attention, ~ATTN_INVAL);
 		cache_serve_inval(v);
 	}
-	if ((attention & ATTN_NMI) && !v->nmi_blocked && !v->shadow) {
-		atomic_fetch_and(v->env->attention, ~ATTN_NMI);
-		if (!inject(v, EXC_NMI))
+	if ((attention & (ATTN_NMI | ATTN_IRQ)) && bt_is_pv(v)) {
+		if (!serve_monitor(v))
 			return false;
+		attention &= ~(ATTN_NMI | ATTN_IRQ);
 	}
+	if ((attention & ATTN_NMI) && !serve_nmi(v))
+		return false;
 	if ((attention & ATTN_IRQ) && !serve_irq(v))
 		return false;
-	if (attention & (ATTN_PAUSE | ATTN_STOP | ATTN_WAKE)) {
+	if ((attention & (ATTN_PAUSE | ATTN_STOP | ATTN_WAKE)) || (v->handover && bt_handover_due(v))) {
 		v->exit->reason = EXIT_INTR;
 		v->exit->rip = v->rip;
 		return false;
@@ -151,6 +178,8 @@ static void mark_code(struct bt_vcpu *v, uint64_t gpa)
 	if (v->mem->code[gpa >> PAGE_SHIFT])
 		return;
 	v->mem->code[gpa >> PAGE_SHIFT] = 1;
+	if (v->handover)
+		bt_handover_code(v, gpa);
 	tlb_protect_gpa(v, gpa & PAGE_MASK, false);
 }
 
@@ -225,7 +254,7 @@ static void jc_check_key(struct bt_vcpu *v)
 	unsigned class = (v->key & KEY_USER) != 0;
 
 	if (v->jc_key[class] != v->key) {
-		jc_flush(v, true);
+		jc_flush_class(v, class, true);
 		v->jc_key[class] = v->key;
 	}
 }
@@ -490,7 +519,7 @@ static bool x87_pending(void)
 
 const void *bt_on_miss(struct bt_vcpu *v, int write)
 {
-	unsigned size = size_of_miss(v), access = (write ? ACC_WRITE : ACC_READ) | (v->key & KEY_USER ? ACC_USER : 0);
+	unsigned size = size_of_miss(v), access = (write ? ACC_WRITE : ACC_READ) | mmu_rights(v);
 	bool crosses = (v->va & ~PAGE_MASK) + size > PAGE_SIZE;
 	struct tlb_entry *e = NULL;
 	struct mmu_page page;

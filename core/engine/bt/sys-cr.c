@@ -225,14 +225,17 @@ enum bt_step sys_write_dr(struct bt_vcpu *v, unsigned dr, uint64_t value)
 	return STEP_OK;
 }
 
+/* x87 is always on; AVX needs SSE. */
+bool sys_xcr0_valid(const struct bt_vcpu *v, uint64_t value)
+{
+	return !(value & ~v->xcr0_valid) && (value & 1) && (!(value & 4) || (value & 2));
+}
+
 enum bt_step sys_xsetbv(struct bt_vcpu *v, uint32_t index, uint64_t value)
 {
 	if (!(v->cr4 & CR4_OSXSAVE))
 		return bt_fault(v, EXC_UD);
-	if (v->cpl != 0 || index != 0)
-		return gp(v);
-	/* x87 is always on; AVX needs SSE. */
-	if ((value & ~v->xcr0_valid) || !(value & 1) || ((value & 4) && !(value & 2)))
+	if (v->cpl != 0 || index != 0 || !sys_xcr0_valid(v, value))
 		return gp(v);
 	v->xcr0 = value;
 	bt_update_key(v);

@@ -65,7 +65,7 @@ void bt_update_key(struct bt_vcpu *v)
 		if (v->seg[GAMUT_SS].attr & SEG_DB)
 			key |= KEY_SS32;
 	}
-	if (v->cpl == 3)
+	if (bt_table(v) == TLB_USER)
 		key |= KEY_USER;
 	if (v->rflags & FL_DF)
 		key |= KEY_DF;
@@ -155,7 +155,8 @@ static void reset_msrs(struct bt_vcpu *v)
 static void forget_progress(struct bt_vcpu *v)
 {
 	v->shadow = 0;
-	v->nmi_blocked = v->halted = v->pending_db = v->replay_on = false;
+	v->nmi_blocked = v->halted = v->pending_db = v->replay_on = v->exc_pending = false;
+	v->pv.user = v->pv.trap_pending = false;
 	v->exc = (struct bt_exc){ 0 };
 	bt_zero(&v->replay, sizeof(v->replay));
 }

@@ -15,6 +15,13 @@ static enum bt_step gp(struct bt_vcpu *v)
 	return bt_fault_error(v, EXC_GP, 0);
 }
 
+/* In a PV guest there is no ring 0 to go to: pv.c makes an event of it. */
+static enum bt_step fast_call(struct bt_vcpu *v, enum bt_call call, uint64_t next)
+{
+	v->exc = (struct bt_exc){ .call = (uint8_t)call, .len = (uint8_t)(next - v->rip) };
+	return STEP_FAULT;
+}
+
 /* Intel has syscall in 64-bit mode only, and sysenter in all protected modes; AMD has them the other way round. */
 bool sys_vendor_amd(const struct bt_vcpu *v)
 {
@@ -49,6 +56,8 @@ enum bt_step sys_syscall(struct bt_vcpu *v, uint64_t next)
 		return syscall_legacy(v, next);
 	if (!code64 && !sys_vendor_amd(v))
 		return bt_fault(v, EXC_UD);
+	if (bt_is_pv(v))
+		return fast_call(v, CALL_SYSCALL, next);
 	v->gpr[RCX] = code64 ? next : (uint32_t)next;
 	v->gpr[R11] = flags & ~FL_RF;
 	v->rip = code64 ? v->lstar : v->cstar;
@@ -104,6 +113,8 @@ enum bt_step sys_sysenter(struct bt_vcpu *v)
 
 	if (lma && sys_vendor_amd(v))
 		return bt_fault(v, EXC_UD);
+	if (bt_is_pv(v))
+		return fast_call(v, CALL_SYSENTER, v->rip);
 	if (!(v->cr0 & CR0_PE) || cs == 0)
 		return gp(v);
 	bt_set_rflags(v, bt_rflags(v) & ~(FL_VM | FL_IF | FL_RF));

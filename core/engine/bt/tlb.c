@@ -100,7 +100,6 @@ static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int t
 
 enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tlb_entry **entry, struct mmu_page *page)
 {
-	int table = access & ACC_USER ? TLB_USER : TLB_KERNEL;
 	enum mem_kind kind;
 	enum bt_step step;
 	bool fixed;
@@ -120,7 +119,9 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 		return STEP_OK;
 	if (access & ACC_NOFAULT)
 		return STEP_OK; /* the accessed bit was not set: such a mapping may not be kept */
-	*entry = entry_fill(v, va, table, page, page->writable && !fixed);
+	if (bt_is_pv(v) && !(access & ACC_USER))
+		return STEP_OK; /* its tables are for ring 3 */
+	*entry = entry_fill(v, va, mmu_table(v, access), page, page->writable && !fixed);
 	return STEP_OK;
 }
 
@@ -140,6 +141,12 @@ static void flush_list(struct bt_vcpu *v, int table, bool global, bool all)
 	v->tlb_listed[table][global] = 0;
 }
 
+static void forget_tables(struct bt_vcpu *v, int table)
+{
+	for (unsigned i = 0; i < PV_TABLES; i++)
+		v->pv.tables[table][i].host = NULL;
+}
+
 void tlb_flush(struct bt_vcpu *v, bool global)
 {
 	v->n_flush++;
@@ -151,6 +158,18 @@ void tlb_flush(struct bt_vcpu *v, bool global)
 	if (global)
 		hulls_clear(v);
 	jc_flush(v, global);
+	forget_tables(v, TLB_KERNEL);
+	forget_tables(v, TLB_USER);
+}
+
+void tlb_flush_table(struct bt_vcpu *v, int table, bool global)
+{
+	v->n_flush++;
+	flush_list(v, table, false, global);
+	if (global)
+		flush_list(v, table, true, true);
+	jc_flush_class(v, (unsigned)table, global);
+	forget_tables(v, table);
 }
 
 /* Drops whatever a large page of 2M, or of 4M in 32-bit paging, may have left behind. */
@@ -174,9 +193,12 @@ void tlb_flush_page(struct bt_vcpu *v, uint64_t va)
 		tlb_flush(v, true);
 		return;
 	}
-	for (int t = 0; t < 2; t++)
+	for (int t = 0; t < 2; t++) {
 		if (v->tlb[t][index].tag_r == page)
 			entry_drop(&v->tlb[t][index], index);
+		if (v->pv.tables[t][index % PV_TABLES].va == page)
+			v->pv.tables[t][index % PV_TABLES].host = NULL;
+	}
 	if (in_hull(v, HULL_2M, page))
 		flush_large(v, page);
 	if (in_hull(v, HULL_CODE, page))
@@ -205,4 +227,8 @@ void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all)
 	for (int t = 0; t < 2; t++)
 		for (int kind = 0; kind < 2; kind++)
 			protect_list(v, t, kind, (uint32_t)(gpa >> PAGE_SHIFT), all);
+	if (all) {
+		forget_tables(v, TLB_KERNEL);
+		forget_tables(v, TLB_USER);
+	}
 }

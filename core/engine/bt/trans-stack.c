@@ -239,7 +239,7 @@ static void flags_image(struct trans *t)
 static bool trans_sti(struct trans *t)
 {
 	/* Where the next instruction is in another block, C keeps the shadow. */
-	if (t->user || t->block->n_insns == t->n)
+	if (t->ring3 || t->block->n_insns == t->n)
 		return false;
 	t->sti = 2;
 	e_gs_store8_imm(t, V_OFF(if_flag), 1);
@@ -267,7 +267,7 @@ bool trans_flags_op(struct trans *t, const struct insn *in)
 	case OP_MOV_FROM_SEG:
 		return trans_mov_from_seg(t, in);
 	case OP_CLI:
-		if (t->user)
+		if (t->ring3)
 			return false;
 		e_gs_store8_imm(t, V_OFF(if_flag), 0);
 		return true;

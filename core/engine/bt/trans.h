@@ -73,7 +73,9 @@ struct trans {
 	bool crosses;
 	uint8_t key;
 	enum insn_mode mode;
-	bool user, bmi2, full; /* full: out of bookkeeping; give up */
+	bool user;            /* KEY_USER: which TLB and jump cache */
+	bool ring3;           /* what the guest's ring 0 may do natively is not done */
+	bool bmi2, full;      /* full: out of bookkeeping; give up */
 	bool in_host, in_slot;
 	bool op_slot;         /* in_slot while the current instruction's operation runs */
 	uint32_t cached;      /* mask of MREGS */

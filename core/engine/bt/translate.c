@@ -309,6 +309,7 @@ static bool begin(struct trans *t, struct bt_vcpu *v, uint64_t rip, uint64_t gpa
 	t->key = v->key;
 	t->mode = (enum insn_mode)(v->key & KEY_MODE);
 	t->user = v->key & KEY_USER;
+	t->ring3 = v->cpl == 3;
 	t->bmi2 = v->vm->bmi2;
 	t->full = t->ended = false;
 	t->n = t->n_stubs = t->sti = 0;

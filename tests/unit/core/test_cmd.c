@@ -89,6 +89,10 @@ static void bad_usage_is_two(void **state)
 	assert_int_equal(r.rc, CMD_USAGE);
 	RUN(&r, (char *)"check", (char *)"--frob", (char *)"x");
 	assert_int_equal(r.rc, CMD_USAGE);
+	RUN(&r, (char *)"advise", (char *)"--frob");
+	assert_int_equal(r.rc, CMD_USAGE);
+	RUN(&r, (char *)"advise", (char *)"a", (char *)"b");
+	assert_int_equal(r.rc, CMD_USAGE);
 	RUN(&r, (char *)"plugin");
 	assert_int_equal(r.rc, CMD_USAGE);
 	RUN(&r, (char *)"plugin", (char *)"frob");
@@ -116,6 +120,9 @@ static void help_and_version_go_to_standard_output(void **state)
 	RUN(&r, (char *)"check", (char *)"--help");
 	assert_int_equal(r.rc, CMD_OK);
 	assert_non_null(strstr(r.out, "on_reboot"));
+	RUN(&r, (char *)"advise", (char *)"--help");
+	assert_int_equal(r.rc, CMD_OK);
+	assert_non_null(strstr(r.out, "Usage: gamut advise"));
 	RUN(&r, (char *)"plugin", (char *)"list", (char *)"--help");
 	assert_int_equal(r.rc, CMD_OK);
 	assert_non_null(strstr(r.out, "Usage: gamut plugin"));
@@ -197,6 +204,8 @@ static void check_files(void **state)
 	assert_int_equal(r.rc, CMD_OK);
 	assert_string_equal(r.err, "");
 	assert_non_null(strstr(r.out, "platform=pvh"));
+	assert_non_null(strstr(r.out, "; engine "));
+	assert_non_null(strstr(r.out, " (auto: "));
 	RUN(&r, (char *)"check", unfit);
 	assert_int_equal(r.rc, CMD_PROBLEM);
 	assert_non_null(strstr(r.err, "unfit.cfg:2: "));
@@ -217,6 +226,8 @@ static void check_files(void **state)
 	assert_true(json_is_false(json_object_get(json_array_get(j, 0), "ok")));
 	assert_int_equal(json_array_size(json_object_get(json_array_get(j, 0), "problems")), 2);
 	assert_true(json_is_true(json_object_get(json_array_get(j, 1), "ok")));
+	assert_true(json_is_string(json_object_get(json_array_get(j, 1), "engine")));
+	assert_true(json_is_string(json_object_get(json_array_get(j, 1), "engine_reason")));
 	json_decref(j);
 	unlink(good);
 	unlink(bad);
@@ -224,6 +235,64 @@ static void check_files(void **state)
 	unlink(kernel);
 	rmdir(dir);
 	unsetenv("GAMUT_PLUGIN_PATH");
+}
+
+static const char *row_of(json_t *advice, const char *mode, const char *key)
+{
+	json_t *rows = json_object_get(advice, "modes");
+
+	for (size_t i = 0; i < json_array_size(rows); i++) {
+		json_t *row = json_array_get(rows, i);
+
+		if (!strcmp(json_string_value(json_object_get(row, "mode")), mode))
+			return json_string_value(json_object_get(row, key));
+	}
+	return NULL;
+}
+
+static void advise_kernels(void **state)
+{
+	json_t *j, *best;
+
+	(void)state;
+	setenv("GAMUT_PLUGIN_PATH", FAKE, 1);
+	RUN(&r, (char *)"advise");
+	assert_int_equal(r.rc, CMD_OK);
+	assert_string_equal(r.err, "");
+	assert_non_null(strstr(r.out, "Recommended: mode = \"pvh\" on engine "));
+	RUN(&r, (char *)"advise", (char *)"--json", (char *)"--", (char *)TEST_BUILD_DIR "/guests/probe");
+	assert_int_equal(r.rc, CMD_OK);
+	j = json_loads(r.out, 0, NULL);
+	best = json_object_get(j, "recommended");
+	assert_string_equal(json_string_value(json_object_get(best, "mode")), "pvh");
+	assert_string_equal(row_of(j, "pvh", "can_run"), "yes");
+	assert_string_equal(row_of(j, "hvm", "can_run"), "no");
+	assert_non_null(strstr(row_of(j, "hvm", "reason"), "bzImage"));
+	assert_true(json_is_string(json_object_get(json_object_get(json_object_get(j, "host"), "kvm"), "kind")));
+	json_decref(j);
+	RUN(&r, (char *)"advise", (char *)TEST_SOURCE_DIR "/README.md");
+	assert_int_equal(r.rc, CMD_PROBLEM);
+	assert_string_equal(r.out, "");
+	assert_non_null(strstr(r.err, "README.md: "));
+	unsetenv("GAMUT_PLUGIN_PATH");
+}
+
+/* This program is an ELF file that no mode has an entry into. */
+static void advise_none(void **state)
+{
+	json_t *j;
+
+	(void)state;
+	RUN(&r, (char *)"advise", (char *)"--json", (char *)"/proc/self/exe");
+	assert_int_equal(r.rc, CMD_PROBLEM);
+	assert_string_equal(r.err, "");
+	j = json_loads(r.out, 0, NULL);
+	assert_string_equal(row_of(j, "pv", "can_run"), "no");
+	assert_true(json_is_null(json_object_get(json_object_get(j, "recommended"), "mode")));
+	json_decref(j);
+	RUN(&r, (char *)"advise", (char *)"/proc/self/exe");
+	assert_int_equal(r.rc, CMD_PROBLEM);
+	assert_non_null(strstr(r.out, "Recommended: none: no mode can run here"));
 }
 
 int main(void)
@@ -234,6 +303,8 @@ int main(void)
 	        cmocka_unit_test(plugin_list_and_info),
 	        cmocka_unit_test(plugin_check),
 	        cmocka_unit_test(check_files),
+	        cmocka_unit_test(advise_kernels),
+	        cmocka_unit_test(advise_none),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

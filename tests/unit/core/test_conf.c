@@ -190,13 +190,13 @@ static void everything_given(void **state)
 	assert_int_equal(f->c->bt_code_cache, 8);
 	assert_string_equal(f->c->bt_debug, "nochain");
 	assert_int_equal(conf_line(f->c, "memory"), 3);
-	assert_int_equal(conf_option(&f->c->instances[0], "frames")->num, 7);
+	assert_int_equal(conf_option(&f->c->instances[2], "frames")->num, 7);
 }
 
 static void instances_in_order_of_start(void **state)
 {
-	static const enum gamut_axis order[] = {GAMUT_AXIS_PLATFORM, GAMUT_AXIS_MMU,  GAMUT_AXIS_INTERRUPTS,
-	                                        GAMUT_AXIS_CONSOLE,  GAMUT_AXIS_DISK, GAMUT_AXIS_DISK};
+	static const enum gamut_axis order[] = {GAMUT_AXIS_MMU,     GAMUT_AXIS_INTERRUPTS, GAMUT_AXIS_PLATFORM,
+	                                        GAMUT_AXIS_CONSOLE, GAMUT_AXIS_DISK,       GAMUT_AXIS_DISK};
 	struct fixture *f = *state;
 	const struct instance_config *inst;
 	char path[96];
@@ -225,7 +225,7 @@ static void instances_in_order_of_start(void **state)
 	assert_int_equal(conf_option(inst, "readonly")->num, 1);
 	assert_int_equal(conf_option(inst, "depth")->num, 32);
 	/* A default in hexadecimal. */
-	assert_int_equal(conf_option(&f->c->instances[0], "frames")->num, 0x40);
+	assert_int_equal(conf_option(&f->c->instances[2], "frames")->num, 0x40);
 }
 
 static void axes_without_devices_are_none(void **state)
@@ -469,13 +469,17 @@ static void engine_needs_and_vcpus(void **state)
 	struct fixture *f = *state;
 
 	good(f, BASE "vcpus = 2;\n");
-	assert_int_equal(conf_check_engine(f->c, "bt", &none, &f->diag), -1);
+	assert_int_equal(conf_check_engine(f->c, "bt", &none, "kvm", &f->diag), -1);
 	assert_int_equal(f->diag.n_errors, 2);
 	assert_non_null(strstr(f->diag.entries[0].text, "mmu = \"hap\" needs \"engine:hap\""));
+	assert_non_null(strstr(f->diag.entries[0].text, "; use engine = \"kvm\""));
 	assert_non_null(strstr(f->diag.entries[1].text, "vcpus: 2 are too many for the engine bt"));
+	assert_non_null(strstr(f->diag.entries[1].text, "or use engine = \"kvm\""));
 	assert_int_equal(f->diag.entries[1].line, 2);
+	assert_int_equal(conf_check_engine(f->c, "bt", &none, NULL, &f->diag), -1);
+	assert_non_null(strstr(f->diag.entries[2].text, "; choose another mmu"));
 	good(f, BASE);
-	assert_int_equal(conf_check_engine(f->c, "bt", &hap, &f->diag), 0);
+	assert_int_equal(conf_check_engine(f->c, "bt", &hap, NULL, &f->diag), 0);
 }
 
 /* ---- rubbish ---- */

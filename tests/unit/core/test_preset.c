@@ -76,6 +76,8 @@ static const struct {
 	{ "hvm", { [GAMUT_AXIS_MMU] = "pv" },
 	  { "mmu = \"pv\"", "platform = \"pc\" (of mode \"hvm\")", "ring 3", "use mmu = \"hap\"" }, 14 },
 	{ "pvh", { [GAMUT_AXIS_MMU] = "pv" }, { "mmu = \"pv\"", "platform = \"pvh\"", "ring 3", "platform = \"pv\"" }, 14 },
+	{ "pvh", { [GAMUT_AXIS_PLATFORM] = "pv" },
+	  { "platform = \"pv\"", "mmu = \"hap\" (of mode \"pvh\")", "ring 3", "use mmu = \"pv\"" }, 13 },
 	{ "pv", { [GAMUT_AXIS_MMU] = "shadow" }, { "platform = \"pv\"", "mmu = \"shadow\"", "hypercalls", "use" }, 14 },
 	{ "pvh", { [GAMUT_AXIS_INTERRUPTS] = "apic" },
 	  { "interrupts = \"apic\"", "platform = \"pvh\"", "event channels", "use interrupts = \"xen\"" }, 12 },
@@ -181,6 +183,25 @@ static void auto_compares_scores(void **state)
 	assert_non_null(strstr(why, "score 61"));
 }
 
+static void engine_needs_by_word(void **state)
+{
+	static const char *const words[] = {"engine:hap", "engine:shadow", "engine:pv-ring3", "engine:irqchip"};
+	struct engine_caps caps = {0};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		bool *cap = preset_engine_cap(&caps, words[i]);
+
+		assert_non_null(cap);
+		assert_false(*cap);
+		*cap = true;
+	}
+	assert_true(caps.hap && caps.shadow && caps.pv_ring3 && caps.irqchip);
+	assert_null(preset_engine_cap(&caps, "engine:warp"));
+	assert_null(preset_engine_cap(&caps, "hap"));
+	assert_null(preset_engine_cap(&caps, "event-channels"));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -190,6 +211,7 @@ int main(void)
 	        T(illegal_combinations_name_both_settings),
 	        T(missing_plugins_are_named_with_what_is_there),
 	        T(needs_are_matched_with_gives),
+	        T(engine_needs_by_word),
 	        T(auto_takes_what_can_work),
 	        T(auto_compares_scores),
 	};
