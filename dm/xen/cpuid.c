@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include <cpuid.h>
+
 #include <xen/arch-x86/cpuid.h>
 
+#define HYGON_EBX 0x6f677948u /* "Hygo": AMD's design */
 #define STUB_SIZE 32u
 #define ALL_VCPUS UINT32_MAX
 
@@ -138,6 +141,15 @@ static int set_present(const struct xen_platform *p)
 	static const uint32_t none[4] = { 0 }, present[4] = { 0, 0, 1u << 31, 0 };
 
 	return p->env.host->cpuid_mask(p->env.inst, ALL_VCPUS, 1, 0, none, present);
+}
+
+static bool host_is_amd(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx))
+		return false;
+	return ebx == signature_AMD_ebx || ebx == HYGON_EBX;
 }
 
 int xen_cpuid_set_mtrr(const struct xen_platform *p)
