@@ -36,11 +36,13 @@ static const struct leaf {
 	{ 0x2, ANY, { ALL, ALL, ALL, ALL } },
 	/* 4: caches, with one processor and core for each. */
 	{ 0x4, ANY, { 0x3fff, ALL, ALL, ALL } },
-	/* 7: not SGX PQM MPX PQE PT; not PKU OSPKE CET_SS bus lock, ENQCMD, SGX_LC, PKS; not UINTR hybrid PCONFIG LBR IBT AMX */
+	/* 7: not SGX PQM MPX PQE PT; not PKU OSPKE CET_SS, bus lock, ENQCMD, SGX_LC, PKS;
+	   not UINTR, hybrid, PCONFIG LBR IBT AMX */
 	{ 0x7, 0, { ALL, ~(BIT(2) | BIT(12) | BIT(14) | BIT(15) | BIT(25)),
 	            ~(BIT(3) | BIT(4) | BIT(7) | BIT(24) | BIT(29) | BIT(30) | BIT(31)),
 	            ~(BIT(5) | BIT(15) | BIT(18) | BIT(19) | BIT(20) | BIT(22) | BIT(24) | BIT(25)) } },
-	/* 7.1: plain instructions: SHA512 SM3 SM4 AVX-VNNI BF16 CMPccXADD, fast strings, AVX-IFMA; AVX-VNNI-INT8, -INT16, NE-CONVERT, PREFETCHI */
+	/* 7.1: plain instructions: SHA512 SM3 SM4 AVX-VNNI BF16 CMPccXADD, fast strings, AVX-IFMA;
+	   AVX-VNNI-INT8, NE-CONVERT, AVX-VNNI-INT16, PREFETCHI */
 	{ 0x7, 1, { BIT(0) | BIT(1) | BIT(2) | BIT(4) | BIT(5) | BIT(7) | BIT(10) | BIT(11) | BIT(12) | BIT(23), 0, 0,
 	            BIT(4) | BIT(5) | BIT(10) | BIT(14) } },
 	/* 7.2: controls of speculation */
@@ -50,8 +52,8 @@ static const struct leaf {
 	{ 0x16, ANY, { ALL, ALL, ALL, 0 } },
 	{ 0x80000000, ANY, { ALL, ALL, ALL, ALL } },
 	/* not CmpLegacy SVM ExtApic OSVW IBS SKINIT WDT LWP TopoExt perf counters MWAITX; not MCE APIC MTRR MCA */
-	{ 0x80000001, ANY, { ALL, 0, ~(BIT(1) | BIT(2) | BIT(3) | BIT(9) | BIT(10) | BIT(12) | BIT(13) | BIT(15) | BIT(22) | BIT(23) |
-	                               BIT(24) | BIT(28) | BIT(29)),
+	{ 0x80000001, ANY, { ALL, 0, ~(BIT(1) | BIT(2) | BIT(3) | BIT(9) | BIT(10) | BIT(12) | BIT(13) | BIT(15) | BIT(22) |
+	                               BIT(23) | BIT(24) | BIT(28) | BIT(29)),
 	                     ~(BIT(7) | BIT(9) | BIT(12) | BIT(14)) } },
 	{ 0x80000002, ANY, { ALL, ALL, ALL, ALL } },
 	{ 0x80000003, ANY, { ALL, ALL, ALL, ALL } },
