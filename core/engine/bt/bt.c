@@ -515,7 +515,7 @@ static int attach(struct engine_vm *e, const struct gamut_pv_guest *guest, void 
 {
 	if (!e->vm.vcpu)
 		return -EINVAL;
-	e->vm.vcpu->pv.upper = calloc(e->vm.mem->limit >> PAGE_SHIFT, 1);
+	e->vm.vcpu->pv.upper = calloc(e->vm.mem->limit >> PAGE_SHIFT, sizeof(uint32_t));
 	if (!e->vm.vcpu->pv.upper)
 		return -ENOMEM;
 	cpus[0] = pv_init(e->vm.vcpu, guest, opaque);

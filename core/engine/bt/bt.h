@@ -206,7 +206,7 @@ struct bt_pv {
 	uint64_t root[2];      /* top-level tables, by TLB_* */
 	struct gamut_pv_cpu cpu;
 	struct { uint64_t va; const uint8_t *host; } tables[2][PV_TABLES];
-	uint8_t *upper;        /* by frame: a table that the upper half was translated through */
+	uint32_t *upper;       /* by frame: a table that the upper half was translated through, and where; see pv.h */
 	bool upper_stale[2];   /* by TLB_*: one of them has lost something since the last full flush */
 	/* While emulate_write runs an instruction: who gets stores to which page, and what came of it. */
 	int (*store)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value);
