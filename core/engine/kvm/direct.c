@@ -84,16 +84,19 @@ static int set_cpuid(struct direct *d)
 
 static int set_msrs(struct direct *d)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entry[4];
-	} msrs = { { .nmsrs = 4 },
-		   { { .index = MSR_STAR, .data = 0x0023000800000000ull },
-		     { .index = MSR_LSTAR, .data = DIRECT_LSTAR },
-		     { .index = MSR_CSTAR, .data = DIRECT_LSTAR },
-		     { .index = MSR_SFMASK, .data = FL_TF | FL_IF | FL_DF | FL_AC | FL_NT } } };
+	static const struct kvm_msr_entry entries[] = {
+		{ .index = MSR_STAR, .data = 0x0023000800000000ull },
+		{ .index = MSR_LSTAR, .data = DIRECT_LSTAR },
+		{ .index = MSR_CSTAR, .data = DIRECT_LSTAR },
+		{ .index = MSR_SFMASK, .data = FL_TF | FL_IF | FL_DF | FL_AC | FL_NT },
+	};
+	enum { N = sizeof(entries) / sizeof(entries[0]) };
+	_Alignas(struct kvm_msrs) uint8_t buf[sizeof(struct kvm_msrs) + sizeof(entries)] = { 0 };
+	struct kvm_msrs *msrs = (struct kvm_msrs *)(void *)buf;
 
-	return ioctl(d->vcpu, KVM_SET_MSRS, &msrs) == 4 ? 0 : -1;
+	msrs->nmsrs = N;
+	memcpy(msrs->entries, entries, sizeof(entries));
+	return ioctl(d->vcpu, KVM_SET_MSRS, msrs) == N ? 0 : -1;
 }
 
 /* The TSC is the host's, as under the translator. A software KVM lacks the attribute, and has no other TSC to give. */
