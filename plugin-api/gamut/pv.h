@@ -182,10 +182,18 @@ struct gamut_pv_cpu_ops {
 	 * mapped read-only, handing every 8-byte-aligned store that hits guest
 	 * physical page `gpa` to fn instead of memory: a guest's native write to
 	 * its own page table. 0; -EINVAL when the instruction cannot be run so;
-	 * -EFAULT when it faults otherwise (nothing has changed).
+	 * -EFAULT when it faults otherwise; what fn returned when that is not 0
+	 * (nothing has changed).
 	 */
 	int (*emulate_write)(struct gamut_pv_cpu *cpu, uint64_t gpa,
 	                     int (*fn)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value), void *opaque);
+	/*
+	 * Makes every other vCPU forget its translations: all (va GAMUT_PV_KEEP), or
+	 * those of one page in both spaces. When it returns none of them can use an
+	 * old one any more. The caller may hold a lock that another vCPU's handler
+	 * waits for: a vCPU that is not in the guest is told and not waited for.
+	 */
+	void (*flush_others)(struct gamut_pv_cpu *cpu, uint64_t va);
 };
 
 #define GAMUT_PV_KEEP UINT64_MAX

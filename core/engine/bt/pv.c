@@ -25,6 +25,7 @@
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
 #include "engine/bt/segment.h"
+#include "engine/bt/smp.h"
 #include "engine/bt/sys.h"
 
 #define PV_CR0 (CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG)
@@ -77,11 +78,15 @@ static bool handle(struct bt_vcpu *v, enum gamut_pv_event event)
 {
 	const struct gamut_pv_guest *guest = v->pv.guest;
 	struct gamut_pv_cpu *cpu = &v->pv.cpu;
+	int slow;
 
 	cpu->event = event;
 	cpu->rip = v->rip;
 	v->n_pv++;
-	if (guest->fast && guest->fast(v->pv.opaque, cpu) != GAMUT_PV_SLOW) {
+	smp_quiet(v);
+	slow = !guest->fast || guest->fast(v->pv.opaque, cpu) == GAMUT_PV_SLOW;
+	smp_busy(v);
+	if (!slow) {
 		pv_resume(v);
 		return true;
 	}
@@ -169,6 +174,7 @@ static int copy(struct gamut_pv_cpu *cpu, uint64_t va, void *buf, uint32_t len, 
 	enum bt_step step = STEP_OK;
 	uint32_t done = 0, n;
 
+	smp_busy(v);
 	v->exit = &scratch;
 	if (len && va + (len - 1) < va)
 		step = STEP_FAULT;
@@ -181,6 +187,7 @@ static int copy(struct gamut_pv_cpu *cpu, uint64_t va, void *buf, uint32_t len, 
 			step = mmu_read(v, va + done, (uint8_t *)buf + done, n, ACC_USER);
 	}
 	v->exit = exit;
+	smp_quiet(v);
 	if (step == STEP_OK)
 		return 0;
 	if (fault)
@@ -212,9 +219,11 @@ static void op_roots(struct gamut_pv_cpu *cpu, uint64_t kernel, uint64_t user)
 {
 	struct bt_vcpu *v = vcpu_of(cpu);
 
+	smp_busy(v);
 	set_root(v, TLB_KERNEL, kernel);
 	set_root(v, TLB_USER, user);
 	v->cr3 = v->pv.root[v->pv.user];
+	smp_quiet(v);
 }
 
 static void op_enter(struct gamut_pv_cpu *cpu, int user)
@@ -227,13 +236,36 @@ static void op_enter(struct gamut_pv_cpu *cpu, int user)
 
 static void op_flush(struct gamut_pv_cpu *cpu)
 {
+	smp_busy(vcpu_of(cpu));
 	tlb_flush(vcpu_of(cpu), true);
+	smp_quiet(vcpu_of(cpu));
 }
 
 static void op_flush_page(struct gamut_pv_cpu *cpu, uint64_t va)
 {
-	if (canonical(va))
-		tlb_flush_page(vcpu_of(cpu), va);
+	if (!canonical(va))
+		return;
+	smp_busy(vcpu_of(cpu));
+	tlb_flush_page(vcpu_of(cpu), va);
+	smp_quiet(vcpu_of(cpu));
+}
+
+/* They are stopped, and so is whatever a handler of theirs wants to do with their tables. */
+static void op_flush_others(struct gamut_pv_cpu *cpu, uint64_t va)
+{
+	struct bt_vcpu *v = vcpu_of(cpu);
+
+	if (smp_alone(v) || (va != GAMUT_PV_KEEP && !canonical(va)))
+		return;
+	smp_lock(v);
+	smp_stop(v, SMP_ALL);
+	FOR_EACH_VCPU(v->vm, w) {
+		if (w != v && va == GAMUT_PV_KEEP)
+			tlb_flush(w, true);
+		else if (w != v)
+			tlb_flush_page(w, va);
+	}
+	smp_unlock(v);
 }
 
 /* The entry's host address. The caller has checked gpa, and a mistake must not reach the host's memory all the same. */
@@ -246,13 +278,6 @@ static uint64_t *entry_at(const struct bt_vcpu *v, uint64_t gpa)
 	return (uint64_t *)(void *)(v->mem->base + gpa);
 }
 
-/* A table may lie in a page with code. */
-static void entry_written(struct bt_vcpu *v, uint64_t gpa)
-{
-	if (atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed) && bt_code_covers(v, gpa, 8))
-		bt_code_invalidate(v, gpa, 8);
-}
-
 static void op_pte_write(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t value)
 {
 	struct bt_vcpu *v = vcpu_of(cpu);
@@ -260,8 +285,10 @@ static void op_pte_write(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t value)
 
 	if (!entry)
 		return;
+	smp_busy(v);
+	bt_code_write(v, gpa, 8); /* a table may lie in a page with code */
 	__atomic_store_n(entry, value, __ATOMIC_SEQ_CST);
-	entry_written(v, gpa);
+	smp_quiet(v);
 }
 
 static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t expected, uint64_t value)
@@ -271,8 +298,10 @@ static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t
 
 	if (!entry)
 		return ~expected;
-	if (__atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-		entry_written(v, gpa);
+	smp_busy(v);
+	bt_code_write(v, gpa, 8);
+	__atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	smp_quiet(v);
 	return expected;
 }
 
@@ -315,12 +344,14 @@ static int op_load_segment(struct gamut_pv_cpu *cpu, uint32_t seg, uint16_t sele
 	struct bt_vcpu *v = vcpu_of(cpu);
 	enum bt_step step;
 
+	smp_busy(v);
 	if (seg == GAMUT_CS)
 		step = load_code(v, selector | 3);
 	else if (seg == GAMUT_SS)
 		step = load_stack(v, selector | 3);
 	else
 		step = sys_load_seg(v, (enum gamut_seg)seg, selector);
+	smp_quiet(v);
 	return step == STEP_OK ? 0 : -EINVAL;
 }
 
@@ -488,7 +519,9 @@ static int op_emulate_write(struct gamut_pv_cpu *cpu, uint64_t gpa,
 	v->pv.store_opaque = opaque;
 	v->pv.store_page = gpa & PAGE_MASK;
 	v->pv.store_error = 0;
+	smp_busy(v);
 	step = run_one(v);
+	smp_quiet(v);
 	v->pv.store = NULL;
 	/* No fault of these is a #DB: the instruction is complete, and traps. */
 	if (step == STEP_FAULT && v->exc.vector == EXC_DB) {
@@ -533,6 +566,7 @@ static const struct gamut_pv_cpu_ops pv_ops = {
 	.tsc = op_tsc,
 	.hole = op_hole,
 	.emulate_write = op_emulate_write,
+	.flush_others = op_flush_others,
 };
 
 struct gamut_pv_cpu *pv_init(struct bt_vcpu *v, const struct gamut_pv_guest *guest, void *opaque)
