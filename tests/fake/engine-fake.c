@@ -26,7 +26,9 @@ static struct engine_fake_vcpu *fake(struct engine_vcpu *v)
 static bool fake_probe(struct engine_caps *caps, char *why, unsigned why_len)
 {
 	snprintf(why, why_len, "fake");
-	*caps = (struct engine_caps){ .hap = true, .max_vcpus = ENGINE_FAKE_VCPUS };
+	*caps = (struct engine_caps){
+		.hap = true, .pv_ring3 = engine_fake.pv_ring3, .max_vcpus = ENGINE_FAKE_VCPUS
+	};
 	return true;
 }
 
@@ -199,6 +201,21 @@ static uint32_t fake_stats(struct engine_vm *vm, struct engine_stat *stats, uint
 	return 1;
 }
 
+static int fake_pv_attach(struct engine_vm *vm, const struct gamut_pv_guest *guest, void *opaque,
+                          struct gamut_pv_cpu **cpus)
+{
+	(void)vm;
+	(void)guest;
+	(void)opaque;
+	if (engine_fake.fail_attach)
+		return -EINVAL;
+	for (uint32_t i = 0; i < engine_fake.n_vcpus; i++) {
+		engine_fake.vcpu[i]->pv = (struct gamut_pv_cpu){ .size = sizeof(struct gamut_pv_cpu), .vcpu = i };
+		cpus[i] = &engine_fake.vcpu[i]->pv;
+	}
+	return 0;
+}
+
 const struct engine_ops engine_fake_ops = {
 	.name = "fake",
 	.description = "for tests",
@@ -218,4 +235,5 @@ const struct engine_ops engine_fake_ops = {
 	.mem_changed = fake_mem_changed,
 	.tsc_offset = fake_tsc_offset,
 	.stats = fake_stats,
+	.pv_attach = fake_pv_attach,
 };

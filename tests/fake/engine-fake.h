@@ -35,6 +35,7 @@ struct engine_fake_vcpu {
 	_Atomic uint32_t accepted; /* interrupts taken */
 	int last_vector;
 	struct gamut_vcpu_state state;
+	struct gamut_pv_cpu pv;
 	struct cpuid_entry cpuid[64];
 	uint32_t n_cpuid;
 };
@@ -42,7 +43,8 @@ struct engine_fake_vcpu {
 /* Settings before a VM is created, and what can be looked at while it is there. */
 struct engine_fake {
 	const engine_fake_step *scripts[ENGINE_FAKE_VCPUS];
-	bool fail_vm, fail_vcpu;
+	bool fail_vm, fail_vcpu, fail_attach;
+	bool pv_ring3; /* offered */
 	uint32_t remaps, changes; /* mem_changed with and without remapped */
 	struct engine_fake_vcpu *vcpu[ENGINE_FAKE_VCPUS];
 	uint32_t n_vms, n_vcpus; /* that exist now */

@@ -258,7 +258,7 @@ static void jc_check_key(struct bt_vcpu *v)
 	unsigned class = (v->key & KEY_USER) != 0;
 
 	if (v->jc_key[class] != v->key) {
-		jc_flush(v, true);
+		jc_flush_class(v, class, !bt_is_pv(v)); /* there nothing is global */
 		v->jc_key[class] = v->key;
 	}
 }

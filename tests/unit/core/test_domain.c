@@ -28,6 +28,51 @@ struct fake_inst {
 static struct fake_inst fakes[2];
 static int power; /* how port 0x600 ends the domain */
 
+static int attach_rc[4]; /* of pv_attach, when the test wants it */
+static bool attach;
+static struct gamut_pv_cpu *pv_cpus[1];
+
+static int pv_slow(void *opaque, struct gamut_pv_cpu *cpu)
+{
+	struct gamut_hypercall call = { .nr = 3 };
+	struct fake_inst *f = opaque;
+
+	(void)cpu;
+	assert_int_equal(host->hypercall_call(f->inst, &call), 33);
+	call.nr = 4;
+	assert_int_equal(host->hypercall_call(f->inst, &call), -ENOSYS);
+	call.vcpu = 1;
+	assert_int_equal(host->hypercall_call(f->inst, &call), -EINVAL);
+	host->domain_end(f->inst, GAMUT_END_POWEROFF);
+	return GAMUT_PV_RESUME;
+}
+
+static int pv_pending(void *opaque, uint32_t vcpu)
+{
+	(void)opaque;
+	(void)vcpu;
+	return 0;
+}
+
+static const struct gamut_pv_guest monitor = { .size = sizeof(monitor), .slow = pv_slow, .pending = pv_pending };
+
+static void try_attach(struct fake_inst *f)
+{
+	static const struct gamut_pv_guest old = { .size = 16, .slow = pv_slow, .pending = pv_pending };
+	static const struct gamut_pv_guest none = { .size = sizeof(none), .pending = pv_pending };
+
+	attach_rc[0] = host->pv_attach(f->inst, &old, f, pv_cpus);
+	attach_rc[1] = host->pv_attach(f->inst, &none, f, pv_cpus);
+	attach_rc[2] = host->pv_attach(f->inst, &monitor, f, pv_cpus);
+	attach_rc[3] = host->pv_attach(f->inst, &monitor, f, pv_cpus);
+}
+
+static int64_t hypercall(void *opaque, struct gamut_hypercall *call)
+{
+	(void)opaque;
+	return call->nr * 11;
+}
+
 static int note(struct fake_inst *f, const char *op)
 {
 	size_t n = strlen(events);
@@ -68,6 +113,8 @@ static int inst_create(const struct gamut_host *table, struct gamut_inst *inst, 
 	f->id = (char)('a' + inst->index - 1);
 	f->counter = host->counter(inst, "writes");
 	*self = f;
+	if (attach && f->id == 'a')
+		try_attach(f);
 	return note(f, "create");
 }
 
@@ -87,6 +134,8 @@ static int inst_start(void *self)
 		assert_null(host->lookup(f->inst, "peer", 1, 1, &peer));
 		assert_null(host->lookup(f->inst, "peer", 2, 0, &peer));
 		assert_int_equal(host->mem_write(f->inst, 0x1000, &byte, 1), 0);
+	} else if (attach) {
+		assert_int_equal(host->hypercall_register(f->inst, 3, hypercall, f), 0);
 	} else if (fakes[0].fail_at && !strcmp(fakes[0].fail_at, "overlap")) {
 		return host->pio_register(f->inst, 0x602, 1, &port, f);
 	}
@@ -165,6 +214,7 @@ static int setup(void **state)
 	engine_fake_reset();
 	memset(fakes, 0, sizeof(fakes));
 	events[0] = 0;
+	attach = false;
 	power = GAMUT_END_POWEROFF;
 	config = (struct domain_config){
 		.file = file, .name = name, .memory = 16, .vcpus = 1, .cmdline = empty, .bt_debug = empty,
@@ -211,6 +261,12 @@ static void step_never(struct engine_fake_vcpu *v, struct vcpu_exit *e)
 	v->last_vector = 999;
 }
 
+static void step_pv(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	*e = (struct vcpu_exit){ .reason = EXIT_PV, .pv = { .cpu = &v->pv } };
+}
+
+static const engine_fake_step pv[] = { step_pv, step_never, NULL };
 static const engine_fake_step off[] = { step_port, step_never, NULL };
 static const engine_fake_step crash[] = { step_shutdown, step_never, NULL };
 
@@ -381,6 +437,43 @@ static void test_reset_fails(void **state)
 	domain_destroy(d);
 }
 
+static void test_monitor(void **state)
+{
+	struct domain *d;
+
+	(void)state;
+	attach = engine_fake.pv_ring3 = true;
+	engine_fake.scripts[0] = pv;
+	d = make();
+	assert_non_null(d);
+	assert_int_equal(attach_rc[0], -EINVAL);
+	assert_int_equal(attach_rc[1], -EINVAL);
+	assert_int_equal(attach_rc[2], 0);
+	assert_int_equal(attach_rc[3], -EBUSY);
+	assert_ptr_equal(pv_cpus[0], &engine_fake.vcpu[0]->pv);
+	assert_int_equal(domain_run(d), GAMUT_END_POWEROFF);
+	assert_int_equal(d->vcpus.vcpu[0]->counters.owner[1], 1);
+	assert_int_equal(d->vcpus.vcpu[0]->counters.owner[2], 1);
+	assert_int_equal(d->vcpus.vcpu[0]->counters.owner[BUS_UNCLAIMED], 1);
+	domain_destroy(d);
+}
+
+static void test_monitor_refused(void **state)
+{
+	struct domain *d;
+
+	(void)state;
+	attach = true;
+	d = make();
+	assert_int_equal(attach_rc[2], -ENOTSUP);
+	domain_destroy(d);
+	engine_fake.pv_ring3 = engine_fake.fail_attach = true;
+	d = make();
+	assert_int_equal(attach_rc[2], -EINVAL);
+	assert_int_equal(attach_rc[3], -EINVAL);
+	domain_destroy(d);
+}
+
 static void test_stats(void **state)
 {
 	char path[] = "/tmp/gamut-stats-XXXXXX";
@@ -438,6 +531,8 @@ int main(void)
 		TEST(test_engine_fails),
 		TEST(test_too_many_vcpus),
 		TEST(test_reset_fails),
+		TEST(test_monitor),
+		TEST(test_monitor_refused),
 		TEST(test_stats),
 	};
 

@@ -67,6 +67,32 @@ static int64_t blocking(void *opaque, struct gamut_hypercall *call)
 	return 0;
 }
 
+static struct gamut_pv_cpu pv_cpu;
+
+/* A monitor that blocks the vCPU, ends the domain or makes a hypercall, as the guest's rip says. */
+static int pv_slow(void *opaque, struct gamut_pv_cpu *cpu)
+{
+	struct gamut_hypercall call = { .nr = 5, .args = { 0, 41 } };
+
+	assert_ptr_equal(opaque, &pv_cpu);
+	assert_ptr_equal(cpu, &pv_cpu);
+	v->block = cpu->rip == 1;
+	if (cpu->rip == 2)
+		vcpus_ended(&set, GAMUT_END_CRASH, "the monitor says so");
+	if (cpu->rip == 3)
+		assert_int_equal(exit_hypercall(v, &call, 0), 42);
+	cpu->rip = 0x1000;
+	return GAMUT_PV_RESUME;
+}
+
+static int pv_pending(void *opaque, uint32_t vcpu)
+{
+	(void)opaque;
+	return vcpu != 0;
+}
+
+static const struct gamut_pv_guest monitor = { .size = sizeof(monitor), .slow = pv_slow, .pending = pv_pending };
+
 static void on_end(void *opaque, int how, const char *why)
 {
 	(void)opaque;
@@ -284,6 +310,45 @@ static void test_ends(void **state)
 	assert_non_null(strstr(ended_why, "99"));
 }
 
+static void test_pv_event(void **state)
+{
+	struct vcpu_exit e = { .reason = EXIT_PV, .pv = { .cpu = &pv_cpu } };
+
+	(void)state;
+	set.pv = &monitor;
+	set.pv_opaque = &pv_cpu;
+	set.pv_owner = 1;
+	pv_cpu.rip = 0;
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_RESUME);
+	assert_int_equal(pv_cpu.rip, 0x1000);
+	assert_int_equal(v->counters.owner[1], 1);
+	pv_cpu.rip = 1;
+	atomic_store(&v->attention, 0);
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_IDLE);
+	assert_int_equal(v->idle_mask, ATTN_NMI | ATTN_IRQ | ATTN_WAKE);
+	/* An event may be pending whose raise has been served long since. */
+	assert_int_equal(v->attention, ATTN_IRQ);
+	pv_cpu.rip = 2;
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_RESUME);
+	assert_int_equal(ended_how, GAMUT_END_CRASH);
+	assert_true(v->attention & ATTN_PAUSE);
+	/* A hypercall counts to its owner, too. */
+	restarts_left = 0;
+	pv_cpu.rip = 3;
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_RESUME);
+	assert_int_equal(v->counters.owner[1], 5);
+	assert_int_equal(v->counters.reason[EXIT_PV], 4);
+}
+
+static void test_pv_event_without_monitor(void **state)
+{
+	struct vcpu_exit e = { .reason = EXIT_PV };
+
+	(void)state;
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_STOP);
+	assert_int_equal(ended_how, GAMUT_END_ERROR);
+}
+
 static void test_every_reason_has_a_handler(void **state)
 {
 	(void)state;
@@ -306,6 +371,8 @@ int main(void)
 		TEST(test_hlt),
 		TEST(test_dead_hlt),
 		TEST(test_ends),
+		TEST(test_pv_event),
+		TEST(test_pv_event_without_monitor),
 		TEST(test_every_reason_has_a_handler),
 	};
 

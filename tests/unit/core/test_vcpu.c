@@ -39,6 +39,28 @@ static int irq_pending(void *opaque, uint32_t vcpu)
 
 static const struct gamut_irq_source source = { sizeof(source), irq_accept, irq_pending };
 
+static atomic_int pv_events; /* that the monitor would deliver */
+static atomic_int pv_blocks;
+
+/* SCHEDOP_block, as it were. */
+static int pv_slow(void *opaque, struct gamut_pv_cpu *cpu)
+{
+	(void)opaque;
+	(void)cpu;
+	set.vcpu[0]->block = true;
+	atomic_fetch_add(&pv_blocks, 1);
+	return GAMUT_PV_RESUME;
+}
+
+static int pv_pending(void *opaque, uint32_t vcpu)
+{
+	(void)opaque;
+	(void)vcpu;
+	return atomic_load(&pv_events) > 0;
+}
+
+static const struct gamut_pv_guest monitor = { .size = sizeof(monitor), .slow = pv_slow, .pending = pv_pending };
+
 static void on_end(void *opaque, int how, const char *why)
 {
 	(void)opaque;
@@ -98,6 +120,12 @@ static void step_hlt_masked(struct engine_fake_vcpu *v, struct vcpu_exit *e)
 {
 	v->state.rflags = 2;
 	e->reason = EXIT_HLT;
+}
+
+static void step_pv(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	e->reason = EXIT_PV;
+	e->pv.cpu = &v->pv;
 }
 
 static void step_shutdown(struct engine_fake_vcpu *v, struct vcpu_exit *e)
@@ -222,6 +250,33 @@ static void test_raise_never_lost(void **state)
 	}
 }
 
+/* Under a monitor the interrupt source has no say in what ends a block. */
+static void test_block_of_a_pv_guest(void **state)
+{
+	static const engine_fake_step script[] = { step_pv, step_pv, step_pv, NULL };
+	struct engine_fake_vcpu *v;
+
+	(void)state;
+	engine_fake.scripts[0] = script;
+	pv_events = pv_blocks = 0;
+	assert_int_equal(begin(1), 0);
+	set.pv = &monitor;
+	v = engine_fake.vcpu[0];
+	vcpus_resume(&set);
+	WAIT_FOR(set.vcpu[0]->mode == VCPU_ASLEEP);
+	raise_irq(set.vcpu[0]); /* pending at the source, but masked as the monitor has it */
+	usleep(3000);
+	assert_int_equal(v->at, 1);
+	assert_int_equal(set.vcpu[0]->mode, VCPU_ASLEEP);
+	atomic_store(&irqs, 0);
+	atomic_store(&pv_events, 1);
+	vcpu_attend(set.vcpu[0], ATTN_IRQ);
+	/* It blocks again with the event still there: no sleep at all, though nobody raises once more. */
+	WAIT_FOR(v->at == 3 && v->runs > 3);
+	assert_int_equal(pv_blocks, 3);
+	assert_int_equal(v->accepted, 0);
+}
+
 static void test_triple_fault_parks(void **state)
 {
 	static const engine_fake_step script[] = { step_shutdown, NULL };
@@ -335,6 +390,7 @@ int main(void)
 		TEST(test_hlt_with_if_clear),
 		TEST(test_pause_while_idle),
 		TEST(test_raise_never_lost),
+		TEST(test_block_of_a_pv_guest),
 		TEST(test_triple_fault_parks),
 		TEST(test_down_and_up),
 		TEST(test_throttle),
