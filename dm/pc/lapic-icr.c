@@ -75,13 +75,22 @@ static bool meant(const struct message *m, const struct lapic *a)
 
 /* ---- what happens there ---- */
 
-/* The vCPU stops and waits for a start-up message; APIC_BASE stays. */
+/*
+ * The vCPU stops and waits for a start-up message; APIC_BASE stays. One that
+ * waits already is as reset as it can be, and, as on Xen, keeps what has been
+ * requested meanwhile: a guest announces a processor's upcall vector, which
+ * requests it, before it starts that processor.
+ */
 static void take_init(struct lapic *a)
 {
+	const struct gamut_host *host = a->set->host;
+
 	pthread_mutex_lock(&a->lock);
-	lapic_clear(a);
-	a->wait_sipi = true;
-	a->set->host->vcpu_down(a->set->inst, a->vcpu);
+	if (!a->wait_sipi || host->vcpu_is_up(a->set->inst, a->vcpu)) {
+		lapic_clear(a);
+		a->wait_sipi = true;
+		host->vcpu_down(a->set->inst, a->vcpu);
+	}
 	pthread_mutex_unlock(&a->lock);
 }
 

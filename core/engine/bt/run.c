@@ -410,8 +410,10 @@ static enum bt_step read_tsc(struct bt_vcpu *v, uint32_t arg, uint64_t next)
 
 	if ((v->cr4 & CR4_TSD) || (v->key & KEY_MODE) != MODE_64 || (STEP_OP(arg) == OP_RDTSCP && !v->rdtscp))
 		return interp_step(v);
-	if (STEP_OP(arg) == OP_RDTSCP)
+	if (STEP_OP(arg) == OP_RDTSCP) {
 		v->gpr[RCX] = (uint32_t)v->tsc_aux;
+		__asm__ volatile("lfence" : : : "memory"); /* it waits for what is before it: clocks of vCPUs are compared with it */
+	}
 	tsc = sys_tsc(v);
 	v->gpr[RAX] = (uint32_t)tsc;
 	v->gpr[RDX] = tsc >> 32;
