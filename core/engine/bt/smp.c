@@ -108,6 +108,27 @@ static void futex_wake(uint32_t *word)
 	futex(word, FUTEX_WAKE_PRIVATE, 1);
 }
 
+/* iretq to the next instruction serializes, and costs less than cpuid under a hypervisor. A call, for the red zone. */
+void smp_serialize(void);
+
+__asm__(".text\n"
+        ".hidden smp_serialize\n"
+        ".globl smp_serialize\n"
+        ".type smp_serialize, @function\n"
+        "smp_serialize:\n"
+        "	movq %rsp, %rax\n"
+        "	movl %ss, %ecx\n"
+        "	pushq %rcx\n"
+        "	pushq %rax\n"
+        "	pushfq\n"
+        "	movl %cs, %ecx\n"
+        "	pushq %rcx\n"
+        "	leaq 1f(%rip), %rcx\n"
+        "	pushq %rcx\n"
+        "	iretq\n"
+        "1:	ret\n"
+        ".size smp_serialize, . - smp_serialize\n");
+
 /* 0 free, 1 taken, 2 taken and somebody may be asleep (Drepper, "Futexes Are Tricky"). */
 static bool lock_try(uint32_t *lock)
 {
@@ -159,7 +180,7 @@ void smp_busy_slow(struct bt_vcpu *v)
 			return;
 		smp_quiet_slow(v);
 		wait_go(v);
-		bt_serialize();
+		smp_serialize();
 	}
 }
 
@@ -191,7 +212,7 @@ void smp_lock_slow(struct bt_vcpu *v)
 	/* Nobody stops anybody now: that takes the lock. */
 	__atomic_store_n(&v->smp.state, state, __ATOMIC_SEQ_CST);
 	v->smp.lost++;
-	bt_serialize();
+	smp_serialize();
 }
 
 static void let_go(struct bt_vm *vm)

@@ -75,7 +75,4 @@ void smp_stop(struct bt_vcpu *v, uint64_t mask);
 /* With the lock and mem->code[] of the page set: on return no other vCPU can write to it without asking. */
 void smp_own_page(struct bt_vcpu *v, uint64_t gpa);
 
-/* thunk.S: executes an instruction that serializes. */
-void bt_serialize(void);
-
 #endif

@@ -188,22 +188,4 @@ bt_thunk_signal:
 	enter_guest
 	.size bt_thunk_signal, .-bt_thunk_signal
 
-	/* void bt_serialize(void): iretq to the next instruction, which costs less than cpuid under a hypervisor */
-	.globl bt_serialize
-	.hidden bt_serialize
-	.type bt_serialize, @function
-bt_serialize:
-	movq %rsp, %rax
-	movl %ss, %ecx
-	pushq %rcx
-	pushq %rax
-	pushfq
-	movl %cs, %ecx
-	pushq %rcx
-	leaq 1f(%rip), %rcx
-	pushq %rcx
-	iretq
-1:	ret
-	.size bt_serialize, .-bt_serialize
-
 	.section .note.GNU-stack, "", @progbits
