@@ -477,7 +477,8 @@ void vcpus_reset(struct vcpus *set)
 	for (uint32_t i = 0; i < set->n; i++) {
 		struct vcpu *v = set->vcpu[i];
 
-		atomic_fetch_and(&v->attention, ATTN_PAUSE | ATTN_STOP);
+		/* What the engine wants to be told of memory is not the guest's old life. */
+		atomic_fetch_and(&v->attention, ATTN_PAUSE | ATTN_STOP | ATTN_INVAL);
 		vcpu_power_on(v);
 		v->cache = (struct bus_cache){ 0 };
 	}

@@ -189,6 +189,9 @@ static void cpuid_says_so(void **state)
 			assert_true(c->regs[3] & 1u << 9);
 			assert_true(c->regs[2] & 1u << 21);
 			assert_true(c->regs[2] & 1u << 24);
+			/* One package with room for ids 0 to 7: four vCPUs, every other number. */
+			assert_true(c->regs[3] & 1u << 28);
+			assert_int_equal(c->regs[1] >> 16 & 0xff, 8);
 		} else if (c->leaf == 1) {
 			assert_int_equal(c->regs[1] >> 24, c->vcpu * 2);
 			ids++;
