@@ -76,6 +76,7 @@ static void run_checks(void)
 		check_store();
 		check_grants();
 		check_blk();
+		check_smp();
 	} else {
 		skip("Xen", "no Xen CPUID leaves here");
 	}
