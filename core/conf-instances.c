@@ -370,9 +370,10 @@ static size_t count_instances(const struct conf_loader *l)
 
 void conf_instances_read(struct conf_loader *l)
 {
-	static const enum gamut_axis order[GAMUT_AXIS_COUNT] = {GAMUT_AXIS_PLATFORM,   GAMUT_AXIS_MMU,
-	                                                        GAMUT_AXIS_INTERRUPTS, GAMUT_AXIS_CONSOLE,
-	                                                        GAMUT_AXIS_DISK,       GAMUT_AXIS_NET};
+	/* Last of the three that make the machine, the platform puts a kernel onto what the others have reset. */
+	static const enum gamut_axis order[GAMUT_AXIS_COUNT] = {GAMUT_AXIS_MMU,      GAMUT_AXIS_INTERRUPTS,
+	                                                        GAMUT_AXIS_PLATFORM, GAMUT_AXIS_CONSOLE,
+	                                                        GAMUT_AXIS_DISK,     GAMUT_AXIS_NET};
 
 	l->c->instances = calloc(count_instances(l), sizeof(*l->c->instances));
 	if (!l->c->instances) {

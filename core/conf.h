@@ -80,7 +80,7 @@ struct domain_config {
 
 	struct axis_choices axes;
 
-	/* In the order of creation and start: platform, mmu, interrupts, console, disks, nics. */
+	/* In the order of creation and start: mmu, interrupts, platform, console, disks, nics. */
 	struct instance_config *instances;
 	uint32_t n_instances;
 

@@ -7,6 +7,7 @@
 /* Weak, so that parts of the core can be built and tested without an engine. */
 extern const struct engine_ops engine_bt __attribute__((weak));
 extern const struct engine_ops engine_kvm __attribute__((weak));
+extern const struct engine_ops *engine_kvm_pv(void) __attribute__((weak));
 
 static const struct {
 	enum conf_engine setting;
@@ -37,13 +38,28 @@ static void look_at(struct engine_state *state, const char *name, const struct e
 		state->works = ops->probe(&state->caps, state->why, sizeof(state->why));
 }
 
+static void no_kvm(struct engine_state *state, const char *why)
+{
+	if (!state->ops)
+		return;
+	state->works = false;
+	snprintf(state->why, sizeof(state->why), "%s", why);
+}
+
 static void look_at_kvm(struct engine_survey *survey)
 {
 	look_at(&survey->kvm, "kvm", &engine_kvm);
-	if (kvm_probe_kind(&survey->kvm_probe) != KVM_NONE || !survey->kvm.ops)
+	look_at(&survey->kvm_pv, "kvm", engine_kvm_pv ? engine_kvm_pv() : NULL);
+	if (kvm_probe_kind(&survey->kvm_probe) != KVM_NONE)
 		return;
-	survey->kvm.works = false;
-	snprintf(survey->kvm.why, sizeof(survey->kvm.why), "%s", survey->kvm_probe.why);
+	no_kvm(&survey->kvm, survey->kvm_probe.why);
+	no_kvm(&survey->kvm_pv, survey->kvm_probe.why);
+}
+
+/* The half of engine kvm that runs this kind of guest. */
+static const struct engine_state *kvm_for(const struct engine_survey *survey, const struct engine_needs *needs)
+{
+	return needs->caps.pv_ring3 && survey->kvm_pv.ops ? &survey->kvm_pv : &survey->kvm;
 }
 
 void engine_survey(struct engine_survey *survey)
@@ -80,20 +96,21 @@ static bool ring0_is_emulated(const struct engine_survey *survey, const struct e
 /* Why "auto" leaves kvm alone; false: it does not, and buf says what speaks for it. */
 static bool against_kvm(const struct engine_survey *survey, const struct engine_needs *needs, char *buf, size_t len)
 {
-	const char *lack = lacks(&survey->kvm.caps, &needs->caps);
+	const struct engine_state *kvm = kvm_for(survey, needs);
+	const char *lack = lacks(&kvm->caps, &needs->caps);
 
 	if (survey->kvm_probe.kind == KVM_NONE)
 		snprintf(buf, len, "%s", survey->kvm_probe.why);
 	else if (ring0_is_emulated(survey, needs))
 		snprintf(buf, len, "%s, and mode %s needs it", survey->kvm_probe.why, needs->mode);
-	else if (!survey->kvm.works)
-		snprintf(buf, len, "%s", survey->kvm.why);
+	else if (!kvm->works)
+		snprintf(buf, len, "%s", kvm->why);
 	else if (lack)
 		snprintf(buf, len, "the engine kvm %s", lack);
 	else
 		snprintf(buf, len, "%s%s", survey->kvm_probe.why,
 		         survey->kvm_probe.kind == KVM_SOFTWARE ? ", and mode pv does not need it" : "");
-	return survey->kvm_probe.kind == KVM_NONE || ring0_is_emulated(survey, needs) || !survey->kvm.works || lack;
+	return survey->kvm_probe.kind == KVM_NONE || ring0_is_emulated(survey, needs) || !kvm->works || lack;
 }
 
 static void take(struct engine_choice *choice, const struct engine_state *state, const struct engine_needs *needs)
@@ -110,7 +127,7 @@ static void decide_auto(const struct engine_survey *survey, const struct engine_
 	bool against = against_kvm(survey, needs, reason, sizeof(reason));
 
 	if (!against)
-		take(choice, &survey->kvm, needs);
+		take(choice, kvm_for(survey, needs), needs);
 	else if (survey->bt.works)
 		take(choice, &survey->bt, needs);
 	if (choice->ops)
@@ -129,14 +146,14 @@ static bool suits(const struct engine_state *state, const struct engine_needs *n
 static const char *other(const struct engine_survey *survey, enum conf_engine want, const struct engine_needs *needs)
 {
 	if (want == CONF_ENGINE_BT)
-		return suits(&survey->kvm, needs) && !ring0_is_emulated(survey, needs) ? "kvm" : NULL;
+		return suits(kvm_for(survey, needs), needs) && !ring0_is_emulated(survey, needs) ? "kvm" : NULL;
 	return suits(&survey->bt, needs) ? "bt" : NULL;
 }
 
 static void decide_named(const struct engine_survey *survey, enum conf_engine want, const struct engine_needs *needs,
                          struct engine_choice *choice)
 {
-	const struct engine_state *state = want == CONF_ENGINE_BT ? &survey->bt : &survey->kvm;
+	const struct engine_state *state = want == CONF_ENGINE_BT ? &survey->bt : kvm_for(survey, needs);
 	const char *name = want == CONF_ENGINE_BT ? "bt" : "kvm", *use = other(survey, want, needs);
 
 	if (!state->works) {

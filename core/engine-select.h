@@ -24,6 +24,7 @@ struct engine_state {
 struct engine_survey {
 	struct kvm_probe kvm_probe;
 	struct engine_state kvm, bt;
+	struct engine_state kvm_pv; /* engine kvm for kernels in ring 3; ops NULL: kvm is for them too */
 };
 
 /* What is asked of an engine. */

@@ -15,7 +15,9 @@
  *
  *   A host page in what was never RAM leaves a "scar" when unmapped: a page of
  *   anonymous memory. Scars are reused, and their number is bounded
- *   (MAX_SCARS), after which page_map refuses new places.
+ *   (MAX_SCARS), after which page_map refuses new places. Each can split the
+ *   reservation in two, so a quarter of the kernel's limit on mappings keeps
+ *   clear of it; and it is enough for machine_to_phys of a PV guest of 30 GiB.
  *
  * What the guest sees follows kind alone, not the mapping.
  */
@@ -34,7 +36,7 @@
 #define GIB (1ull << 30)
 #define LOW_LIMIT (3 * GIB)
 #define HIGH_BASE (4 * GIB)
-#define MAX_SCARS 4096u
+#define MAX_SCARS 16384u
 #define UNMAPPED UINT64_MAX
 
 /* A run of host-owned pages; one memfd each, so that freeing is closing. */

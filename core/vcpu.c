@@ -92,17 +92,20 @@ static bool irq_is_pending(const struct vcpu *v)
 }
 
 /*
- * Whether a sleep must end. An IRQ bit may be left from an interrupt that was
- * taken or masked since; it counts only when the source says so.
+ * Whether a sleep must end; if not, *seen is what to wait for a change of. An
+ * IRQ bit may be left from an interrupt that was taken or masked since; it
+ * counts only when the source says so.
  */
-static bool must_wake(struct vcpu *v, uint32_t mask, uint32_t seen)
+static bool must_wake(struct vcpu *v, uint32_t mask, uint32_t *seen)
 {
-	if (seen & (mask | ATTN_PAUSE | ATTN_STOP) & ~ATTN_IRQ)
+	if (*seen & (mask | ATTN_PAUSE | ATTN_STOP) & ~ATTN_IRQ)
 		return true;
-	if (!(seen & mask & ATTN_IRQ))
+	if (!(*seen & mask & ATTN_IRQ))
 		return false;
 	if (irq_is_pending(v))
 		return true;
+	/* From here on the bit means a new one: *seen must not match a word that has it again. */
+	*seen &= ~ATTN_IRQ;
 	atomic_fetch_and(&v->attention, ~ATTN_IRQ);
 	/* One that came between the question and the clearing must not be lost. */
 	if (!irq_is_pending(v))
@@ -118,8 +121,10 @@ static void sleep_until(struct vcpu *v, uint32_t mask, enum vcpu_time state)
 
 	spend(v, state);
 	atomic_store(&v->mode, VCPU_ASLEEP);
-	while (!must_wake(v, mask, seen = atomic_load(&v->attention))) {
-		/* must_wake may have cleared a bit: then the word differs, and we look again. */
+	for (;;) {
+		seen = atomic_load(&v->attention);
+		if (must_wake(v, mask, &seen))
+			break;
 		futex_wait(&v->attention, seen);
 	}
 	atomic_store(&v->mode, VCPU_OUTSIDE);

@@ -86,7 +86,7 @@ static int add_segment(struct parse *p, size_t index, const GElf_Phdr *ph)
 	return 0;
 }
 
-static int add_note(struct parse *p, const uint8_t *base, const GElf_Nhdr *nh, size_t name, size_t desc)
+static int add_note(struct parse *p, const struct gamut_elf_note *note)
 {
 	struct image_elf *elf = p->out;
 	struct gamut_elf_note *notes;
@@ -100,12 +100,7 @@ static int add_note(struct parse *p, const uint8_t *base, const GElf_Nhdr *nh, s
 			return image_fail(p->err, ENOMEM, "not enough memory for its notes");
 		elf->notes = notes;
 	}
-	elf->notes[elf->n_notes++] = (struct gamut_elf_note){
-	        .name = (const char *)base + name,
-	        .type = nh->n_type,
-	        .desc_size = nh->n_descsz,
-	        .desc = base + desc,
-	};
+	elf->notes[elf->n_notes++] = *note;
 	return 0;
 }
 
@@ -133,7 +128,10 @@ static int add_notes(struct parse *p, uint64_t offset, uint64_t size, uint64_t a
 			break;
 		if (!nh.n_namesz || base[name + nh.n_namesz - 1])
 			continue;
-		error = add_note(p, base, &nh, name, desc);
+		error = add_note(p, &(struct gamut_elf_note){.name = (const char *)base + name,
+		                                             .type = nh.n_type,
+		                                             .desc_size = nh.n_descsz,
+		                                             .desc = base + desc});
 		if (error)
 			return error;
 	}
@@ -184,6 +182,44 @@ static int parse_section_notes(struct parse *p)
 	return 0;
 }
 
+static bool has_xen_notes(const struct image_elf *elf)
+{
+	for (uint32_t i = 0; i < elf->n_notes; i++)
+		if (!strcmp(elf->notes[i].name, "Xen"))
+			return true;
+	return false;
+}
+
+/*
+ * Xen kernels from before the notes say the same in a string, in a section of
+ * this name. It is handed on as a note of that name.
+ */
+static int parse_xen_guest(struct parse *p)
+{
+	static const char name[] = "__xen_guest";
+	Elf_Scn *section = NULL;
+	size_t names;
+
+	if (has_xen_notes(p->out) || elf_getshdrstrndx(p->libelf, &names))
+		return 0;
+	while ((section = elf_nextscn(p->libelf, section))) {
+		const char *its;
+		GElf_Shdr sh;
+
+		if (!gelf_getshdr(section, &sh) || sh.sh_type == SHT_NOBITS)
+			continue;
+		its = elf_strptr(p->libelf, names, sh.sh_name);
+		if (!its || strcmp(its, name))
+			continue;
+		if (sh.sh_offset > p->size || sh.sh_size > p->size - sh.sh_offset || sh.sh_size > UINT32_MAX)
+			return fail_truncated(p, "section", elf_ndxscn(section));
+		return add_note(p, &(struct gamut_elf_note){.name = name,
+		                                            .desc_size = (uint32_t)sh.sh_size,
+		                                            .desc = p->data + sh.sh_offset});
+	}
+	return 0;
+}
+
 static int parse_all(struct parse *p)
 {
 	int error = parse_header(p);
@@ -196,7 +232,7 @@ static int parse_all(struct parse *p)
 	error = parse_segments(p);
 	if (!error && !p->out->n_notes)
 		error = parse_section_notes(p);
-	return error;
+	return error ? error : parse_xen_guest(p);
 }
 
 int image_elf_parse(struct image_elf *elf, const uint8_t *data, size_t size, const struct image_error *err)

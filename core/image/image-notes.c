@@ -34,6 +34,16 @@ const char *image_note_string(const struct gamut_boot *boot, uint32_t type)
 	return note->desc;
 }
 
+bool image_is_pv(const struct gamut_boot *boot)
+{
+	for (uint32_t i = 0; i < boot->n_notes; i++)
+		if (!strcmp(boot->notes[i].name, "__xen_guest"))
+			return true;
+	if (image_note(boot, XEN_ELFNOTE_ENTRY) || image_note(boot, XEN_ELFNOTE_VIRT_BASE))
+		return true;
+	return image_note(boot, XEN_ELFNOTE_XEN_VERSION) && !image_note(boot, XEN_ELFNOTE_PHYS32_ENTRY);
+}
+
 const char *image_note_name(uint32_t type)
 {
 #define NAME(n) [XEN_ELFNOTE_##n] = "XEN_ELFNOTE_" #n

@@ -23,6 +23,13 @@ bool image_note_int(const struct gamut_boot *boot, uint32_t type, uint64_t *valu
 /* A string note (GUEST_OS, LOADER, ...); NULL when it is absent or not NUL-terminated. */
 const char *image_note_string(const struct gamut_boot *boot, uint32_t type);
 
+/*
+ * Whether it says of itself to be a kernel for PV guests, of either word size:
+ * where it is entered or mapped, or in the form from before the notes. Without
+ * a PVH entry, that it is for Xen at all is enough.
+ */
+bool image_is_pv(const struct gamut_boot *boot);
+
 /* "XEN_ELFNOTE_PHYS32_ENTRY"; NULL for a type that this version does not know. */
 const char *image_note_name(uint32_t type);
 

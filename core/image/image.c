@@ -147,6 +147,10 @@ static int load_kernel(struct image *image, const struct image_options *options,
 	image->boot.n_notes = parts->elf.n_notes;
 	/* A 32-bit file may well be a PVH kernel or a boot loader; without that entry nothing here starts it.
 	 */
+	if (image->boot.elf_class == 32 && !image_modes(image) && image_is_pv(&image->boot))
+		return image_fail(err, ENOEXEC,
+		                  "is a 32-bit PV kernel; Gamut runs 64-bit PV guests: use a 64-bit (amd64) "
+		                  "kernel");
 	if (image->boot.elf_class == 32 && !image_modes(image))
 		return image_fail(err, ENOEXEC,
 		                  "is a 32-bit kernel without a PVH entry (no %s note); use a 64-bit "
@@ -241,7 +245,7 @@ static const struct mode {
 	const char *missing; /* what an image lacks that cannot boot so */
 } modes[] = {
         {IMAGE_MODE_PVH, "PVH", "its ELF notes lack XEN_ELFNOTE_PHYS32_ENTRY (CONFIG_PVH, CONFIG_XEN_PVH)"},
-        {IMAGE_MODE_PV, "PV", "it is not 64-bit or its ELF notes lack XEN_ELFNOTE_ENTRY (CONFIG_XEN_PV)"},
+        {IMAGE_MODE_PV, "PV", "it has no Xen ELF notes of a PV kernel (CONFIG_XEN_PV)"},
         {IMAGE_MODE_DIRECT, "direct", "it is not a Linux bzImage with a 64-bit entry"},
 };
 
@@ -254,7 +258,7 @@ uint32_t image_modes(const struct image *image)
 
 	if (image_note_int(&image->boot, XEN_ELFNOTE_PHYS32_ENTRY, &value))
 		mask |= IMAGE_MODE_PVH;
-	if (image->boot.elf_class == 64 && image_note_int(&image->boot, XEN_ELFNOTE_ENTRY, &value))
+	if (image->boot.elf_class == 64 && image_is_pv(&image->boot))
 		mask |= IMAGE_MODE_PV;
 	if (image->format == IMAGE_BZIMAGE && image->boot.elf_class == 64 &&
 	    (image->xloadflags & XLF_64BIT_ENTRY))
@@ -291,6 +295,10 @@ int image_require(const struct image *image, uint32_t mode, char *err, size_t er
 	}
 	if (can & mode)
 		return 0;
+	if (mode == IMAGE_MODE_PV && image->boot.elf_class == 32 && image_is_pv(&image->boot))
+		return image_fail(&where, ENOEXEC,
+		                  "is a 32-bit PV kernel; Gamut runs 64-bit PV guests; modes that would work: %s",
+		                  image_mode_names(can, names, sizeof(names)));
 	for (size_t i = 0; i < N_MODES; i++)
 		if (modes[i].bit == mode)
 			return image_fail(

@@ -41,6 +41,26 @@ void xen_hypercall_page(uint8_t page[4096], bool amd)
 	}
 }
 
+void xen_hypercall_page_pv(uint8_t page[4096])
+{
+	memset(page, 0xcc, XEN_PAGE_SIZE);
+	for (uint32_t nr = 0; nr < XEN_PAGE_SIZE / STUB_SIZE; nr++) {
+		const uint8_t stub[] = {
+			0x51, 0x41, 0x53,           /* push %rcx; push %r11 */
+			0xb8, (uint8_t)nr, 0, 0, 0, /* mov $nr, %eax */
+			0x0f, 0x05,                 /* syscall */
+			0x41, 0x5b, 0x59, 0xc3,     /* pop %r11; pop %rcx; ret */
+		};
+		/* iret does not come back, and its frame has rax above the two. */
+		static const uint8_t iret[] = { 0x51, 0x41, 0x53, 0x50, 0xb8, __HYPERVISOR_iret, 0, 0, 0, 0x0f, 0x05 };
+
+		if (nr == __HYPERVISOR_iret)
+			memcpy(page + nr * STUB_SIZE, iret, sizeof(iret));
+		else
+			memcpy(page + nr * STUB_SIZE, stub, sizeof(stub));
+	}
+}
+
 /* The page's address, with the page's index in the low bits: there is one, 0. */
 static int msr_write(void *opaque, uint32_t vcpu, uint32_t msr, uint64_t value)
 {
@@ -124,16 +144,32 @@ static int set_hvm(const struct xen_platform *p)
 	return rc;
 }
 
+/* Bits of the highest machine address that may show up: host pages are below 4 GiB. */
+static int set_pv(const struct xen_platform *p)
+{
+	uint32_t width = 32;
+	int rc;
+
+	while (p->memory.max_gfn >> (width - XEN_PAGE_SHIFT))
+		width++;
+	rc = set(p, ALL_VCPUS, 4, 0, 0, 0, 0, 0);
+	return rc ? rc : set(p, ALL_VCPUS, 5, 0, 0, width, 0, 0);
+}
+
 int xen_cpuid_set(const struct xen_platform *p)
 {
-	int rc = set(p, ALL_VCPUS, 0, 0, XEN_CPUID_BASE + 4, XEN_CPUID_SIGNATURE_EBX, XEN_CPUID_SIGNATURE_ECX,
-	             XEN_CPUID_SIGNATURE_EDX);
+	bool pv = p->flavour->pv;
+	int rc = set(p, ALL_VCPUS, 0, 0, XEN_CPUID_BASE + p->flavour->last_leaf, XEN_CPUID_SIGNATURE_EBX,
+	             XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX);
 
 	if (!rc)
 		rc = set(p, ALL_VCPUS, 1, 0, XEN_ABI_MAJOR << 16 | XEN_ABI_MINOR, 0, 0, 0);
 	if (!rc)
-		rc = set(p, ALL_VCPUS, 2, 0, 1, XEN_MSR_HYPERCALL, 0, 0);
+		rc = set(p, ALL_VCPUS, 2, 0, 1, XEN_MSR_HYPERCALL,
+		         pv ? XEN_CPUID_FEAT1_MMU_PT_UPDATE_PRESERVE_AD : 0, 0);
 	if (!rc)
 		rc = set_tsc(p);
-	return rc ? rc : set_hvm(p);
+	if (!rc)
+		rc = pv ? set_pv(p) : set_hvm(p);
+	return rc;
 }

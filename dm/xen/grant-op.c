@@ -79,8 +79,6 @@ static int fill_frames(struct grant_table *gt, const struct gamut_hypercall *cal
 	int rc = 0;
 
 	pthread_mutex_lock(&gt->lock);
-	if (setup->nr_frames > gt->n_frames)
-		__atomic_store_n(&gt->n_frames, setup->nr_frames, __ATOMIC_RELEASE);
 	for (uint32_t i = 0; i < setup->nr_frames && !rc; i++) {
 		uint64_t where = gt->where[i];
 
@@ -105,7 +103,7 @@ static int64_t op_setup_table(void *self, struct gamut_hypercall *call, uint64_t
 	if (xen_get(gt->env, call, arg, &setup, &layout))
 		return -EFAULT;
 	setup.status = (int16_t)domain_status(gt, setup.dom);
-	if (setup.status == GNTST_okay && setup.nr_frames > GRANT_FRAMES_MAX)
+	if (setup.status == GNTST_okay && (setup.nr_frames > GRANT_FRAMES_MAX || grant_grow(gt, setup.nr_frames)))
 		setup.status = GNTST_general_error;
 	if (setup.status == GNTST_okay && fill_frames(gt, call, &setup))
 		return -EFAULT;

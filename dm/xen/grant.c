@@ -130,14 +130,12 @@ const struct gamut_grant_ops grant_ops = {
 
 /* ---- frames ------------------------------------------------------------------------ */
 
-int grant_place(struct grant_table *gt, uint64_t idx, uint64_t gpa)
+/* Under gt->lock. */
+static int place_frame(struct grant_table *gt, uint64_t idx, uint64_t gpa)
 {
 	const struct gamut_host *host = gt->env->host;
 	int rc = 0;
 
-	if (idx >= GRANT_FRAMES_MAX)
-		return -EINVAL;
-	pthread_mutex_lock(&gt->lock);
 	if (gt->where[idx] != gpa) {
 		if (gt->where[idx] != GAMUT_GPA_NONE)
 			host->page_unmap(gt->env->inst, gt->pages, (uint32_t)idx);
@@ -149,6 +147,30 @@ int grant_place(struct grant_table *gt, uint64_t idx, uint64_t gpa)
 		if (idx >= gt->n_frames)
 			__atomic_store_n(&gt->n_frames, (uint32_t)idx + 1, __ATOMIC_RELEASE);
 	}
+	return rc;
+}
+
+int grant_place(struct grant_table *gt, uint64_t idx, uint64_t gpa)
+{
+	int rc;
+
+	if (idx >= GRANT_FRAMES_MAX)
+		return -EINVAL;
+	pthread_mutex_lock(&gt->lock);
+	rc = place_frame(gt, idx, gpa);
+	pthread_mutex_unlock(&gt->lock);
+	return rc;
+}
+
+int grant_grow(struct grant_table *gt, uint32_t n)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&gt->lock);
+	for (uint32_t i = 0; i < n && gt->home != GAMUT_GPA_NONE && !rc; i++)
+		rc = place_frame(gt, i, gt->home + i * XEN_PAGE_SIZE);
+	if (!rc && n > gt->n_frames)
+		__atomic_store_n(&gt->n_frames, n, __ATOMIC_RELEASE);
 	pthread_mutex_unlock(&gt->lock);
 	return rc;
 }
@@ -178,7 +200,7 @@ int grant_init(struct grant_table *gt, const struct xen_env *env)
 {
 	void *host;
 
-	*gt = (struct grant_table){ .env = env, .n_frames = 1 };
+	*gt = (struct grant_table){ .env = env, .n_frames = 1, .home = GAMUT_GPA_NONE };
 	gt->user = calloc(GRANT_FRAMES_MAX * GRANT_PER_FRAME, sizeof(*gt->user));
 	if (!gt->user)
 		return -ENOMEM;

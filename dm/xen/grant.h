@@ -38,6 +38,7 @@ struct grant_table {
 	struct grant_entry_v1 *entries;
 	uint32_t n_frames; /* in use; atomic */
 	uint64_t where[GRANT_FRAMES_MAX];
+	uint64_t home; /* a PV guest's frames have their places from here on; GAMUT_GPA_NONE: the guest places them */
 	pthread_mutex_t user_lock[GRANT_LOCKS];
 	struct grant_user *user;
 	uint64_t *refused; /* counter: references that could not be used */
@@ -51,6 +52,8 @@ void grant_reset(struct grant_table *gt);
 
 /* XENMEM_add_to_physmap: frame idx at gpa, growing the table up to it. -EINVAL past the end. [vcpu] */
 int grant_place(struct grant_table *gt, uint64_t idx, uint64_t gpa);
+/* GNTTABOP_setup_table: the table has at least n frames, at most GRANT_FRAMES_MAX. 0 or -errno. [vcpu] */
+int grant_grow(struct grant_table *gt, uint32_t n);
 /* Takes away the frame that is mapped at gpa; -ENOENT when none is. [vcpu] */
 int grant_unplace(struct grant_table *gt, uint64_t gpa);
 

@@ -28,15 +28,17 @@ static int64_t op_vm_assist(void *opaque, struct gamut_hypercall *call)
 	return xen_vm_assist(&((struct xen_intr *)opaque)->time, call);
 }
 
+/* The last two belong to the monitor in a PV guest, which passes on what is not its own. */
 static const struct xen_hypercall hypercalls[] = {
 	{ __HYPERVISOR_set_timer_op, op_set_timer },
-	{ __HYPERVISOR_vm_assist, op_vm_assist },
-	{ __HYPERVISOR_vcpu_op, op_vcpu },
 	{ __HYPERVISOR_sched_op, op_sched },
 	{ __HYPERVISOR_event_channel_op, op_evtchn },
+	{ __HYPERVISOR_vm_assist, op_vm_assist },
+	{ __HYPERVISOR_vcpu_op, op_vcpu },
 };
 
 #define N_HYPERCALLS (sizeof(hypercalls) / sizeof(hypercalls[0]))
+#define N_WITH_MONITOR (N_HYPERCALLS - 2)
 
 /* ---- for the platform ---- */
 
@@ -79,6 +81,18 @@ static int intr_vector(void *self, uint32_t vcpu, uint32_t vector)
 	return upcall_set_vector(&((struct xen_intr *)self)->upcall, vcpu, vector);
 }
 
+static void intr_by_monitor(void *self)
+{
+	upcall_by_monitor(&((struct xen_intr *)self)->upcall);
+}
+
+static uint8_t *intr_vcpu_info(void *self, uint32_t vcpu)
+{
+	struct xen_intr *x = self;
+
+	return vcpu < x->env.n_vcpus ? shinfo_vcpu_info(&x->shinfo, vcpu) : NULL;
+}
+
 const struct gamut_xen_intr_ops xen_intr_ops = {
 	.size = sizeof(struct gamut_xen_intr_ops),
 	.hypercall = intr_hypercall,
@@ -87,6 +101,8 @@ const struct gamut_xen_intr_ops xen_intr_ops = {
 	.latch_mode = intr_latch,
 	.callback_set = intr_callback,
 	.upcall_vector_set = intr_vector,
+	.upcall_by_monitor = intr_by_monitor,
+	.vcpu_info = intr_vcpu_info,
 };
 
 /* ---- for back ends ---- */
@@ -139,12 +155,15 @@ static const struct gamut_irq_source irq_source = {
 
 int xen_intr_register(struct xen_intr *x)
 {
-	int rc = xen_hypercalls_register(&x->env, hypercalls, N_HYPERCALLS, x);
+	bool pv = x->upcall.by_monitor;
+	int rc = xen_hypercalls_register(&x->env, hypercalls, pv ? N_WITH_MONITOR : N_HYPERCALLS, x);
 
 	if (!rc)
 		rc = x->env.host->irq_source(x->env.inst, &irq_source, x);
-	if (!rc)
-		rc = x->env.host->on_dead_halt(x->env.inst, xen_vcpu_halted, &x->vcpus);
+	/* HLT and local APICs are for ring 0. */
+	if (rc || pv)
+		return rc;
+	rc = x->env.host->on_dead_halt(x->env.inst, xen_vcpu_halted, &x->vcpus);
 	return rc ? rc : lapics_register(&x->apics);
 }
 

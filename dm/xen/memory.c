@@ -4,10 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define MEMOP_EXTENT_SHIFT 6 /* the extent to go on with is kept above the sub-operation */
-#define MEMOP_CMD_MASK ((1u << MEMOP_EXTENT_SHIFT) - 1)
-#define MAX_ORDER 9u         /* Xen's limit for unprivileged guests */
-#define BATCH_PAGES 512u     /* between two looks at the vCPU's attention */
 #define GFN_MAX (UINT64_MAX >> XEN_PAGE_SHIFT)
 
 static uint64_t gpa_of(uint64_t gfn)
@@ -77,13 +73,6 @@ static int64_t add_one(struct xen_memory *m, uint32_t space, uint64_t idx, uint6
 	return rc;
 }
 
-static int64_t domain_error(const struct xen_memory *m, uint32_t domid)
-{
-	if (xen_env_self(m->env, domid))
-		return 0;
-	return domid == 0 ? -EPERM : -ESRCH;
-}
-
 static int64_t op_add_to_physmap(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
 	static const struct xen_layout layout = {
@@ -95,7 +84,7 @@ static int64_t op_add_to_physmap(void *self, struct gamut_hypercall *call, uint6
 
 	if (xen_get(m->env, call, arg, &add, &layout))
 		return -EFAULT;
-	rc = domain_error(m, add.domid);
+	rc = xen_memory_domain(m, add.domid);
 	return rc ? rc : add_one(m, add.space, add.idx, add.gpfn);
 }
 
@@ -113,7 +102,7 @@ static int64_t op_add_batch(void *self, struct gamut_hypercall *call, uint64_t a
 
 	if (xen_get(m->env, call, arg, &add, &layout))
 		return -EFAULT;
-	rc = domain_error(m, add.domid);
+	rc = xen_memory_domain(m, add.domid);
 	for (uint32_t i = 0; i < add.size && !rc; i++) {
 		if (xen_get_long(m->env, call, (uintptr_t)add.idxs.p, i, &idx) ||
 		    xen_get_long(m->env, call, (uintptr_t)add.gpfns.p, i, &gfn))
@@ -127,18 +116,18 @@ static int64_t op_add_batch(void *self, struct gamut_hypercall *call, uint64_t a
 
 /* ---- RAM -------------------------------------------------------------------------- */
 
-static bool release_pages(struct xen_memory *m, uint64_t gfn, uint64_t n)
+static bool release_pages(struct xen_memory *m, uint64_t *gfn, uint64_t n)
 {
-	if (gfn > GFN_MAX - n || m->env->host->mem_release(m->env->inst, gpa_of(gfn), n << XEN_PAGE_SHIFT))
+	if (*gfn > GFN_MAX - n || m->env->host->mem_release(m->env->inst, gpa_of(*gfn), n << XEN_PAGE_SHIFT))
 		return false;
 	__atomic_fetch_add(&m->released, n, __ATOMIC_RELAXED);
 	return true;
 }
 
-static bool populate_pages(struct xen_memory *m, uint64_t gfn, uint64_t n)
+static bool populate_pages(struct xen_memory *m, uint64_t *gfn, uint64_t n)
 {
-	if (gfn > GFN_MAX - n || n > __atomic_load_n(&m->released, __ATOMIC_RELAXED) ||
-	    m->env->host->mem_populate(m->env->inst, gpa_of(gfn), n << XEN_PAGE_SHIFT))
+	if (*gfn > GFN_MAX - n || n > __atomic_load_n(&m->released, __ATOMIC_RELAXED) ||
+	    m->env->host->mem_populate(m->env->inst, gpa_of(*gfn), n << XEN_PAGE_SHIFT))
 		return false;
 	__atomic_fetch_sub(&m->released, n, __ATOMIC_RELAXED);
 	return true;
@@ -149,72 +138,37 @@ static int64_t op_remove_from_physmap(void *self, struct gamut_hypercall *call, 
 	static const struct xen_layout layout = { 8, 16, 2, { { 0, 2, 0, 2 }, { 4, 4, 8, 8 } } };
 	struct xen_memory *m = self;
 	struct xen_remove_from_physmap remove;
+	uint64_t gfn;
 	int64_t rc;
 
 	if (xen_get(m->env, call, arg, &remove, &layout))
 		return -EFAULT;
-	rc = domain_error(m, remove.domid);
+	rc = xen_memory_domain(m, remove.domid);
 	if (rc)
 		return rc;
 	if (remove.gpfn > GFN_MAX)
 		return -ENOENT;
+	gfn = remove.gpfn;
 	pthread_mutex_lock(&m->lock);
-	rc = unplace(m, gpa_of(remove.gpfn));
-	if (rc == -ENOENT && release_pages(m, remove.gpfn, 1))
+	rc = unplace(m, gpa_of(gfn));
+	if (rc == -ENOENT && release_pages(m, &gfn, 1))
 		rc = 0;
 	pthread_mutex_unlock(&m->lock);
 	return rc;
 }
 
-typedef bool (*extent_fn)(struct xen_memory *m, uint64_t gfn, uint64_t n);
-
-/*
- * For every extent of a reservation from the one noted in the command on. The
- * result is how many were done, so a failure ends the loop and is not told
- * otherwise.
- */
-static int64_t each_extent(struct xen_memory *m, struct gamut_hypercall *call, uint64_t arg, extent_fn fn)
-{
-	static const struct xen_layout layout = {
-		20, 32, 5, { { 0, 4, 0, 8 }, { 4, 4, 8, 8 }, { 8, 4, 16, 4 }, { 12, 4, 20, 4 }, { 16, 2, 24, 2 } }
-	};
-	uint64_t mask = call->long_mode ? UINT64_MAX : UINT32_MAX, i = (call->args[0] & mask) >> MEMOP_EXTENT_SHIFT;
-	uint64_t pages = 0, gfn;
-	struct xen_memory_reservation res;
-
-	if (xen_get(m->env, call, arg, &res, &layout))
-		return (int64_t)i;
-	if (res.nr_extents > mask >> MEMOP_EXTENT_SHIFT || res.extent_order > MAX_ORDER ||
-	    !xen_env_self(m->env, res.domid))
-		return (int64_t)i;
-	for (; i < res.nr_extents; i++) {
-		bool ok;
-
-		if (pages >= BATCH_PAGES) {
-			call->args[0] = i << MEMOP_EXTENT_SHIFT | (call->args[0] & MEMOP_CMD_MASK);
-			call->restart = 1;
-			return (int64_t)i;
-		}
-		if (xen_get_long(m->env, call, (uintptr_t)res.extent_start.p, i, &gfn))
-			break;
-		pthread_mutex_lock(&m->lock);
-		ok = fn(m, gfn, 1ull << res.extent_order);
-		pthread_mutex_unlock(&m->lock);
-		if (!ok)
-			break;
-		pages += 1ull << res.extent_order;
-	}
-	return (int64_t)i;
-}
-
 static int64_t op_decrease(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
-	return each_extent(self, call, arg, release_pages);
+	static const struct xen_extents how = { .in = true, .one = release_pages };
+
+	return xen_memory_extents(self, call, arg, &how);
 }
 
 static int64_t op_populate(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
-	return each_extent(self, call, arg, populate_pages);
+	static const struct xen_extents how = { .in = true, .one = populate_pages };
+
+	return xen_memory_extents(self, call, arg, &how);
 }
 
 /* Gives pages without a place, which a translated guest cannot use: none. */
@@ -235,101 +189,32 @@ static int64_t op_exchange(void *self, struct gamut_hypercall *call, uint64_t ar
 	return -EOPNOTSUPP;
 }
 
-/* ---- questions ------------------------------------------------------------------------ */
-
-static int64_t get_domid(struct xen_memory *m, struct gamut_hypercall *call, uint64_t arg)
-{
-	domid_t domid;
-
-	if (xen_get_raw(m->env, call, arg, &domid, sizeof(domid)))
-		return -EFAULT;
-	return domain_error(m, domid);
-}
-
-static int64_t op_maximum_ram_page(void *self, struct gamut_hypercall *call, uint64_t arg)
-{
-	struct xen_memory *m = self;
-
-	(void)call;
-	(void)arg;
-	return (int64_t)m->max_gfn;
-}
-
-static int64_t op_current_reservation(void *self, struct gamut_hypercall *call, uint64_t arg)
-{
-	struct xen_memory *m = self;
-	int64_t rc = get_domid(m, call, arg);
-
-	return rc ? rc : (int64_t)(m->total - __atomic_load_n(&m->released, __ATOMIC_RELAXED));
-}
-
-static int64_t op_maximum_reservation(void *self, struct gamut_hypercall *call, uint64_t arg)
-{
-	struct xen_memory *m = self;
-	int64_t rc = get_domid(m, call, arg);
-
-	return rc ? rc : (int64_t)m->total;
-}
-
 static int64_t op_maximum_gpfn(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
 	struct xen_memory *m = self;
-	int64_t rc = get_domid(m, call, arg);
+	int64_t rc = xen_memory_get_domain(m, call, arg);
 
 	return rc ? rc : (int64_t)m->max_gfn;
-}
-
-static int64_t op_memory_map(void *self, struct gamut_hypercall *call, uint64_t arg)
-{
-	static const struct xen_layout layout = { 8, 16, 2, { { 0, 4, 0, 4 }, { 4, 4, 8, 8 } } };
-	struct xen_memory *m = self;
-	struct xen_memory_map map;
-
-	if (xen_get(m->env, call, arg, &map, &layout))
-		return -EFAULT;
-	if (map.nr_entries > m->n_map)
-		map.nr_entries = m->n_map;
-	if (xen_put_raw(m->env, call, (uintptr_t)map.buffer.p, m->map, map.nr_entries * sizeof(m->map[0])))
-		return -EFAULT;
-	return xen_put(m->env, call, arg, &map, &layout);
-}
-
-/* For a tool stack or a device model, not for the guest itself. */
-static int64_t op_denied(void *self, struct gamut_hypercall *call, uint64_t arg)
-{
-	(void)self;
-	(void)call;
-	(void)arg;
-	return -EPERM;
-}
-
-/* The guest has no virtual NUMA. */
-static int64_t op_vnuma(void *self, struct gamut_hypercall *call, uint64_t arg)
-{
-	(void)self;
-	(void)call;
-	(void)arg;
-	return -EOPNOTSUPP;
 }
 
 static const xen_subop_fn ops[] = {
 	[XENMEM_increase_reservation] = op_increase,
 	[XENMEM_decrease_reservation] = op_decrease,
-	[XENMEM_maximum_ram_page] = op_maximum_ram_page,
-	[XENMEM_current_reservation] = op_current_reservation,
-	[XENMEM_maximum_reservation] = op_maximum_reservation,
+	[XENMEM_maximum_ram_page] = xen_memory_ask_maximum_ram_page,
+	[XENMEM_current_reservation] = xen_memory_ask_current_reservation,
+	[XENMEM_maximum_reservation] = xen_memory_ask_maximum_reservation,
 	[XENMEM_populate_physmap] = op_populate,
 	[XENMEM_add_to_physmap] = op_add_to_physmap,
-	[XENMEM_memory_map] = op_memory_map,
+	[XENMEM_memory_map] = xen_memory_ask_memory_map,
 	[XENMEM_exchange] = op_exchange,
-	[XENMEM_set_memory_map] = op_denied,
+	[XENMEM_set_memory_map] = xen_memory_denied,
 	[XENMEM_maximum_gpfn] = op_maximum_gpfn,
 	[XENMEM_remove_from_physmap] = op_remove_from_physmap,
-	[XENMEM_set_pod_target] = op_denied,
-	[XENMEM_get_pod_target] = op_denied,
+	[XENMEM_set_pod_target] = xen_memory_denied,
+	[XENMEM_get_pod_target] = xen_memory_denied,
 	[XENMEM_add_to_physmap_batch] = op_add_batch,
-	[XENMEM_get_vnumainfo] = op_vnuma,
-	[XENMEM_acquire_resource] = op_denied,
+	[XENMEM_get_vnumainfo] = xen_memory_no_vnuma,
+	[XENMEM_acquire_resource] = xen_memory_denied,
 	/* machine_memory_map, machphys_*: not for HVM guests, as on Xen */
 };
 
@@ -337,7 +222,7 @@ int64_t xen_memory_op(void *opaque, struct gamut_hypercall *call)
 {
 	struct xen_memory *m = opaque;
 
-	return xen_dispatch(m->env, ops, sizeof(ops) / sizeof(ops[0]), m, call, call->args[0] & MEMOP_CMD_MASK,
+	return xen_dispatch(m->env, ops, sizeof(ops) / sizeof(ops[0]), m, call, xen_memory_command(call),
 	                    call->args[1]);
 }
 

@@ -4,8 +4,9 @@
  * for a platform plugin: memory_op, grant_table_op, xen_version, hvm_op,
  * console_io, physdev_op and multicall.
  *
- * Which numbers exist is what Xen has for HVM guests; all others are not
- * registered, and the core answers -ENOSYS.
+ * Which numbers exist is what Xen has for guests of the mode; all others are
+ * not registered here, and the core answers -ENOSYS unless another plugin has
+ * them (a PV guest's monitor).
  */
 #ifndef DM_XEN_PLATFORM_H
 #define DM_XEN_PLATFORM_H
@@ -14,7 +15,22 @@
 
 #define CONSOLE_LINE 128u
 
+/* What the guest's mode changes of it. */
+struct xen_flavour {
+	bool pv;                                /* the guest deals in machine frames */
+	const struct xen_hypercall *hypercalls; /* what the platform itself serves; opaque is the struct xen_platform */
+	uint32_t n_hypercalls;
+	const char *capabilities;       /* XENVER_capabilities */
+	uint32_t features;              /* XENFEAT_* mask, */
+	uint32_t intr_features;         /* and these too when there are event channels */
+	uint64_t virt_start;            /* XENVER_platform_parameters */
+	uint32_t last_leaf;             /* of CPUID, from XEN_CPUID_BASE */
+};
+
+extern const struct xen_flavour xen_flavour_hvm, xen_flavour_pv;
+
 struct xen_platform {
+	const struct xen_flavour *flavour;
 	struct xen_env env;
 	struct grant_table grants;
 	struct xen_memory memory;
@@ -33,13 +49,13 @@ struct xen_platform {
 };
 
 /* extra: see xen_memory_map. 0 or -errno. [control] */
-int xen_platform_init(struct xen_platform *p, const struct gamut_host *host, struct gamut_inst *inst,
-                      const struct xen_e820 *extra, uint32_t n_extra);
+int xen_platform_init(struct xen_platform *p, const struct xen_flavour *flavour, const struct gamut_host *host,
+                      struct gamut_inst *inst, const struct xen_e820 *extra, uint32_t n_extra);
 void xen_platform_finish(struct xen_platform *p);
 /* The peers; intr may be NULL. Before the guest runs. [control] */
 void xen_platform_connect(struct xen_platform *p, const struct gamut_xen_intr_ops *intr, void *intr_self,
                           const struct gamut_xenbus_ops *params, void *params_self);
-/* Registers the hypercalls and the hypercall-page MSR. 0 or -errno. [control] */
+/* Registers the hypercalls and, but for PV, the hypercall-page MSR. 0 or -errno. [control] */
 int xen_platform_register(struct xen_platform *p);
 /* Takes all host pages out of the guest's map, so that an image can be loaded. [control] */
 void xen_platform_reset(struct xen_platform *p);
@@ -59,11 +75,13 @@ int64_t xen_platform_call(struct xen_platform *p, struct gamut_hypercall *call);
 #define XEN_CPUID_BASE 0x40000000u
 #define XEN_MSR_HYPERCALL 0x40000000u
 
-/* Sets 0x40000000 .. +4 for all vCPUs. 0 or -errno. [control] */
+/* Sets the leaves from 0x40000000 on for all vCPUs. 0 or -errno. [control] */
 int xen_cpuid_set(const struct xen_platform *p);
 /* Registers 0x40000000. 0 or -errno. [control] */
 int xen_msr_register(struct xen_platform *p);
 /* The stubs: `mov $nr, %eax; vmcall or vmmcall; ret`, 32 bytes apart. Pure. */
 void xen_hypercall_page(uint8_t page[4096], bool amd);
+/* For a kernel in ring 3: `syscall`, with rcx and r11, which it takes, saved around. Pure. */
+void xen_hypercall_page_pv(uint8_t page[4096]);
 
 #endif

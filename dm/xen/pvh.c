@@ -6,20 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dm/xen/public.h"
+#include "dm/xen/image.h"
 
 #include <xen/arch-x86/hvm/start_info.h>
 #include <xen/elfnote.h>
 
-#define RANGES_MAX 16u
 #define LOW_END (1ull << 32)
 
 /* Where things go; made before anything is written. */
 struct plan {
 	const struct pvh_config *config;
 	const struct gamut_boot *boot;
-	struct gamut_mem_range ram[RANGES_MAX];
-	uint32_t n_ram;
+	struct xen_image image;
 	struct xen_e820 map[XEN_E820_MAX];
 	uint32_t n_map;
 	uint32_t entry;
@@ -34,18 +32,10 @@ static uint64_t page_up(uint64_t x)
 
 /* ---- the image ---------------------------------------------------------------- */
 
-static const struct gamut_elf_note *find_note(const struct gamut_boot *boot, uint32_t type)
-{
-	for (uint32_t i = 0; i < boot->n_notes; i++)
-		if (boot->notes[i].type == type && !strcmp(boot->notes[i].name, "Xen"))
-			return &boot->notes[i];
-	return NULL;
-}
-
 /* An image with a PV entry could be a PV guest; any kernel may start as on bare metal. */
 static int refuse_entry(const struct plan *p)
 {
-	bool pv = find_note(p->boot, XEN_ELFNOTE_ENTRY) || find_note(p->boot, XEN_ELFNOTE_VIRT_BASE);
+	bool pv = xen_image_note(p->boot, XEN_ELFNOTE_ENTRY) || xen_image_note(p->boot, XEN_ELFNOTE_VIRT_BASE);
 
 	return p->config->host->fail(p->config->inst, ENOEXEC,
 	                             "%s cannot boot as a PVH guest: it has no Xen ELF note XEN_ELFNOTE_PHYS32_ENTRY; "
@@ -55,14 +45,12 @@ static int refuse_entry(const struct plan *p)
 
 static int read_entry(struct plan *p)
 {
-	const struct gamut_elf_note *note = find_note(p->boot, XEN_ELFNOTE_PHYS32_ENTRY);
+	const struct gamut_elf_note *note = xen_image_note(p->boot, XEN_ELFNOTE_PHYS32_ENTRY);
 	uint64_t entry = 0;
 
 	if (!note)
 		return refuse_entry(p);
-	if (note->desc_size == 4 || note->desc_size == 8)
-		memcpy(&entry, note->desc, note->desc_size);
-	if (!entry || entry >= LOW_END)
+	if (!xen_image_number(note, &entry) || !entry || entry >= LOW_END)
 		return p->config->host->fail(p->config->inst, ENOEXEC,
 		                             "%s: its note XEN_ELFNOTE_PHYS32_ENTRY is not a 32-bit address",
 		                             p->boot->kernel_path);
@@ -70,62 +58,19 @@ static int read_entry(struct plan *p)
 	return 0;
 }
 
-/* Whether [addr, addr + size) is RAM as configured. */
-static bool in_ram(const struct plan *p, uint64_t addr, uint64_t size)
-{
-	for (uint32_t i = 0; i < p->n_ram; i++) {
-		uint64_t off = addr - p->ram[i].gpa;
-
-		if (addr >= p->ram[i].gpa && off <= p->ram[i].size && size <= p->ram[i].size - off)
-			return true;
-	}
-	return false;
-}
-
-static bool overlap(const struct gamut_segment_load *a, const struct gamut_segment_load *b)
-{
-	return a->memsz && b->memsz && a->paddr < b->paddr + b->memsz && b->paddr < a->paddr + a->memsz;
-}
-
-static int check_segment(const struct plan *p, uint32_t i)
-{
-	const struct gamut_segment_load *s = &p->boot->segments[i];
-	const struct gamut_host *host = p->config->host;
-
-	if (s->filesz > s->memsz)
-		return host->fail(p->config->inst, ENOEXEC, "%s: segment %u is longer in the file than in memory",
-		                  p->boot->kernel_path, i);
-	if (!in_ram(p, s->paddr, s->memsz))
-		return host->fail(p->config->inst, ENOMEM,
-		                  "%s: segment %u at 0x%llx, %llu KiB, does not fit into the guest's memory: give it "
-		                  "more memory",
-		                  p->boot->kernel_path, i, (unsigned long long)s->paddr,
-		                  (unsigned long long)(s->memsz >> 10));
-	for (uint32_t j = 0; j < i; j++)
-		if (overlap(s, &p->boot->segments[j]))
-			return host->fail(p->config->inst, ENOEXEC, "%s: segments %u and %u overlap",
-			                  p->boot->kernel_path, j, i);
-	return 0;
-}
-
 static int check_segments(const struct plan *p)
 {
-	bool entry_loaded = false;
+	int rc = xen_image_check(&p->image);
 
-	if (!p->boot->n_segments)
-		return p->config->host->fail(p->config->inst, ENOEXEC, "no kernel to boot: boot.kernel is not set");
-	for (uint32_t i = 0; i < p->boot->n_segments; i++) {
+	for (uint32_t i = 0; i < p->boot->n_segments && !rc; i++) {
 		const struct gamut_segment_load *s = &p->boot->segments[i];
-		int rc = check_segment(p, i);
 
-		if (rc)
-			return rc;
-		entry_loaded |= p->entry >= s->paddr && p->entry - s->paddr < s->memsz;
+		if (p->entry >= s->paddr && p->entry - s->paddr < s->memsz)
+			return 0;
 	}
-	if (!entry_loaded)
-		return p->config->host->fail(p->config->inst, ENOEXEC, "%s: its PVH entry 0x%x lies in no segment",
-		                             p->boot->kernel_path, p->entry);
-	return 0;
+	return rc ? rc :
+	            p->config->host->fail(p->config->inst, ENOEXEC, "%s: its PVH entry 0x%x lies in no segment",
+	                                  p->boot->kernel_path, p->entry);
 }
 
 /* ---- the place for the rest ------------------------------------------------------ */
@@ -139,7 +84,7 @@ static uint64_t info_size(const struct plan *p)
 static int place(struct plan *p)
 {
 	const struct gamut_boot *boot = p->boot;
-	uint64_t end = 0, low = p->ram[0].gpa + p->ram[0].size, need;
+	uint64_t end = 0, low = p->image.ram[0].gpa + p->image.ram[0].size, need;
 
 	for (uint32_t i = 0; i < boot->n_segments; i++) {
 		uint64_t top = boot->segments[i].paddr + boot->segments[i].memsz;
@@ -168,46 +113,22 @@ static int make_plan(struct plan *p, const struct pvh_config *config)
 {
 	int rc;
 
-	*p = (struct plan){ .config = config, .boot = config->host->boot(config->inst) };
-	p->n_ram = config->host->mem_ranges(config->inst, p->ram, RANGES_MAX);
+	*p = (struct plan){ .config = config };
+	rc = xen_image_init(&p->image, config->host, config->inst);
+	if (rc)
+		return rc;
+	p->boot = p->image.boot;
 	rc = xen_memory_map(config->host, config->inst, config->extra, config->n_extra, p->map);
-	if (!p->n_ram || p->n_ram > RANGES_MAX || rc < 0)
-		return config->host->fail(config->inst, EINVAL, "the guest's memory has %u ranges", p->n_ram);
+	if (rc < 0)
+		return config->host->fail(config->inst, -rc, "the guest's memory has %u ranges", p->image.n_ram);
 	p->n_map = (uint32_t)rc;
-	if (!p->boot)
-		return config->host->fail(config->inst, ENOEXEC, "no kernel to boot: boot.kernel is not set");
-	rc = p->boot->n_segments ? read_entry(p) : 0;
+	rc = read_entry(p);
 	if (!rc)
 		rc = check_segments(p);
 	return rc ? rc : place(p);
 }
 
 /* ---- writing ------------------------------------------------------------------------ */
-
-static int write_zeroes(const struct plan *p, uint64_t gpa, uint64_t len)
-{
-	static const uint8_t zeroes[65536];
-	int rc = 0;
-
-	for (; len && !rc; len -= len < sizeof(zeroes) ? len : sizeof(zeroes), gpa += sizeof(zeroes))
-		rc = p->config->host->mem_write(p->config->inst, gpa, zeroes,
-		                                len < sizeof(zeroes) ? len : sizeof(zeroes));
-	return rc;
-}
-
-static int write_segments(const struct plan *p)
-{
-	int rc = 0;
-
-	for (uint32_t i = 0; i < p->boot->n_segments && !rc; i++) {
-		const struct gamut_segment_load *s = &p->boot->segments[i];
-
-		rc = p->config->host->mem_write(p->config->inst, s->paddr, s->data, s->filesz);
-		if (!rc)
-			rc = write_zeroes(p, s->paddr + s->filesz, s->memsz - s->filesz);
-	}
-	return rc;
-}
 
 /* The types of the two kinds of map have the same numbers. */
 _Static_assert(XEN_E820_RAM == XEN_HVM_MEMMAP_TYPE_RAM && XEN_E820_RESERVED == XEN_HVM_MEMMAP_TYPE_RESERVED &&
@@ -300,7 +221,7 @@ int pvh_load(const struct pvh_config *config)
 
 	if (rc)
 		return rc;
-	rc = write_segments(&p);
+	rc = xen_image_write(&p.image);
 	if (!rc && p.boot->ramdisk_size)
 		rc = config->host->mem_write(config->inst, p.ramdisk, p.boot->ramdisk, p.boot->ramdisk_size);
 	if (!rc)

@@ -25,6 +25,7 @@ static int64_t op_block(void *self, struct gamut_hypercall *call, uint64_t arg)
 	struct xen_vcpus *vs = self;
 
 	(void)arg;
+	upcall_unmask(vs->upcall, call->vcpu);
 	vs->env->host->vcpu_block(vs->env->inst, call->vcpu);
 	if (upcall_has(vs->upcall, call->vcpu))
 		vs->env->host->vcpu_wake(vs->env->inst, call->vcpu);

@@ -100,7 +100,8 @@ void shinfo_reset(struct shinfo *si)
 		si->vcpu[i].registered = GAMUT_GPA_NONE;
 		set_info(si, i, legacy_info(si, i));
 	}
-	shinfo_place(si, GAMUT_GPA_NONE);
+	if (!si->stays)
+		shinfo_place(si, GAMUT_GPA_NONE);
 	memset(si->shared, 0, XEN_PAGE_SIZE);
 	__atomic_store_n(&si->layout, &layout64, __ATOMIC_RELEASE);
 }
@@ -175,11 +176,10 @@ int shinfo_register(struct shinfo *si, uint32_t vcpu, uint64_t gpa)
 	if (v->registered == GAMUT_GPA_NONE)
 		info = host->mem_get(si->env->inst, gpa, VCPU_INFO_SIZE);
 	if (info) {
+		static const uint8_t none[VCPU_INFO_SIZE] = { [SHINFO_MASK] = 1 };
+
 		old = legacy_info(si, vcpu);
-		if (old)
-			memcpy(info, old, VCPU_INFO_SIZE);
-		else
-			memset(info, 0, VCPU_INFO_SIZE);
+		memcpy(info, old ? old : none, VCPU_INFO_SIZE);
 		v->registered = gpa;
 		set_info(si, vcpu, info);
 	}

@@ -43,13 +43,14 @@ struct shinfo {
 	uint8_t *shared; /* host address of the page */
 	uint64_t where;  /* its guest physical address, or GAMUT_GPA_NONE */
 	bool paused;
+	bool stays; /* a PV platform has placed it before this object's reset comes */
 	struct shinfo_vcpu *vcpu;
 };
 
 /* 0 or -ENOMEM. [control] */
 int shinfo_init(struct shinfo *si, const struct xen_env *env);
 void shinfo_finish(struct shinfo *si);
-/* Power-on state: zeroed, mapped nowhere, nothing registered, 64-bit layout. [control] */
+/* Power-on state: zeroed, mapped nowhere (but see stays), nothing registered, 64-bit layout. [control] */
 void shinfo_reset(struct shinfo *si);
 /* Drops and takes again the pointers into guest RAM. Between the two, events are kept in shared_info only. */
 void shinfo_pause(struct shinfo *si);
@@ -70,6 +71,9 @@ static inline const struct shinfo_layout *shinfo_layout(const struct shinfo *si)
 {
 	return __atomic_load_n(&si->layout, __ATOMIC_ACQUIRE);
 }
+
+/* Bytes of a vcpu_info, in both layouts: evtchn_upcall_pending is 0. */
+#define SHINFO_MASK offsetof(struct vcpu_info, evtchn_upcall_mask)
 
 /* vCPU's vcpu_info or NULL. [any] */
 static inline uint8_t *shinfo_vcpu_info(const struct shinfo *si, uint32_t vcpu)

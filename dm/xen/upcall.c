@@ -23,10 +23,30 @@ void upcall_finish(struct upcall *up)
 	free(up->vcpu);
 }
 
+/* A PV guest begins with its events masked. */
+static void mask_all(struct upcall *up)
+{
+	for (uint32_t i = 0; i < up->env->n_vcpus; i++) {
+		uint8_t *info = shinfo_vcpu_info(up->shinfo, i);
+
+		if (info)
+			info[SHINFO_MASK] = 1;
+	}
+}
+
 void upcall_reset(struct upcall *up)
 {
 	up->callback_vector = 0;
 	memset(up->vcpu, 0, up->env->n_vcpus * sizeof(*up->vcpu));
+	if (up->by_monitor)
+		mask_all(up);
+}
+
+void upcall_by_monitor(struct upcall *up)
+{
+	up->by_monitor = true;
+	up->shinfo->stays = true;
+	mask_all(up);
 }
 
 /* evtchn_upcall_pending has become 1. */
@@ -34,7 +54,10 @@ static void assert_upcall(struct upcall *up, uint32_t vcpu)
 {
 	uint32_t vector = __atomic_load_n(&up->vcpu[vcpu].vector, __ATOMIC_ACQUIRE);
 
-	if (vector) {
+	if (up->by_monitor) {
+		up->env->host->irq_raise(up->env->inst, vcpu);
+		xen_count(up->delivered);
+	} else if (vector) {
 		lapic_set_irq(up->apics, vcpu, (uint8_t)vector);
 		xen_count(up->delivered);
 	} else if (__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE)) {
@@ -74,6 +97,23 @@ static bool is_pending(struct upcall *up, uint32_t vcpu)
 	return info && __atomic_load_n(info, __ATOMIC_SEQ_CST);
 }
 
+static bool is_masked(struct upcall *up, uint32_t vcpu)
+{
+	const uint8_t *info = shinfo_vcpu_info(up->shinfo, vcpu);
+
+	return info && __atomic_load_n(&info[SHINFO_MASK], __ATOMIC_SEQ_CST);
+}
+
+void upcall_unmask(struct upcall *up, uint32_t vcpu)
+{
+	uint8_t *info = shinfo_vcpu_info(up->shinfo, vcpu);
+
+	if (!up->by_monitor || !info)
+		return;
+	__atomic_store_n(&info[SHINFO_MASK], 0, __ATOMIC_SEQ_CST);
+	shinfo_dirty(up->shinfo, vcpu);
+}
+
 int upcall_set_callback(struct upcall *up, uint64_t via)
 {
 	uint32_t vector = 0;
@@ -103,6 +143,8 @@ int upcall_accept(struct upcall *up, uint32_t vcpu)
 {
 	uint32_t vector = __atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE);
 
+	if (up->by_monitor)
+		return -1;
 	if (!vector || !is_pending(up, vcpu))
 		return lapic_accept(up->apics, vcpu);
 	xen_count(up->delivered);
@@ -111,6 +153,8 @@ int upcall_accept(struct upcall *up, uint32_t vcpu)
 
 int upcall_has(struct upcall *up, uint32_t vcpu)
 {
+	if (up->by_monitor)
+		return is_pending(up, vcpu) && !is_masked(up, vcpu);
 	if (__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE) && is_pending(up, vcpu))
 		return 1;
 	return lapic_pending(up->apics, vcpu);

@@ -10,6 +10,9 @@
  *   - a vector of the vCPU's own (HVMOP_set_evtchn_upcall_vector): an edge when
  *     evtchn_upcall_pending goes from 0 to 1, through the local APIC, where it
  *     waits for its priority and for the guest's EOI like any other.
+ * In a PV guest its monitor delivers (upcall_by_monitor): an event raises the
+ * vCPU, and what becomes of it is between the monitor and the mask byte.
+ *
  * The two remaining kinds of callback, a GSI and a PCI INTx line, need an I/O
  * APIC or a PIC, so they are accepted and deliver nothing. Linux sets
  * GSI 1 beside its own vectors, only to be seen to use event channels.
@@ -29,6 +32,7 @@ struct upcall {
 	struct shinfo *shinfo;
 	struct lapics *apics;
 	uint32_t callback_vector; /* 0: none. Atomic. */
+	bool by_monitor;          /* constant once the domain has started */
 	struct upcall_vcpu *vcpu;
 	uint64_t *delivered;      /* counter */
 };
@@ -36,7 +40,10 @@ struct upcall {
 /* 0 or -ENOMEM. shinfo and apics outlive it. [control] */
 int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shinfo, struct lapics *apics);
 void upcall_finish(struct upcall *up);
+/* After shinfo_reset. */
 void upcall_reset(struct upcall *up);
+/* See struct gamut_xen_intr_ops. */
+void upcall_by_monitor(struct upcall *up);
 
 /* Sets evtchn_upcall_pending and, when it was clear, delivers. [any] */
 void upcall_pending(struct upcall *up, uint32_t vcpu);
@@ -53,5 +60,7 @@ int upcall_set_vector(struct upcall *up, uint32_t vcpu, uint32_t vector);
 /* See struct gamut_irq_source: the vector for all vCPUs first, then what the local APIC has. */
 int upcall_accept(struct upcall *up, uint32_t vcpu);
 int upcall_has(struct upcall *up, uint32_t vcpu);
+/* A vCPU that blocks can take events: as Xen, its mask is cleared. For PV guests. [vcpu] */
+void upcall_unmask(struct upcall *up, uint32_t vcpu);
 
 #endif

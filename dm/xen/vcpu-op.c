@@ -26,6 +26,8 @@ static int64_t op_initialise(void *self, struct gamut_hypercall *call, uint64_t 
 	struct gamut_vcpu_state state;
 	int64_t rc;
 
+	if (vs->upcall->by_monitor)
+		return xen_unimplemented(vs->env);
 	if (xen_get_raw(vs->env, call, arg, &ctx, sizeof(ctx)))
 		return -EFAULT;
 	rc = xen_vcpu_context(&ctx, &state);
@@ -49,7 +51,8 @@ static int64_t op_up(void *self, struct gamut_hypercall *call, uint64_t arg)
 
 	(void)arg;
 	pthread_mutex_lock(&vs->lock);
-	ready = vs->vcpu[target(call)].initialised;
+	/* What a PV guest's monitor has not initialised does not come here. */
+	ready = vs->upcall->by_monitor || vs->vcpu[target(call)].initialised;
 	pthread_mutex_unlock(&vs->lock);
 	if (!ready)
 		return -EINVAL;

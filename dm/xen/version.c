@@ -42,8 +42,9 @@ static int64_t op_compile_info(void *self, struct gamut_hypercall *call, uint64_
 
 static int64_t op_capabilities(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
-	return put_text(self, call, arg, "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ",
-	                sizeof(xen_capabilities_info_t));
+	struct xen_platform *p = self;
+
+	return put_text(p, call, arg, p->flavour->capabilities, sizeof(xen_capabilities_info_t));
 }
 
 static int64_t op_changeset(void *self, struct gamut_hypercall *call, uint64_t arg)
@@ -51,12 +52,12 @@ static int64_t op_changeset(void *self, struct gamut_hypercall *call, uint64_t a
 	return put_text(self, call, arg, "", sizeof(xen_changeset_info_t));
 }
 
-/* Where the hypervisor lies in the address space of a PV guest: nowhere in this one's. */
+/* Where the hypervisor lies in the address space of a PV guest. */
 static int64_t op_platform_parameters(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
 	struct xen_platform *p = self;
 
-	return xen_put_long(&p->env, call, arg, 0, 0);
+	return xen_put_long(&p->env, call, arg, 0, p->flavour->virt_start);
 }
 
 static int64_t op_get_features(void *self, struct gamut_hypercall *call, uint64_t arg)
@@ -68,10 +69,7 @@ static int64_t op_get_features(void *self, struct gamut_hypercall *call, uint64_
 		return -EFAULT;
 	if (info.submap_idx != 0)
 		return -EINVAL;
-	info.submap = 1u << XENFEAT_writable_page_tables | 1u << XENFEAT_auto_translated_physmap |
-	              1u << XENFEAT_hvm_safe_pvclock;
-	if (p->intr)
-		info.submap |= 1u << XENFEAT_hvm_callback_vector;
+	info.submap = p->flavour->features | (p->intr ? p->flavour->intr_features : 0);
 	return xen_put_raw(&p->env, call, arg, &info, sizeof(info));
 }
 

@@ -33,6 +33,8 @@ struct xenbus {
 	uint32_t store_port;
 	bool attached;
 	uint64_t params[HVM_NR_PARAMS]; /* relaxed atomics */
+	int (*param_set)(void *opaque, uint32_t index, uint64_t value);
+	void *param_opaque;
 };
 
 /* ---- writing the tree --------------------------------------------------------------- */
@@ -259,6 +261,8 @@ struct xenbus *xenbus_create(const struct xenbus_config *config)
 	bus->domid = host->domain_id(config->inst);
 	bus->special_gfn = config->special_gfn;
 	bus->special_count = config->special_count;
+	bus->param_set = config->param_set;
+	bus->param_opaque = config->opaque;
 	xs_path_home(bus->domid, bus->home);
 	format_uuid(host->domain_uuid(config->inst), bus->uuid, sizeof(bus->uuid));
 	bus->xs = xenstore_create(host, config->inst, bus->domid);
@@ -460,7 +464,10 @@ static void ops_unwatch(void *self, struct gamut_xs_watch *watch)
 
 static int ops_param_set(void *self, uint32_t index, uint64_t value)
 {
-	return xenbus_hvm_param_set(self, index, value);
+	struct xenbus *bus = self;
+	int rc = xenbus_hvm_param_set(bus, index, value);
+
+	return rc || !bus->param_set ? rc : bus->param_set(bus->param_opaque, index, value);
 }
 
 static int ops_param_get(void *self, uint32_t index, uint64_t *value)

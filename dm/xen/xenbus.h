@@ -34,6 +34,12 @@ struct xenbus_config {
 	 */
 	uint64_t special_gfn;
 	uint32_t special_count;
+	/*
+	 * Told of every HVM param that a plugin sets through xenbus_ops; NULL:
+	 * nobody. What it returns is that call's result.
+	 */
+	int (*param_set)(void *opaque, uint32_t index, uint64_t value);
+	void *opaque;
 };
 
 /* Makes the store and its tree. NULL with errno set. [control] */

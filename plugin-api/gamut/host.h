@@ -166,6 +166,10 @@ struct gamut_segment_load {
 	const void *data; /* filesz bytes */
 };
 
+/*
+ * The section "__xen_guest" of Xen kernels from before the notes comes as one
+ * of that name, its type 0 and its bytes, which need not end with a zero, desc.
+ */
 struct gamut_elf_note {
 	const char *name; /* "Xen" */
 	uint32_t type;    /* XEN_ELFNOTE_* */

@@ -81,8 +81,9 @@ struct gamut_option {
  *                   \-> (pause -> reset -> resume)*
  *
  * Interfaces of other instances may be looked up in start, not in create:
- * by then every instance of the domain has been created. start runs in the
- * order platform, mmu, interrupts, console, disk, net; stop in reverse.
+ * by then every instance of the domain has been created. start and reset run
+ * in the order mmu, interrupts, platform, console, disk, net; stop in reverse.
+ * So the platform loads a kernel into a machine that is at power-on already.
  */
 struct gamut_ops {
 	uint32_t size;

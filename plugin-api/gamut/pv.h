@@ -93,8 +93,8 @@ struct gamut_pv_cpu {
 
 /*
  * What an engine does for the monitor. Every function is vector-free and may
- * be called from fast; all are for the calling vCPU, inside its handler,
- * unless tagged otherwise.
+ * be called from fast; all are for the calling vCPU, inside its handler, or for
+ * one that is down, unless tagged otherwise.
  */
 struct gamut_pv_cpu_ops {
 	uint32_t size;
@@ -194,6 +194,16 @@ struct gamut_pv_cpu_ops {
 	 * waits for: a vCPU that is not in the guest is told and not waited for.
 	 */
 	void (*flush_others)(struct gamut_pv_cpu *cpu, uint64_t va);
+
+	/*
+	 * Registers that are the processor's and not the system's: speculation
+	 * controls and what it says of itself (IA32_ARCH_CAPABILITIES, SPEC_CTRL,
+	 * PRED_CMD, the microcode's revision), TSC_AUX. As a kernel in ring 0 would
+	 * find them, by CPUID. -EINVAL: #GP, also for any other register. NULL: the
+	 * engine has none, and the monitor hides what depends on them.
+	 */
+	int (*msr_read)(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t *value);
+	int (*msr_write)(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t value);
 };
 
 #define GAMUT_PV_KEEP UINT64_MAX

@@ -5,7 +5,8 @@
  *
  * Who gives what in a PVH domain: intr-xen gives "event-channels";
  * platform-pvh gives "grants" and "xenbus". disk-xen, net-xen and console-xen
- * need all three.
+ * need all three. In a PV domain platform-pv gives the latter two, and mmu-pv
+ * gives "pv-monitor".
  */
 #ifndef GAMUT_XEN_H
 #define GAMUT_XEN_H
@@ -88,7 +89,9 @@ struct gamut_xen_intr_ops {
 	/*
 	 * Upcalls are the PV monitor's to deliver: an event makes the vCPU's
 	 * evtchn_upcall_pending 1 and raises the vCPU (host->irq_raise), whatever
-	 * the mask; no vector is ever given. Lasts until reset ends. [control]
+	 * the mask; no vector is ever given. vcpu_infos begin with the mask set, and
+	 * vcpu_op and vm_assist are the monitor's to register, which passes on what
+	 * is not its own. Before start, for good. [control]
 	 */
 	void (*upcall_by_monitor)(void *self);
 	/*
@@ -179,13 +182,18 @@ struct gamut_xenbus_ops {
 	int (*device_add)(void *self, const char *type, uint32_t devid, char *frontend, uint32_t frontend_len,
 	                  char *backend, uint32_t backend_len);
 	int (*device_remove)(void *self, const char *type, uint32_t devid);
-	/* HVM_PARAM_* values, which a tool stack or console sets for the guest to read. */
+	/*
+	 * HVM_PARAM_* values, which a tool stack or console sets for the guest to
+	 * read. A PV guest reads what there is of them in start_info, so they are
+	 * set in start and reset.
+	 */
 	int (*hvm_param_set)(void *self, uint32_t index, uint64_t value);
 	int (*hvm_param_get)(void *self, uint32_t index, uint64_t *value);
 	/*
 	 * Guest frame number reserved for a host page that the guest reaches
 	 * through an HVM param (console ring): the platform keeps it out of the
-	 * RAM map and hands out each once. 0 when none is left.
+	 * RAM map, or of what a PV guest takes for free RAM, and hands out each
+	 * once. 0 when none is left.
 	 */
 	uint64_t (*special_gfn)(void *self);
 };

@@ -880,6 +880,19 @@ struct host_fake *host_fake_create(uint64_t ram_size, uint32_t vcpus)
 	return f;
 }
 
+void host_fake_grow(struct host_fake *f, uint64_t space)
+{
+	uint64_t had = f->space / PAGE, n = space / PAGE;
+
+	if (n <= had)
+		return;
+	f->hole = need(realloc(f->hole, n));
+	memset(f->hole + had, 1, n - had);
+	f->over = need(realloc(f->over, n * sizeof(*f->over)));
+	memset(f->over + had, 0, (n - had) * sizeof(*f->over));
+	f->space = space;
+}
+
 uint32_t host_fake_destroy(struct host_fake *f)
 {
 	uint32_t left = f->gets;

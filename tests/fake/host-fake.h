@@ -136,6 +136,8 @@ struct host_fake {
 struct host_fake *host_fake_create(uint64_t ram_size, uint32_t vcpus);
 /* Frees it; returns how many timers, watches, defers, host pages and gotten pointers were left behind. */
 uint32_t host_fake_destroy(struct host_fake *f);
+/* Guest physical space goes on up to there, at least. */
+void host_fake_grow(struct host_fake *f, uint64_t space);
 
 /* A value for option_int, option_bool or, with string not NULL, option_string. */
 void host_fake_option(struct host_fake *f, const char *name, int64_t number, const char *string);

@@ -27,6 +27,16 @@ struct engine_vcpu {
 	struct bt_vcpu v;
 };
 
+struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e)
+{
+	return &e->v;
+}
+
+struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e)
+{
+	return e->vm.present & 1 ? e->vm.vcpu[0] : NULL;
+}
+
 #define CACHE_MIN (4ull << 20)
 #define CACHE_MAX (1ull << 30)
 #define CACHE_DEFAULT (32ull << 20)
@@ -201,6 +211,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 		free(v->jc_list[i]);
 	}
 	fpu_finish(v);
+	free(v->pv.upper);
 	free(v->cpuid);
 	interp_finish(v);
 	bt_signal_thread_finish(v);
@@ -556,8 +567,12 @@ static int attach(struct engine_vm *e, const struct gamut_pv_guest *guest, void 
 {
 	if (!e->vm.present)
 		return -EINVAL;
-	FOR_EACH_VCPU(&e->vm, v)
+	FOR_EACH_VCPU(&e->vm, v) {
+		v->pv.upper = calloc(v->mem->limit >> PAGE_SHIFT, 1);
+		if (!v->pv.upper)
+			return -ENOMEM;
 		cpus[v->index] = pv_init(v, guest, opaque);
+	}
 	return 0;
 }
 

@@ -214,6 +214,8 @@ struct bt_pv {
 	uint64_t root[2];      /* top-level tables, by TLB_* */
 	struct gamut_pv_cpu cpu;
 	struct { uint64_t va; const uint8_t *host; } tables[2][PV_TABLES];
+	uint8_t *upper;        /* by frame: a table that the upper half was translated through */
+	bool upper_stale[2];   /* by TLB_*: one of them has lost something since the last full flush */
 	/* While emulate_write runs an instruction: who gets stores to which page, and what came of it. */
 	int (*store)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value);
 	void *store_opaque;
@@ -223,7 +225,9 @@ struct bt_pv {
 
 struct block;
 struct bt_vm;
+struct bt_handover;
 struct engine_vm;
+struct engine_vcpu;
 
 struct bt_vcpu {
 	/* ---- reached as %gs:disp from translated code; offsets in thunk.S are checked by static asserts ---- */
@@ -277,6 +281,7 @@ struct bt_vcpu {
 	bool exc_pending;      /* v->exc is to be delivered before anything runs */
 	enum exit_reason exited; /* what the last run returned */
 	struct bt_pv pv;
+	struct bt_handover *handover; /* handover.h; NULL: user mode stays here */
 
 	/* ---- plumbing ---- */
 	struct bt_smp smp __attribute__((aligned(64)));
@@ -306,6 +311,7 @@ struct bt_vcpu {
 	/* jump cache (cache.c), by CPL class */
 	uint16_t *jc_list[2];  /* indices filled for non-global pages */
 	uint32_t jc_listed[2];
+	bool jc_global[2];     /* entries for global pages, which are in no list, may be there */
 	uint64_t jc_pages[2][64]; /* filter: hashed page numbers that have entries */
 	uint8_t jc_key[2];     /* KEY_* that the entries were filled for */
 	struct bt_itlb { uint64_t va, gpa, gen; } itlb[2][256]; /* code pages; valid while gen is itlb_gen[class][global] */
@@ -435,6 +441,9 @@ static inline void bt_code_write(struct bt_vcpu *v, uint64_t gpa, unsigned len)
  * from a small cache that is forgotten with the jump cache. May fault.
  */
 enum bt_step bt_code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *global);
+/* What is behind the engine table's handles; the vCPU is NULL before it is made. */
+struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e);
+struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e);
 /* Forgets what the jump cache knows: all of it, or what belongs to non-global pages, or to one page. */
 void jc_flush(struct bt_vcpu *v, bool global);
 void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global);

@@ -351,6 +351,8 @@ void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global)
 
 	if (!global)
 		jc_list_add(v, class, i);
+	else
+		v->jc_global[class] = true;
 	if (old.rip != TLB_INVALID && old.rip != rip) {
 		jc_list_add(v, class, i ^ 1);
 		v->jc[class][i ^ 1] = old;
@@ -366,13 +368,14 @@ static void jc_clear_class(struct bt_vcpu *v, unsigned class)
 	for (unsigned i = 0; i < 64; i++)
 		v->jc_pages[class][i] = 0;
 	v->jc_listed[class] = 0;
+	v->jc_global[class] = false;
 }
 
 void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global)
 {
 	v->itlb_gen[class][0]++;
-	if (global) {
-		v->itlb_gen[class][1]++;
+	v->itlb_gen[class][1] += global;
+	if (global && v->jc_global[class]) {
 		jc_clear_class(v, class);
 		return;
 	}

@@ -28,7 +28,8 @@
 #define HEADER 512u /* of the XSAVE header */
 #define AVX_OFFSET 576u
 #define AVX_SIZE 256u
-#define AREA_MAX (AVX_OFFSET + AVX_SIZE)
+#define AREA_MAX FPU_AREA_MAX
+_Static_assert(AREA_MAX == AVX_OFFSET + AVX_SIZE, "size of the area");
 #define COMPACT (1ull << 63)
 
 #define FCW_RESET 0x37fu

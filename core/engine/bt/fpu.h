@@ -8,6 +8,9 @@
 
 #include "engine/bt/bt.h"
 
+/* Bytes of v->fpu_area: the XSAVE area's standard format up to AVX. */
+#define FPU_AREA_MAX 832u
+
 /* Once per process: which XSAVE components the host has; the size of an area. */
 bool fpu_probe(uint64_t *components, uint32_t *area_size, bool *avx);
 int fpu_init(struct bt_vcpu *v);    /* allocates v->fpu_area with power-on state */

@@ -244,6 +244,22 @@ static inline void walk_result(struct bt_vcpu *v, uint64_t va, unsigned access, 
 		note_large_code(v, va, size);
 }
 
+/*
+ * The upper half of a PV guest's spaces is kept over changes of the root that
+ * leave it as it is (see pv.c), for which the tables behind it are noted.
+ */
+static void note_upper(struct bt_vcpu *v, const struct walk *w, struct mmu_page *page)
+{
+	for (unsigned i = 0; i < w->n; i++) {
+		uint64_t gpa = (uint64_t)((const uint8_t *)w->step[i].slot - v->mem->base);
+
+		if (!w->step[i].slot)
+			return;
+		v->pv.upper[gpa >> PAGE_SHIFT] = 1;
+	}
+	page->global = true;
+}
+
 enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mmu_page *page)
 {
 	bool lma = bt_long_mode(v), wide = (v->cr4 & CR4_PAE) != 0;
@@ -272,5 +288,7 @@ enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mm
 			return page_fault(v, va, access, PF_P);
 	} while (!(access & ACC_NOFAULT) && !walk_mark(v, &w, access & ACC_WRITE, wide));
 	walk_result(v, va, access, &w, page);
+	if (bt_is_pv(v) && va >> 63)
+		note_upper(v, &w, page);
 	return STEP_OK;
 }

@@ -11,7 +11,14 @@
  * belong to supervisor and user code in other guests, are the two address
  * spaces here. So entering one or the other costs no flush, and a new top-level
  * table forgets one of them alone. Entries are made with ring 3's rights
- * only; nothing is global (CR4.PGE is off).
+ * only; the guest's G bit means nothing.
+ *
+ * A new top-level table need not even forget all of its space. The kernel's
+ * half of it, the upper one, is commonly the same in all of them, and every
+ * change of a table comes through pte_write and pte_exchange. So translations
+ * of the upper half are kept as global ones are elsewhere, with the tables
+ * behind them noted (mmu_walk); when such a table has lost something, or the
+ * upper halves of the old and the new top-level table differ, they go too.
  *
  * Handlers find rip and rflags in struct gamut_pv_cpu, and all else in the
  * vCPU itself through the functions below. These run both while the guest's
@@ -21,6 +28,7 @@
 #include <errno.h>
 
 #include "engine/bt/decode.h"
+#include "engine/bt/handover.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
@@ -33,6 +41,9 @@
 #define PV_CR4_GUEST (CR4_TSD | CR4_DE | CR4_OSXSAVE | CR4_PCE | CR4_FSGSBASE)
 #define PV_EFER (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 #define PV_FLAGS (FL_ARITH | FL_TF | FL_DF | FL_NT | FL_RF | FL_AC | FL_ID)
+#define PTE_P 0x1ull
+#define PTE_A 0x20ull
+#define PTE_D 0x40ull
 #define ROOT_ADDR 0x000ffffffffff000ull
 
 /* Faults after whose frame the instruction runs again: RF is set in it. */
@@ -207,12 +218,44 @@ static int op_write(struct gamut_pv_cpu *cpu, uint64_t va, const void *buf, uint
 
 /* ---- address spaces ---------------------------------------------------------------------- */
 
+/* Whether two top-level tables map the upper half alike. */
+static bool same_upper(const struct bt_vcpu *v, uint64_t a, uint64_t b)
+{
+	const uint64_t *one = (const uint64_t *)(const void *)(v->mem->base + a);
+	const uint64_t *other = (const uint64_t *)(const void *)(v->mem->base + b);
+
+	if (a == b)
+		return true;
+	if (mem_kind(v->mem, a) != MEM_RAM || mem_kind(v->mem, b) != MEM_RAM)
+		return false;
+	/* A and D may differ. */
+	for (unsigned i = 256; i < 512; i++)
+		if ((one[i] ^ other[i]) & ~(PTE_A | PTE_D))
+			return false;
+	return true;
+}
+
 static void set_root(struct bt_vcpu *v, int table, uint64_t root)
 {
+	bool all;
+
 	if (root == GAMUT_PV_KEEP)
 		return;
-	v->pv.root[table] = root & ROOT_ADDR;
-	tlb_flush_table(v, table);
+	root &= ROOT_ADDR;
+	/* What another vCPU takes away is not noted here. */
+	all = !smp_alone(v) || v->pv.upper_stale[table] || !same_upper(v, v->pv.root[table], root);
+	v->pv.root[table] = root;
+	tlb_flush_table(v, table, all);
+	if (all)
+		v->pv.upper_stale[table] = false;
+}
+
+/* An entry changed; what it takes away must not be kept over the next change of the root. */
+static void note_change(struct bt_vcpu *v, uint64_t gpa, uint64_t old_value, uint64_t new_value)
+{
+	if (!v->pv.upper[gpa >> PAGE_SHIFT] || !(old_value & PTE_P) || !((old_value ^ new_value) & ~(PTE_A | PTE_D)))
+		return;
+	v->pv.upper_stale[TLB_KERNEL] = v->pv.upper_stale[TLB_USER] = true;
 }
 
 static void op_roots(struct gamut_pv_cpu *cpu, uint64_t kernel, uint64_t user)
@@ -232,13 +275,18 @@ static void op_enter(struct gamut_pv_cpu *cpu, int user)
 
 	v->pv.user = user != 0;
 	v->cr3 = v->pv.root[v->pv.user];
+	if (user)
+		bt_handover_user(v);
 }
 
 static void op_flush(struct gamut_pv_cpu *cpu)
 {
-	smp_busy(vcpu_of(cpu));
-	tlb_flush(vcpu_of(cpu), true);
-	smp_quiet(vcpu_of(cpu));
+	struct bt_vcpu *v = vcpu_of(cpu);
+
+	smp_busy(v);
+	tlb_flush(v, true);
+	v->pv.upper_stale[TLB_KERNEL] = v->pv.upper_stale[TLB_USER] = false;
+	smp_quiet(v);
 }
 
 static void op_flush_page(struct gamut_pv_cpu *cpu, uint64_t va)
@@ -278,30 +326,40 @@ static uint64_t *entry_at(const struct bt_vcpu *v, uint64_t gpa)
 	return (uint64_t *)(void *)(v->mem->base + gpa);
 }
 
+static void entry_written(struct bt_vcpu *v, uint64_t gpa, uint64_t old_value, uint64_t new_value)
+{
+	note_change(v, gpa, old_value, new_value);
+	bt_handover_pte(v, old_value, new_value);
+}
+
 static void op_pte_write(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t value)
 {
 	struct bt_vcpu *v = vcpu_of(cpu);
-	uint64_t *entry = entry_at(v, gpa);
+	uint64_t *entry = entry_at(v, gpa), old_value;
 
 	if (!entry)
 		return;
 	smp_busy(v);
 	bt_code_write(v, gpa, 8); /* a table may lie in a page with code */
-	__atomic_store_n(entry, value, __ATOMIC_SEQ_CST);
+	old_value = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
 	smp_quiet(v);
+	entry_written(v, gpa, old_value, value);
 }
 
 static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t expected, uint64_t value)
 {
 	struct bt_vcpu *v = vcpu_of(cpu);
 	uint64_t *entry = entry_at(v, gpa);
+	bool done;
 
 	if (!entry)
 		return ~expected;
 	smp_busy(v);
 	bt_code_write(v, gpa, 8);
-	__atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	done = __atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 	smp_quiet(v);
+	if (done)
+		entry_written(v, gpa, expected, value);
 	return expected;
 }
 
@@ -464,6 +522,22 @@ static uint64_t op_tsc(struct gamut_pv_cpu *cpu)
 	return sys_tsc(vcpu_of(cpu));
 }
 
+/* SPEC_CTRL, PRED_CMD, ARCH_CAPABILITIES, TSC_AUX: the rest of the table is for ring 0. */
+static bool msr_of_ring3(uint32_t msr)
+{
+	return msr == 0x48 || msr == 0x49 || msr == 0x10a || msr == 0xc0000103;
+}
+
+static int op_msr_read(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t *value)
+{
+	return msr_of_ring3(msr) && sys_msr_read(vcpu_of(cpu), msr, value) ? 0 : -EINVAL;
+}
+
+static int op_msr_write(struct gamut_pv_cpu *cpu, uint32_t msr, uint64_t value)
+{
+	return msr_of_ring3(msr) && sys_msr_write(vcpu_of(cpu), msr, value) ? 0 : -EINVAL;
+}
+
 /* Translated code and its vCPU live in the host's address space, so the guest's is all its own. */
 static const uint64_t *op_hole(const struct gamut_pv_cpu *cpu)
 {
@@ -567,6 +641,8 @@ static const struct gamut_pv_cpu_ops pv_ops = {
 	.hole = op_hole,
 	.emulate_write = op_emulate_write,
 	.flush_others = op_flush_others,
+	.msr_read = op_msr_read,
+	.msr_write = op_msr_write,
 };
 
 struct gamut_pv_cpu *pv_init(struct bt_vcpu *v, const struct gamut_pv_guest *guest, void *opaque)

@@ -11,6 +11,7 @@
 #include "engine/bt/decode.h"
 #include "engine/bt/exception.h"
 #include "engine/bt/fpu.h"
+#include "engine/bt/handover.h"
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
@@ -132,7 +133,7 @@ static bool serve(struct bt_vcpu *v)
 		return false;
 	if ((attention & ATTN_IRQ) && !serve_irq(v))
 		return false;
-	if (attention & (ATTN_PAUSE | ATTN_STOP | ATTN_WAKE)) {
+	if ((attention & (ATTN_PAUSE | ATTN_STOP | ATTN_WAKE)) || (v->handover && bt_handover_due(v))) {
 		v->exit->reason = EXIT_INTR;
 		v->exit->rip = v->rip;
 		return false;
@@ -181,6 +182,8 @@ static void mark_code(struct bt_vcpu *v, uint64_t gpa)
 {
 	if (!v->mem->code[gpa >> PAGE_SHIFT]) {
 		v->mem->code[gpa >> PAGE_SHIFT] = 1;
+		if (v->handover)
+			bt_handover_code(v, gpa);
 		tlb_protect_gpa(v, gpa & PAGE_MASK, false);
 	}
 	smp_own_page(v, gpa);
@@ -258,7 +261,7 @@ static void jc_check_key(struct bt_vcpu *v)
 	unsigned class = (v->key & KEY_USER) != 0;
 
 	if (v->jc_key[class] != v->key) {
-		jc_flush_class(v, class, !bt_is_pv(v)); /* there nothing is global */
+		jc_flush_class(v, class, true);
 		v->jc_key[class] = v->key;
 	}
 }

@@ -323,6 +323,14 @@ static enum bt_step ask_core(struct bt_vcpu *v, uint32_t index, bool write, uint
 	return STEP_EXIT;
 }
 
+static enum bt_step read_own(struct bt_vcpu *v, const struct msr *m, uint32_t index, uint64_t *value)
+{
+	if (m->read)
+		return m->read(v, index, value);
+	*value = *(const uint64_t *)((const uint8_t *)v + m->offset);
+	return STEP_OK;
+}
+
 enum bt_step sys_rdmsr(struct bt_vcpu *v, uint32_t index, uint64_t *value)
 {
 	const struct msr *m;
@@ -330,12 +338,14 @@ enum bt_step sys_rdmsr(struct bt_vcpu *v, uint32_t index, uint64_t *value)
 	if (v->cpl != 0)
 		return gp(v);
 	m = msr_find(v, index);
-	if (!m)
-		return ask_core(v, index, false, value);
-	if (m->read)
-		return m->read(v, index, value);
-	*value = *(const uint64_t *)((const uint8_t *)v + m->offset);
-	return STEP_OK;
+	return m ? read_own(v, m, index, value) : ask_core(v, index, false, value);
+}
+
+bool sys_msr_read(struct bt_vcpu *v, uint32_t index, uint64_t *value)
+{
+	const struct msr *m = msr_find(v, index);
+
+	return m && read_own(v, m, index, value) == STEP_OK;
 }
 
 static bool value_valid(const struct msr *m, uint64_t value)
@@ -354,6 +364,16 @@ static bool value_valid(const struct msr *m, uint64_t value)
 	}
 }
 
+static enum bt_step write_own(struct bt_vcpu *v, const struct msr *m, uint32_t index, uint64_t value)
+{
+	if (m->write)
+		return m->write(v, index, value);
+	if (!value_valid(m, value))
+		return gp(v);
+	*(uint64_t *)((uint8_t *)v + m->offset) = value;
+	return STEP_OK;
+}
+
 enum bt_step sys_wrmsr(struct bt_vcpu *v, uint32_t index, uint64_t value)
 {
 	const struct msr *m;
@@ -361,12 +381,12 @@ enum bt_step sys_wrmsr(struct bt_vcpu *v, uint32_t index, uint64_t value)
 	if (v->cpl != 0)
 		return gp(v);
 	m = msr_find(v, index);
-	if (!m)
-		return ask_core(v, index, true, &value);
-	if (m->write)
-		return m->write(v, index, value);
-	if (!value_valid(m, value))
-		return gp(v);
-	*(uint64_t *)((uint8_t *)v + m->offset) = value;
-	return STEP_OK;
+	return m ? write_own(v, m, index, value) : ask_core(v, index, true, &value);
+}
+
+bool sys_msr_write(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	const struct msr *m = msr_find(v, index);
+
+	return m && write_own(v, m, index, value) == STEP_OK;
 }

@@ -21,6 +21,9 @@ enum bt_step sys_write_dr(struct bt_vcpu *v, unsigned dr, uint64_t value);
 /* rdmsr, wrmsr: MSRs of the engine here; others go to the core through the replay record (STEP_EXIT). */
 enum bt_step sys_rdmsr(struct bt_vcpu *v, uint32_t index, uint64_t *value);
 enum bt_step sys_wrmsr(struct bt_vcpu *v, uint32_t index, uint64_t value);
+/* Those of the engine, whoever asks; false: another's, or a #GP. */
+bool sys_msr_read(struct bt_vcpu *v, uint32_t index, uint64_t *value);
+bool sys_msr_write(struct bt_vcpu *v, uint32_t index, uint64_t value);
 bool sys_xcr0_valid(const struct bt_vcpu *v, uint64_t value);
 enum bt_step sys_xsetbv(struct bt_vcpu *v, uint32_t index, uint64_t value);
 void sys_cpuid(struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]); /* with OSXSAVE, OSPKE, APIC id as now */

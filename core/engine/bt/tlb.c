@@ -164,11 +164,13 @@ void tlb_flush(struct bt_vcpu *v, bool global)
 	forget_tables(v, TLB_USER);
 }
 
-void tlb_flush_table(struct bt_vcpu *v, int table)
+void tlb_flush_table(struct bt_vcpu *v, int table, bool global)
 {
 	v->n_flush++;
-	flush_list(v, table, false, true);
-	jc_flush_class(v, (unsigned)table, false);
+	flush_list(v, table, false, global);
+	if (global)
+		flush_list(v, table, true, true);
+	jc_flush_class(v, (unsigned)table, global);
 	forget_tables(v, table);
 }
 

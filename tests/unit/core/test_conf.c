@@ -190,13 +190,13 @@ static void everything_given(void **state)
 	assert_int_equal(f->c->bt_code_cache, 8);
 	assert_string_equal(f->c->bt_debug, "nochain");
 	assert_int_equal(conf_line(f->c, "memory"), 3);
-	assert_int_equal(conf_option(&f->c->instances[0], "frames")->num, 7);
+	assert_int_equal(conf_option(&f->c->instances[2], "frames")->num, 7);
 }
 
 static void instances_in_order_of_start(void **state)
 {
-	static const enum gamut_axis order[] = {GAMUT_AXIS_PLATFORM, GAMUT_AXIS_MMU,  GAMUT_AXIS_INTERRUPTS,
-	                                        GAMUT_AXIS_CONSOLE,  GAMUT_AXIS_DISK, GAMUT_AXIS_DISK};
+	static const enum gamut_axis order[] = {GAMUT_AXIS_MMU,     GAMUT_AXIS_INTERRUPTS, GAMUT_AXIS_PLATFORM,
+	                                        GAMUT_AXIS_CONSOLE, GAMUT_AXIS_DISK,       GAMUT_AXIS_DISK};
 	struct fixture *f = *state;
 	const struct instance_config *inst;
 	char path[96];
@@ -225,7 +225,7 @@ static void instances_in_order_of_start(void **state)
 	assert_int_equal(conf_option(inst, "readonly")->num, 1);
 	assert_int_equal(conf_option(inst, "depth")->num, 32);
 	/* A default in hexadecimal. */
-	assert_int_equal(conf_option(&f->c->instances[0], "frames")->num, 0x40);
+	assert_int_equal(conf_option(&f->c->instances[2], "frames")->num, 0x40);
 }
 
 static void axes_without_devices_are_none(void **state)

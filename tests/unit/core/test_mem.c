@@ -215,7 +215,7 @@ static void test_scars_are_bounded(void **state)
 	unsigned i, refused = 0;
 
 	(void)state;
-	for (i = 0; i < 6000; i++) {
+	for (i = 0; i < 18000; i++) {
 		int err = mem_page_map(&m, p, 0, 3 * GIB + 2ull * i * PAGE_SIZE);
 
 		if (err) {

@@ -76,6 +76,8 @@ static const struct {
 	{ "hvm", { [GAMUT_AXIS_MMU] = "pv" },
 	  { "mmu = \"pv\"", "platform = \"pc\" (of mode \"hvm\")", "ring 3", "use mmu = \"hap\"" }, 14 },
 	{ "pvh", { [GAMUT_AXIS_MMU] = "pv" }, { "mmu = \"pv\"", "platform = \"pvh\"", "ring 3", "platform = \"pv\"" }, 14 },
+	{ "pvh", { [GAMUT_AXIS_PLATFORM] = "pv" },
+	  { "platform = \"pv\"", "mmu = \"hap\" (of mode \"pvh\")", "ring 3", "use mmu = \"pv\"" }, 13 },
 	{ "pv", { [GAMUT_AXIS_MMU] = "shadow" }, { "platform = \"pv\"", "mmu = \"shadow\"", "hypercalls", "use" }, 14 },
 	{ "pvh", { [GAMUT_AXIS_INTERRUPTS] = "apic" },
 	  { "interrupts = \"apic\"", "platform = \"pvh\"", "event channels", "use interrupts = \"xen\"" }, 12 },

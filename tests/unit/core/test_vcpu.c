@@ -52,11 +52,18 @@ static int pv_slow(void *opaque, struct gamut_pv_cpu *cpu)
 	return GAMUT_PV_RESUME;
 }
 
+static atomic_int pv_late; /* an event arrives just after this many questions were answered */
+
 static int pv_pending(void *opaque, uint32_t vcpu)
 {
+	int due = atomic_load(&pv_events) > 0;
+
 	(void)opaque;
-	(void)vcpu;
-	return atomic_load(&pv_events) > 0;
+	if (atomic_load(&pv_late) && atomic_fetch_sub(&pv_late, 1) == 1) {
+		atomic_store(&pv_events, 1);
+		vcpu_attend(set.vcpu[vcpu], ATTN_IRQ);
+	}
+	return due;
 }
 
 static const struct gamut_pv_guest monitor = { .size = sizeof(monitor), .slow = pv_slow, .pending = pv_pending };
@@ -277,6 +284,33 @@ static void test_block_of_a_pv_guest(void **state)
 	assert_int_equal(v->accepted, 0);
 }
 
+/* An event between the last look and the sleep: the word is then what it was before the look. */
+static void test_event_between_look_and_sleep(void **state)
+{
+	static const engine_fake_step script[] = { step_pv, step_pv, NULL };
+
+	(void)state;
+	for (int late = 1; late <= 4; late++) {
+		engine_fake_reset();
+		engine_fake.scripts[0] = script;
+		pv_events = pv_blocks = 0;
+		assert_int_equal(begin(1), 0);
+		set.pv = &monitor;
+		atomic_store(&pv_late, late);
+		vcpus_resume(&set);
+		if (late > 2) {
+			WAIT_FOR(set.vcpu[0]->mode == VCPU_ASLEEP);
+			vcpu_attend(set.vcpu[0], ATTN_IRQ);
+		}
+		WAIT_FOR(atomic_load(&pv_blocks) == 2);
+		vcpus_stop(&set);
+		vcpus_finish(&set);
+		bus_finish(&bus);
+	}
+	engine_fake_reset();
+	assert_int_equal(begin(1), 0);
+}
+
 static void test_triple_fault_parks(void **state)
 {
 	static const engine_fake_step script[] = { step_shutdown, NULL };
@@ -391,6 +425,7 @@ int main(void)
 		TEST(test_pause_while_idle),
 		TEST(test_raise_never_lost),
 		TEST(test_block_of_a_pv_guest),
+		TEST(test_event_between_look_and_sleep),
 		TEST(test_triple_fault_parks),
 		TEST(test_down_and_up),
 		TEST(test_throttle),

@@ -258,7 +258,7 @@
 	AT(gamut_pv_cpu, reserved2, 52), \
 	AT(gamut_pv_cpu, cr2, 56), \
 	AT(gamut_pv_cpu, dr6, 64), \
-	SIZE(gamut_pv_cpu_ops, 216), \
+	SIZE(gamut_pv_cpu_ops, 240), \
 	AT(gamut_pv_cpu_ops, size, 0), \
 	AT(gamut_pv_cpu_ops, read, 8), \
 	AT(gamut_pv_cpu_ops, write, 16), \
@@ -286,6 +286,9 @@
 	AT(gamut_pv_cpu_ops, tsc, 192), \
 	AT(gamut_pv_cpu_ops, hole, 200), \
 	AT(gamut_pv_cpu_ops, emulate_write, 208), \
+	AT(gamut_pv_cpu_ops, flush_others, 216), \
+	AT(gamut_pv_cpu_ops, msr_read, 224), \
+	AT(gamut_pv_cpu_ops, msr_write, 232), \
 	SIZE(gamut_pv_guest, 32), \
 	AT(gamut_pv_guest, size, 0), \
 	AT(gamut_pv_guest, reserved, 4), \

@@ -174,6 +174,30 @@ static inline struct blob build_elf64_section_notes(unsigned int which)
 	return b;
 }
 
+/* No notes, and the string of Xen kernels from before them in a section of its own. */
+static inline struct blob build_elf64_xen_guest(const char *string)
+{
+	static const char names[] = "\0__xen_guest\0.names";
+	struct blob b = build_elf64(0);
+	uint64_t at = b.size, names_at = at + strlen(string);
+	Elf64_Shdr sh[3] = {{0},
+	                    {.sh_name = 1, .sh_type = SHT_PROGBITS, .sh_offset = at, .sh_size = strlen(string)},
+	                    {.sh_name = 13, .sh_type = SHT_STRTAB, .sh_offset = names_at, .sh_size = sizeof(names)}};
+	Elf64_Ehdr *eh;
+
+	blob_add(&b, string, strlen(string));
+	blob_add(&b, names, sizeof(names));
+	blob_add(&b, NULL, -b.size & 7);
+	eh = (void *)b.data;
+	((Elf64_Phdr *)(void *)(b.data + eh->e_phoff))[1].p_type = PT_NULL;
+	eh->e_shoff = b.size;
+	eh->e_shnum = 3;
+	eh->e_shentsize = sizeof(Elf64_Shdr);
+	eh->e_shstrndx = 2;
+	blob_add(&b, sh, sizeof(sh));
+	return b;
+}
+
 /* ---- packing ----------------------------------------------------------------------- */
 
 static inline struct blob pack_gzip(const struct blob *in)

@@ -181,11 +181,15 @@ static void test_elf32_with_pvh_entry(void **state)
 {
 	struct blob b = build_elf32(NOTES_PVH | NOTES_PV);
 	struct image *image = load(*state, &b);
+	char err[512];
 
 	check_tiny(image, 0);
 	assert_int_equal(image->boot.elf_class, 32);
 	/* PV is for 64-bit kernels alone. */
 	assert_int_equal(image_modes(image), IMAGE_MODE_PVH);
+	assert_int_equal(image_require(image, IMAGE_MODE_PV, err, sizeof(err)), -ENOEXEC);
+	assert_non_null(strstr(err, "is a 32-bit PV kernel"));
+	assert_non_null(strstr(err, "modes that would work: PVH"));
 	image_destroy(image);
 	blob_free(&b);
 }
@@ -197,6 +201,24 @@ static void test_section_notes(void **state)
 
 	check_tiny(image, 4096);
 	image_destroy(image);
+	blob_free(&b);
+}
+
+static void test_section_from_before_the_notes(void **state)
+{
+	static const char string[] = "GUEST_OS=linux,XEN_VER=xen-3.0";
+	struct blob b = build_elf64_xen_guest(string);
+	struct image *image = load(*state, &b);
+
+	assert_int_equal(image->boot.n_notes, 1);
+	assert_string_equal(image->boot.notes[0].name, "__xen_guest");
+	assert_int_equal(image->boot.notes[0].desc_size, strlen(string));
+	assert_memory_equal(image->boot.notes[0].desc, string, strlen(string));
+	assert_int_equal(image_modes(image), IMAGE_MODE_PV);
+	image_destroy(image);
+	/* Its length is the file's word. */
+	((Elf64_Shdr *)(void *)(b.data + ((Elf64_Ehdr *)(void *)b.data)->e_shoff))[1].sh_size = b.size;
+	refuse(*state, &b, "section 1 reaches beyond its end");
 	blob_free(&b);
 }
 
@@ -459,6 +481,9 @@ static void test_32_bit_without_pvh(void **state)
 	refuse(*state, &bz, "use a 64-bit (amd64) kernel");
 	blob_free(&bz);
 	blob_free(&packed);
+	blob_free(&elf);
+	elf = build_elf32(NOTES_PV);
+	refuse(*state, &elf, "is a 32-bit PV kernel; Gamut runs 64-bit PV guests");
 	blob_free(&elf);
 }
 
@@ -783,6 +808,7 @@ int main(void)
 	        FILE_TEST(test_elf64),
 	        FILE_TEST(test_elf32_with_pvh_entry),
 	        FILE_TEST(test_section_notes),
+	        FILE_TEST(test_section_from_before_the_notes),
 	        FILE_TEST(test_every_packing),
 	        FILE_TEST(test_growth),
 	        FILE_TEST(test_zero_setup_sects_means_four),

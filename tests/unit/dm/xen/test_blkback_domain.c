@@ -37,7 +37,8 @@ static void put(struct disk *d, const char *name, const char *value)
 
 static void begin(struct disk *d, struct world *w)
 {
-	struct xenbus_config bus = {w->f->host, w->f->inst, (16 << 8) + 16, 2};
+	struct xenbus_config bus = {
+	        .host = w->f->host, .inst = w->f->inst, .special_gfn = (16 << 8) + 16, .special_count = 2};
 	struct blkback_config c = {w->f->host, w->f->inst, &d->block.block, "xvda", 51712, 1, true};
 	struct blkback_peers peers = {&xenbus_ops, NULL, &evtchn_ops, &w->x.evtchn, &grant_ops, &w->p.grants};
 

@@ -56,7 +56,7 @@ static const struct gamut_xenbus_ops world_params = {
 	.hvm_param_get = world_param_get,
 };
 
-static inline int world_setup(void **state)
+static inline int world_setup_as(void **state, const struct xen_flavour *flavour)
 {
 	struct world *w = test_calloc(1, sizeof(*w));
 
@@ -64,12 +64,17 @@ static inline int world_setup(void **state)
 	w->long_mode = 1;
 	assert_int_equal(xen_intr_init(&w->x, w->f->host, w->f->inst), 0);
 	assert_int_equal(xen_intr_register(&w->x), 0);
-	assert_int_equal(xen_platform_init(&w->p, w->f->host, w->f->inst, NULL, 0), 0);
+	assert_int_equal(xen_platform_init(&w->p, flavour, w->f->host, w->f->inst, NULL, 0), 0);
 	xen_platform_connect(&w->p, &xen_intr_ops, &w->x, &world_params, w);
 	assert_int_equal(xen_platform_register(&w->p), 0);
 	xen_intr_start(&w->x);
 	*state = w;
 	return 0;
+}
+
+static inline int world_setup(void **state)
+{
+	return world_setup_as(state, &xen_flavour_hvm);
 }
 
 static inline int world_teardown(void **state)

@@ -1165,6 +1165,25 @@ static bool on_control(struct rig *r)
 	}
 }
 
+static void registers_of_the_processor(void **state)
+{
+	struct rig *r = *state;
+	uint64_t value = 0;
+
+	assert_int_equal(r->ops->msr_read(r->cpu, 0x10a, &value), 0);
+	assert_true(value & 1); /* RDCL_NO */
+	assert_int_equal(r->ops->msr_write(r->cpu, 0x10a, value), -EINVAL);
+	assert_int_equal(r->ops->msr_write(r->cpu, 0xc0000103, 5), 0);
+	assert_int_equal(r->ops->msr_read(r->cpu, 0xc0000103, &value), 0);
+	assert_int_equal(value, 5);
+	assert_int_equal(r->ops->msr_write(r->cpu, 0xc0000103, 1ull << 32), -EINVAL);
+	assert_int_equal(r->ops->msr_write(r->cpu, 0x49, 1), 0);
+	assert_int_equal(r->ops->msr_read(r->cpu, 0x49, &value), -EINVAL);
+	assert_int_equal(r->ops->msr_read(r->cpu, 0xc0000082, &value), -EINVAL); /* LSTAR: for ring 0 */
+	assert_int_equal(r->ops->msr_write(r->cpu, 0xc0000080, 0), -EINVAL);
+	assert_int_equal(r->ops->msr_read(r->cpu, 0x12345, &value), -EINVAL);
+}
+
 static void control_registers(void **state)
 {
 	struct rig *r = *state;
@@ -1327,6 +1346,7 @@ int main(void)
 		TEST(call_gate),
 		TEST(task_switched),
 		TEST(vector_registers),
+		TEST(registers_of_the_processor),
 		TEST(control_registers),
 		TEST(debug_registers),
 		TEST(hole_is_free),
