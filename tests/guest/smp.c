@@ -134,6 +134,22 @@ static void crossing(unsigned me)
 		__asm__ volatile("lock addq %1, %0" : "+m"(*CROSSING) : "r"(step));
 }
 
+/* The first adds to eight bytes over the end of the page, the second to four of them that lie in the second. */
+static volatile uint32_t crossed, inside;
+#define INSIDE ((volatile uint32_t *)(void *)(two_pages + PAGE_BYTES))
+
+static void overlapping(unsigned me)
+{
+	while (!me && !inside)
+		__asm__ volatile("pause" ::: "memory");
+	for (unsigned i = 0; !me && i < SLOW_ROUNDS; i++)
+		__asm__ volatile("lock incq %0" : "+m"(*CROSSING));
+	if (!me)
+		crossed = 1;
+	for (; me && !crossed; inside++)
+		__asm__ volatile("lock incl %0" : "+m"(*INSIDE));
+}
+
 static void check_atomics(void)
 {
 	pair.b = ~0ull;
@@ -146,6 +162,10 @@ static void check_atomics(void)
 	both(crossing);
 	check(*CROSSING == (SLOW_ROUNDS | (uint64_t)SLOW_ROUNDS << 32), "two vCPUs: lock add over the end of a page (%lx)",
 	      *CROSSING);
+	*CROSSING = 0;
+	both(overlapping);
+	check(*INSIDE == inside && (*CROSSING & 0xffffff) == SLOW_ROUNDS,
+	      "two vCPUs: the same against lock inc in the second page (%u of %u)", *INSIDE, inside);
 }
 
 /* ---- time ------------------------------------------------------------------------------- */

@@ -200,6 +200,7 @@ struct bt_replay {
 struct bt_smp {
 	uint32_t state; /* enum smp_state; a futex */
 	uint32_t stop;  /* enum smp_stop; a futex */
+	uint32_t held;  /* it was stopped and has not gone on yet; a futex */
 	uint32_t depth; /* of the translator lock, while this vCPU has it */
 	uint64_t lost;  /* how often it waited for that lock: what was walked before may not be so any more */
 };

@@ -137,10 +137,19 @@ static bool lock_try(uint32_t *lock)
 	return __atomic_compare_exchange_n(lock, &free, 1, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
+/* Tries for a while each time it wakes up: who takes the lock again and again must not keep others out. */
 static void lock_wait(uint32_t *lock)
 {
-	while (__atomic_exchange_n(lock, 2, __ATOMIC_SEQ_CST))
+	for (;;) {
+		for (unsigned i = 0; i < SPINS; i++) {
+			if (!__atomic_load_n(lock, __ATOMIC_RELAXED) && !__atomic_exchange_n(lock, 2, __ATOMIC_SEQ_CST))
+				return;
+			__builtin_ia32_pause();
+		}
+		if (!__atomic_exchange_n(lock, 2, __ATOMIC_SEQ_CST))
+			return;
 		futex_wait(lock, 2);
+	}
 }
 
 static void lock_release(uint32_t *lock)
@@ -162,6 +171,7 @@ static void wait_go(struct bt_vcpu *v)
 {
 	uint32_t stop = SMP_STOP;
 
+	__atomic_store_n(&v->smp.held, 1, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < SPINS; i++) {
 		if (!__atomic_load_n(&v->smp.stop, __ATOMIC_SEQ_CST))
 			return;
@@ -172,16 +182,24 @@ static void wait_go(struct bt_vcpu *v)
 		futex_wait(&v->smp.stop, SMP_STOP_ASLEEP);
 }
 
+static void go_on(struct bt_vcpu *v)
+{
+	smp_serialize();
+	__atomic_store_n(&v->smp.held, 0, __ATOMIC_SEQ_CST);
+	futex_wake(&v->smp.held);
+}
+
 void smp_busy_slow(struct bt_vcpu *v)
 {
 	for (;;) {
 		__atomic_store_n(&v->smp.state, SMP_BUSY, __ATOMIC_SEQ_CST);
 		if (!__atomic_load_n(&v->smp.stop, __ATOMIC_SEQ_CST))
-			return;
+			break;
 		smp_quiet_slow(v);
 		wait_go(v);
-		smp_serialize();
 	}
+	if (v->smp.held)
+		go_on(v);
 }
 
 /* ---- the translator lock ---------------------------------------------------------------------------- */
@@ -236,6 +254,17 @@ void smp_unlock_slow(struct bt_vcpu *v)
 
 /* ---- stopping others ---------------------------------------------------------------------------------- */
 
+/*
+ * One that was let go has its turn first: it runs until its next poll. Else a
+ * vCPU that stops others all the time, to spin on a lock across two pages
+ * perhaps, would never see them go on.
+ */
+static void wait_turn(struct bt_vcpu *w)
+{
+	while (__atomic_load_n(&w->smp.held, __ATOMIC_SEQ_CST))
+		futex_wait(&w->smp.held, 1);
+}
+
 static void wait_quiet(struct bt_vcpu *w)
 {
 	for (unsigned i = 0; i < SPINS; i++) {
@@ -258,6 +287,7 @@ void smp_stop(struct bt_vcpu *v, uint64_t mask)
 	for (uint64_t left = todo; left; left &= left - 1) {
 		struct bt_vcpu *w = vm->vcpu[__builtin_ctzll(left)];
 
+		wait_turn(w);
 		__atomic_store_n(&w->smp.stop, SMP_STOP, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&w->smp.state, __ATOMIC_SEQ_CST) == SMP_BUSY)
 			bt_poll_set(w);
