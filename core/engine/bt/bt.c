@@ -133,9 +133,10 @@ static bool parse_debug(struct bt_vm *vm, const char *debug, char *err, unsigned
 	return true;
 }
 
-static size_t writers_size(const struct bt_vm *vm)
+/* A mask of vCPUs for each page. */
+static size_t masks_size(const struct bt_vm *vm)
 {
-	return (vm->mem->limit >> PAGE_SHIFT) * sizeof(*vm->writers);
+	return (vm->mem->limit >> PAGE_SHIFT) * sizeof(uint64_t);
 }
 
 static void *map_zero(size_t size)
@@ -151,7 +152,9 @@ static void vm_destroy(struct engine_vm *e)
 		return;
 	cache_finish(&e->vm.cache);
 	if (e->vm.writers)
-		munmap(e->vm.writers, writers_size(&e->vm));
+		munmap(e->vm.writers, masks_size(&e->vm));
+	if (e->vm.users)
+		munmap(e->vm.users, masks_size(&e->vm));
 	if (e->vm.trans)
 		munmap(e->vm.trans, sizeof(struct trans));
 	pthread_mutex_destroy(&e->vm.inval_lock);
@@ -179,9 +182,11 @@ static int vm_create(struct engine_vm **out, struct mem *mem, const struct engin
 	if (!parse_debug(&e->vm, config->debug, err, err_len))
 		goto fail;
 	e->vm.trans = map_zero(sizeof(struct trans));
-	if (config->vcpus > 1)
-		e->vm.writers = map_zero(writers_size(&e->vm));
-	r = e->vm.trans && (config->vcpus < 2 || e->vm.writers) ? cache_init(&e->vm.cache, size, mem->limit) : -ENOMEM;
+	if (config->vcpus > 1) {
+		e->vm.writers = map_zero(masks_size(&e->vm));
+		e->vm.users = map_zero(masks_size(&e->vm));
+	}
+	r = e->vm.trans && (config->vcpus < 2 || (e->vm.writers && e->vm.users)) ? cache_init(&e->vm.cache, size, mem->limit) : -ENOMEM;
 	if (r) {
 		snprintf(err, err_len, "no memory for a code cache of %llu MiB", (unsigned long long)(size >> 20));
 		goto fail;

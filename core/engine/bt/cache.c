@@ -83,17 +83,26 @@ static void resume_lose(struct code_cache *c, struct bt_vcpu *v)
 	v->resume = 0;
 }
 
-static void forget_blocks(struct code_cache *c, struct mem *mem)
+static void forget_page(struct bt_vm *vm, uint64_t gpa)
 {
+	uint64_t page = gpa >> PAGE_SHIFT;
+
+	vm->cache.pages[page] = NULL;
+	vm->mem->code[page] = 0;
+	if (vm->users)
+		vm->users[page] = 0;
+}
+
+static void forget_blocks(struct bt_vm *vm)
+{
+	struct code_cache *c = &vm->cache;
+
 	for (uint32_t i = 0; i < c->n_order; i++) {
 		struct block *b = (struct block *)(c->meta + 8ull * c->order[i]);
 
-		c->pages[b->gpa >> PAGE_SHIFT] = NULL;
-		mem->code[b->gpa >> PAGE_SHIFT] = 0;
-		if (b->part) {
-			c->pages[b->gpa2 >> PAGE_SHIFT] = NULL;
-			mem->code[b->gpa2 >> PAGE_SHIFT] = 0;
-		}
+		forget_page(vm, b->gpa);
+		if (b->part)
+			forget_page(vm, b->gpa2);
 	}
 	bt_zero(c->hash, sizeof(*c->hash) << CACHE_HASH_BITS);
 	c->used = c->start;
@@ -111,7 +120,7 @@ void cache_flush(struct bt_vcpu *v)
 	smp_stop(v, SMP_ALL);
 	FOR_EACH_VCPU(vm, w)
 		resume_lose(c, w);
-	forget_blocks(c, v->mem);
+	forget_blocks(vm);
 	FOR_EACH_VCPU(vm, w)
 		jc_flush(w, true);
 	smp_unlock(v);
@@ -227,7 +236,7 @@ static void unhash(struct code_cache *c, struct block *b)
 	while (*p && *p != b)
 		p = &(*p)->hash_next;
 	if (*p)
-		*p = b->hash_next;
+		__atomic_store_n(p, b->hash_next, __ATOMIC_SEQ_CST);
 }
 
 static void jc_forget(struct bt_vcpu *v, const struct block *b)
@@ -243,7 +252,7 @@ static void jc_forget(struct bt_vcpu *v, const struct block *b)
 	}
 }
 
-/* The caller has taken it off its page's list, and stopped the other vCPUs. */
+/* The caller has taken it off its page's list, and stopped the vCPUs that may use it. */
 static void cache_drop(struct bt_vcpu *v, struct block *b)
 {
 	struct code_cache *c = &v->vm->cache;
@@ -255,8 +264,10 @@ static void cache_drop(struct bt_vcpu *v, struct block *b)
 		if (l->target)
 			link_clear(c, l);
 	}
-	FOR_EACH_VCPU(v->vm, w)
-		jc_forget(w, b);
+	FOR_EACH_VCPU(v->vm, w) {
+		if (w == v || v->vm->stopped >> w->index & 1)
+			jc_forget(w, b);
+	}
 	b->dead = true;
 }
 
@@ -318,15 +329,31 @@ static void drop_overlapping(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 		v->mem->code[page] = 0;
 }
 
+/* So that nobody finds them any more; then, who may have found them before. */
+static uint64_t users_of_overlapping(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
+{
+	struct code_cache *c = &v->vm->cache;
+	uint64_t mask = 0;
+
+	for (struct block *b = c->pages[gpa >> PAGE_SHIFT]; b; b = b->page_next) {
+		struct block *whole = b->master ? b->master : b;
+
+		if (!overlaps(b, gpa & ~PAGE_MASK, len))
+			continue;
+		unhash(c, whole);
+		mask |= __atomic_load_n(&v->vm->users[whole->gpa >> PAGE_SHIFT], __ATOMIC_SEQ_CST);
+	}
+	return mask;
+}
+
 void bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 {
 	if (gpa >= v->mem->limit)
 		return;
 	smp_lock(v);
-	if (bt_code_covers(v, gpa, len)) {
-		smp_stop(v, SMP_ALL);
-		drop_overlapping(v, gpa, len);
-	}
+	if (!smp_alone(v) && bt_code_covers(v, gpa, len))
+		smp_stop(v, users_of_overlapping(v, gpa, len));
+	drop_overlapping(v, gpa, len);
 	smp_unlock(v);
 }
 

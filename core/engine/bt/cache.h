@@ -115,6 +115,7 @@ struct bt_vm {
 	struct bt_vcpu *vcpu[BT_MAX_VCPUS];
 	uint64_t present;     /* which of them exist */
 	uint64_t *writers;    /* see bt_vcpu; NULL: one vCPU */
+	uint64_t *users;      /* by page: which vCPUs may be in its code, or have it in their jump caches; see smp.c */
 	/* The translator lock, and whom its holder has stopped; see smp.c. */
 	uint32_t lock __attribute__((aligned(64)));
 	uint64_t stopped;

@@ -218,19 +218,29 @@ static bool still_good(struct bt_vcpu *v, const struct block *b, bool *global)
 	return !b->part || second_page(v, b->rip, global) == b->gpa2;
 }
 
+/* A flush has forgotten the users of all pages. */
+static void make_room(struct bt_vcpu *v, uint64_t gpa)
+{
+	if (cache_room(&v->vm->cache))
+		return;
+	cache_flush(v);
+	smp_note_user(v, gpa);
+}
+
 /* With the lock. *global: as for the pages; cleared when a second page is not. */
 static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, bool *global)
 {
 	struct code_cache *c = &v->vm->cache;
-	struct block *b = cache_find(c, gpa, rip, v->key);
+	struct block *b;
 	bool crosses;
 
+	smp_note_user(v, gpa);
+	b = cache_find(c, gpa, rip, v->key);
 	if (b && still_good(v, b, global))
 		return b;
 	if (b)
 		bt_code_invalidate(v, gpa, 1);
-	if (!cache_room(c))
-		cache_flush(v);
+	make_room(v, gpa);
 	if (!code_page(v, gpa))
 		return NULL;
 	b = translate(v, rip, gpa, ~0ull, &crosses);
@@ -247,12 +257,13 @@ static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, bo
 static struct block *ungrouped_block(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
 {
 	struct code_cache *c = &v->vm->cache;
-	struct block *b = cache_find(c, gpa, rip, v->key | KEY_UNGROUPED);
+	struct block *b;
 
+	smp_note_user(v, gpa);
+	b = cache_find(c, gpa, rip, v->key | KEY_UNGROUPED);
 	if (b)
 		return b;
-	if (!cache_room(c))
-		cache_flush(v);
+	make_room(v, gpa);
 	return code_page(v, gpa) ? translate_ungrouped(v, rip, gpa) : NULL;
 }
 
@@ -279,6 +290,7 @@ static struct block *find_block(struct bt_vcpu *v, enum bt_step *st, bool *globa
 	*st = bt_code_gpa(v, v->rip, &gpa, global);
 	if (*st != STEP_OK)
 		return NULL;
+	smp_note_user(v, gpa);
 	b = cache_find(&v->vm->cache, gpa, v->rip, v->key);
 	if (b && !b->part)
 		return b;

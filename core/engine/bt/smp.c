@@ -42,17 +42,26 @@
  * is dropped by whichever vCPU polls first.
  *
  * Dropping. A dropped block is unlinked and forgotten by every jump cache while
- * all other vCPUs are stopped; so when a store that changes code is complete
- * no vCPU is executing the old code, or will. That is stronger than what
- * processors promise, and it is what programs rely on that write code on one
- * and call it on another. Each stopped vCPU executes a serializing instruction
- * before it goes on. The memory of dropped blocks is reused after a flush of
- * the whole cache alone, which also happens with all others stopped.
+ * all vCPUs that may be in its page's code are stopped; so when a store that
+ * changes code is complete no vCPU is executing the old code, or will. That is
+ * stronger than what processors promise, and it is what programs rely on that
+ * write code on one and call it on another. Each stopped vCPU executes a
+ * serializing instruction before it goes on. The memory of dropped blocks is
+ * reused after a flush of the whole cache alone, with all others stopped.
+ *
+ * Which vCPUs those are is in users[page]. Code of a page is entered through C,
+ * or the jump cache that C filled, and left through these; links do not lead out
+ * of it. So C sets the vCPU's bit before it looks for a block, and a block is
+ * taken off its hash chain before the bits are read: once more, one sees the
+ * other. The bits fall with a flush of the cache. Much code is executed by one
+ * vCPU alone, and its pages used again for something else: no stop for that.
  *
  * Looking up without the lock. A block is published by one store, of its
- * hash chain's head, after it is complete. It is taken out, and its memory
- * reused, only when no other vCPU is busy. So a busy vCPU may follow chains,
- * keep what it found until its next poll or lock, and put it in its jump cache.
+ * hash chain's head, after it is complete. Taken off its chain it still leads
+ * on, and whoever found it a moment before is among the users that are stopped
+ * before it is forgotten. Its memory is reused only when no other vCPU is busy.
+ * So a busy vCPU may follow chains, keep what it found until its next poll or
+ * lock, and put it in its jump cache.
  *
  * Links. A jump is patched by one store of its displacement, which lies within
  * eight aligned bytes (trans-flow.c sees to that). AMD's manual (APM vol. 2,

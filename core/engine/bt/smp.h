@@ -72,6 +72,18 @@ static inline void smp_unlock(struct bt_vcpu *v)
  */
 void smp_stop(struct bt_vcpu *v, uint64_t mask);
 
+/* Before this vCPU looks for a block in the page: from here on it may be in its code. */
+static inline void smp_note_user(struct bt_vcpu *v, uint64_t gpa)
+{
+	uint64_t bit = 1ull << v->index, *word;
+
+	if (smp_alone(v) || gpa >= v->mem->limit)
+		return;
+	word = &v->vm->users[gpa >> PAGE_SHIFT];
+	if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit))
+		__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+}
+
 /* With the lock and mem->code[] of the page set: on return no other vCPU can write to it without asking. */
 void smp_own_page(struct bt_vcpu *v, uint64_t gpa);
 
