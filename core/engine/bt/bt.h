@@ -202,6 +202,7 @@ struct bt_smp {
 	uint32_t stop;  /* enum smp_stop; a futex */
 	uint32_t held;  /* it was stopped and has not gone on yet; a futex */
 	uint32_t depth; /* of the translator lock, while this vCPU has it */
+	bool waiting;   /* for that lock; it may go back into a block */
 	uint64_t lost;  /* how often it waited for that lock: what was walked before may not be so any more */
 };
 

@@ -346,13 +346,34 @@ static uint64_t users_of_overlapping(struct bt_vcpu *v, uint64_t gpa, uint32_t l
 	return mask;
 }
 
+/*
+ * Where one block of a page was overwritten the others often follow. So a stop
+ * is made the most of: whom it found outside of any block forgets all code of
+ * the page, and is its user no more.
+ */
+static void forget_users(struct bt_vcpu *v, uint64_t page)
+{
+	struct bt_vm *vm = v->vm;
+
+	FOR_EACH_VCPU(vm, w) {
+		if (w == v || !(vm->stopped >> w->index & 1) || w->smp.waiting)
+			continue;
+		for (struct block *b = vm->cache.pages[page]; b; b = b->page_next)
+			if (!b->master)
+				jc_forget(w, b);
+		__atomic_fetch_and(&vm->users[page], ~(1ull << w->index), __ATOMIC_SEQ_CST);
+	}
+}
+
 void bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 {
 	if (gpa >= v->mem->limit)
 		return;
 	smp_lock(v);
-	if (!smp_alone(v) && bt_code_covers(v, gpa, len))
+	if (!smp_alone(v) && bt_code_covers(v, gpa, len)) {
 		smp_stop(v, users_of_overlapping(v, gpa, len));
+		forget_users(v, gpa >> PAGE_SHIFT);
+	}
 	drop_overlapping(v, gpa, len);
 	smp_unlock(v);
 }

@@ -53,8 +53,9 @@
  * or the jump cache that C filled, and left through these; links do not lead out
  * of it. So C sets the vCPU's bit before it looks for a block, and a block is
  * taken off its hash chain before the bits are read: once more, one sees the
- * other. The bits fall with a flush of the cache. Much code is executed by one
- * vCPU alone, and its pages used again for something else: no stop for that.
+ * other. The bits fall with a flush of the cache, and when a stopped vCPU's jump
+ * cache has forgotten all of the page. Much code is executed once, and its
+ * pages are used again for something else: hardly a stop for that.
  *
  * Looking up without the lock. A block is published by one store, of its
  * hash chain's head, after it is complete. Taken off its chain it still leads
@@ -233,9 +234,11 @@ void smp_lock_slow(struct bt_vcpu *v)
 	if (v->smp.depth++ || lock_spin(v))
 		return;
 	state = v->smp.state;
+	v->smp.waiting = true;
 	if (state == SMP_BUSY)
 		smp_quiet_slow(v);
 	lock_wait(&v->vm->lock);
+	v->smp.waiting = false;
 	/* Nobody stops anybody now: that takes the lock. */
 	__atomic_store_n(&v->smp.state, state, __ATOMIC_SEQ_CST);
 	v->smp.lost++;
