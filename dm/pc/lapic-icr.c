@@ -75,23 +75,18 @@ static bool meant(const struct message *m, const struct lapic *a)
 
 /* ---- what happens there ---- */
 
-/*
- * The vCPU stops and waits for a start-up message; APIC_BASE stays. One that
- * waits already is as reset as it can be, and, as on Xen, keeps what has been
- * requested meanwhile: a guest announces a processor's upcall vector, which
- * requests it, before it starts that processor.
- */
+/* The vCPU stops and waits for a start-up message; APIC_BASE stays. */
 static void take_init(struct lapic *a)
 {
-	const struct gamut_host *host = a->set->host;
+	struct lapics *s = a->set;
 
 	pthread_mutex_lock(&a->lock);
-	if (!a->wait_sipi || host->vcpu_is_up(a->set->inst, a->vcpu)) {
-		lapic_clear(a);
-		a->wait_sipi = true;
-		host->vcpu_down(a->set->inst, a->vcpu);
-	}
+	lapic_clear(a);
+	a->wait_sipi = true;
+	s->host->vcpu_down(s->inst, a->vcpu);
 	pthread_mutex_unlock(&a->lock);
+	if (s->cleared)
+		s->cleared(s->cleared_opaque, a->vcpu);
 }
 
 /* Registers after INIT but for CS, which comes from the message. */
