@@ -181,7 +181,6 @@ static void wait_go(struct bt_vcpu *v)
 {
 	uint32_t stop = SMP_STOP;
 
-	__atomic_store_n(&v->smp.held, 1, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < SPINS; i++) {
 		if (!__atomic_load_n(&v->smp.stop, __ATOMIC_SEQ_CST))
 			return;
@@ -205,11 +204,20 @@ void smp_busy_slow(struct bt_vcpu *v)
 		__atomic_store_n(&v->smp.state, SMP_BUSY, __ATOMIC_SEQ_CST);
 		if (!__atomic_load_n(&v->smp.stop, __ATOMIC_SEQ_CST))
 			break;
+		/* First, so that he who stopped it does not do so again before it had its turn. */
+		__atomic_store_n(&v->smp.held, 1, __ATOMIC_SEQ_CST);
 		smp_quiet_slow(v);
 		wait_go(v);
 	}
 	if (v->smp.held)
 		go_on(v);
+}
+
+void smp_safepoint_slow(struct bt_vcpu *v)
+{
+	__atomic_store_n(&v->smp.held, 1, __ATOMIC_SEQ_CST);
+	smp_quiet_slow(v);
+	smp_busy_slow(v);
 }
 
 /* ---- the translator lock ---------------------------------------------------------------------------- */

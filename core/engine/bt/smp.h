@@ -17,6 +17,7 @@ enum smp_stop { SMP_GO, SMP_STOP, SMP_STOP_ASLEEP };
  */
 void smp_busy_slow(struct bt_vcpu *v);
 void smp_quiet_slow(struct bt_vcpu *v);
+void smp_safepoint_slow(struct bt_vcpu *v);
 
 static inline bool smp_alone(const struct bt_vcpu *v)
 {
@@ -38,10 +39,8 @@ static inline void smp_quiet(struct bt_vcpu *v)
 /* At a poll, with no host code address and no walk's result in hand: lets whoever asked for it have his way. */
 static inline void smp_safepoint(struct bt_vcpu *v)
 {
-	if (smp_alone(v) || !__atomic_load_n(&v->smp.stop, __ATOMIC_SEQ_CST))
-		return;
-	smp_quiet_slow(v);
-	smp_busy_slow(v);
+	if (!smp_alone(v) && __atomic_load_n(&v->smp.stop, __ATOMIC_SEQ_CST))
+		smp_safepoint_slow(v);
 }
 
 /*
