@@ -183,9 +183,9 @@ enum bt_step seg_linear(struct bt_vcpu *v, const struct gamut_segment *s, bool s
 			return outside(v, stack);
 		return STEP_OK;
 	}
+	*va = (uint32_t)(s->base + offset);
 	if (!seg_admits(v, s, (uint32_t)offset, len, write))
 		return outside(v, stack);
-	*va = (uint32_t)(s->base + offset);
 	return STEP_OK;
 }
 
