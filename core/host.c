@@ -338,6 +338,16 @@ static int64_t host_hypercall_call(struct gamut_inst *inst, struct gamut_hyperca
 	return v ? exit_hypercall(v, call, v->exit.rip) : -EINVAL;
 }
 
+static void host_hypercall_insn(struct gamut_inst *inst, uint8_t insn[3])
+{
+	const struct engine_ops *engine = inst->domain->engine;
+
+	if (engine->hypercall_insn)
+		engine->hypercall_insn(inst->domain->vm, insn);
+	else
+		engine_native_hypercall(insn);
+}
+
 /* ---- interrupts -------------------------------------------------------------------------- */
 
 static int host_irq_source(struct gamut_inst *inst, const struct gamut_irq_source *ops, void *opaque)
@@ -594,4 +604,5 @@ const struct gamut_host gamut_host_table = {
 	.vcpu_current = host_vcpu_current,
 	.pv_attach = host_pv_attach,
 	.hypercall_call = host_hypercall_call,
+	.hypercall_insn = host_hypercall_insn,
 };

@@ -13,7 +13,8 @@
  * first completes the instruction: a port read lands in al/ax/eax, rip moves
  * past the instruction. State read between the two (vcpu_get) shows rip still
  * at the instruction for every exit but HYPERCALL, HLT, INTR, where it is past
- * it, and PV, where it is what the event says (gamut/pv.h).
+ * it, and PV, where it is what the event says (gamut/pv.h); and, on engine kvm,
+ * some writes to ports and MMIO.
  */
 #ifndef ENGINE_H
 #define ENGINE_H
@@ -123,6 +124,25 @@ struct engine_config {
 	const char *debug;   /* bt's switches for bisecting, "" when none */
 };
 
+/*
+ * The platform's interrupt controllers inside the engine. split: the local
+ * APICs alone; the 8259s go on through the environment's irq_accept, the I/O
+ * APIC sends messages and is told of ends of interrupt of the vectors that
+ * irqchip_route names, on a vCPU's thread.
+ */
+struct engine_irqchip {
+	bool split;
+	void (*eoi)(void *opaque, uint32_t vector); /* split; may be NULL */
+	void *opaque;
+};
+
+/* A message signalled interrupt, as devices write it. */
+struct engine_msi {
+	bool set;
+	uint64_t address;
+	uint32_t data;
+};
+
 struct engine_stat {
 	const char *name;
 	uint64_t value;
@@ -186,8 +206,31 @@ struct engine_ops {
 	 */
 	int (*pv_attach)(struct engine_vm *vm, const struct gamut_pv_guest *guest, void *opaque,
 	                 struct gamut_pv_cpu **cpus);
+
+	/*
+	 * The three bytes by which this VM's guest makes a hypercall where it
+	 * would have vmcall or vmmcall; those work only when they are what this
+	 * gives. NULL: engine_native_hypercall, and either works. [control]
+	 */
+	void (*hypercall_insn)(struct engine_vm *vm, uint8_t insn[3]);
+
+	/*
+	 * Interrupt controllers in the engine; caps.irqchip says that there can
+	 * be. NULL, or 0 or -errno: -ENOTSUP (this kind is not there), -EBUSY (it
+	 * is too late: before any state or CPUID is set). [control]
+	 */
+	int (*irqchip_create)(struct engine_vm *vm, const struct engine_irqchip *config);
+	/* A pin of the whole irqchip; -ENOTSUP when it is split. [any] */
+	int (*irqchip_line)(struct engine_vm *vm, uint32_t gsi, bool level);
+	int (*irqchip_msi)(struct engine_vm *vm, uint64_t address, uint32_t data); /* [any] */
+	/* What the I/O APIC's pins send, when it is split: replaces what was said before. [control] [vcpu] */
+	int (*irqchip_route)(struct engine_vm *vm, const struct engine_msi *pins, uint32_t n);
 };
 
 extern const struct engine_ops engine_bt;
+extern const struct engine_ops engine_kvm;
+
+/* vmcall or vmmcall: the one that this host's processor has. */
+void engine_native_hypercall(uint8_t insn[3]);
 
 #endif

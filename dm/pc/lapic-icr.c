@@ -75,15 +75,22 @@ static bool meant(const struct message *m, const struct lapic *a)
 
 /* ---- what happens there ---- */
 
-/* The vCPU stops and waits for a start-up message; APIC_BASE stays. */
+/*
+ * The vCPU stops and waits for a start-up message; APIC_BASE stays. As on Xen,
+ * one that waits already is not touched: Linux gives a vCPU its upcall vector
+ * before it wakes it by INIT, and the upcall that is pending since then would
+ * be lost, and with it every later one.
+ */
 static void take_init(struct lapic *a)
 {
 	struct lapics *s = a->set;
 
 	pthread_mutex_lock(&a->lock);
-	lapic_clear(a);
-	a->wait_sipi = true;
-	s->host->vcpu_down(s->inst, a->vcpu);
+	if (!a->wait_sipi || s->host->vcpu_is_up(s->inst, a->vcpu)) {
+		lapic_clear(a);
+		a->wait_sipi = true;
+		s->host->vcpu_down(s->inst, a->vcpu);
+	}
 	pthread_mutex_unlock(&a->lock);
 	if (s->cleared)
 		s->cleared(s->cleared_opaque, a->vcpu);

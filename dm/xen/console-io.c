@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * console_io: the hypervisor's emergency console. A guest may write, as to a
- * debug build of Xen; lines go to the domain's log at debug level, printable
- * characters only and at most LINES_A_SECOND of them. Reading is for domain 0.
+ * The hypervisor's emergency console: console_io, and for guests in HVM
+ * containers a port of the same use. A guest may write, as to a debug build of
+ * Xen; lines go to the domain's log at debug level, printable characters only
+ * and at most LINES_A_SECOND of them. Reading is for domain 0.
  */
 #include "dm/xen/platform.h"
 
@@ -80,4 +81,33 @@ int64_t xen_console_io(void *opaque, struct gamut_hypercall *call)
 
 	return xen_dispatch(&p->env, ops, sizeof(ops) / sizeof(ops[0]), p, call, (uint32_t)call->args[0],
 	                    call->args[2]);
+}
+
+/* All ones, as from a port that nobody answers. */
+static uint64_t port_read(void *opaque, uint64_t offset, uint32_t width)
+{
+	(void)opaque;
+	(void)offset;
+	(void)width;
+	return UINT64_MAX;
+}
+
+static void port_write(void *opaque, uint64_t offset, uint32_t width, uint64_t value)
+{
+	char c = (char)value;
+
+	(void)offset;
+	(void)width;
+	put_chars(opaque, &c, 1);
+}
+
+static const struct gamut_io_ops port_ops = {
+	.size = sizeof(struct gamut_io_ops),
+	.read = port_read,
+	.write = port_write,
+};
+
+int xen_console_port_register(struct xen_platform *p)
+{
+	return p->env.host->pio_register(p->env.inst, XEN_HVM_DEBUGCONS_IOPORT, 1, &port_ops, p);
 }

@@ -13,23 +13,13 @@
 #define STUB_SIZE 32u
 #define ALL_VCPUS UINT32_MAX
 
-/* Which of the two instructions the processor has; engines take both. */
-static bool host_is_amd(void)
-{
-	uint32_t eax, ebx, ecx, edx;
-
-	if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx))
-		return false;
-	return ebx == signature_AMD_ebx || ebx == HYGON_EBX;
-}
-
-void xen_hypercall_page(uint8_t page[4096], bool amd)
+void xen_hypercall_page(uint8_t page[4096], const uint8_t insn[3])
 {
 	memset(page, 0xcc, XEN_PAGE_SIZE);
 	for (uint32_t nr = 0; nr < XEN_PAGE_SIZE / STUB_SIZE; nr++) {
 		const uint8_t stub[] = {
 			0xb8, (uint8_t)nr, 0, 0, 0,             /* mov $nr, %eax */
-			0x0f, 0x01, amd ? 0xd9 : 0xc1,          /* vmmcall or vmcall */
+			insn[0], insn[1], insn[2],              /* vmcall or what does as it */
 			0xc3,                                   /* ret */
 		};
 		static const uint8_t none[] = { 0x0f, 0x0b }; /* ud2: iret is for PV guests */
@@ -71,7 +61,7 @@ static int msr_write(void *opaque, uint32_t vcpu, uint32_t msr, uint64_t value)
 	(void)msr;
 	if (value & (XEN_PAGE_SIZE - 1))
 		return -EPERM;
-	xen_hypercall_page(page, host_is_amd());
+	xen_hypercall_page(page, p->insn);
 	if (p->env.host->mem_write(p->env.inst, value, page, sizeof(page)))
 		return -EPERM;
 	/* As Xen, a moment to see which layout the guest uses: CS.L while EFER.LMA. */
@@ -93,6 +83,7 @@ static const struct gamut_msr_ops msr_ops = { .size = sizeof(msr_ops), .read = m
 
 int xen_msr_register(struct xen_platform *p)
 {
+	p->env.host->hypercall_insn(p->env.inst, p->insn);
 	return p->env.host->msr_register(p->env.inst, XEN_MSR_HYPERCALL, 1, &msr_ops, p);
 }
 
@@ -144,6 +135,34 @@ static int set_hvm(const struct xen_platform *p)
 	return rc;
 }
 
+/* "There is a hypervisor", bit 31: without it nobody is obliged to look for leaves from 0x40000000 on. */
+static int set_present(const struct xen_platform *p)
+{
+	static const uint32_t none[4] = { 0 }, present[4] = { 0, 0, 1u << 31, 0 };
+
+	return p->env.host->cpuid_mask(p->env.inst, ALL_VCPUS, 1, 0, none, present);
+}
+
+static bool host_is_amd(void)
+{
+	uint32_t eax, ebx, ecx, edx;
+
+	if (!__get_cpuid(0, &eax, &ebx, &ecx, &edx))
+		return false;
+	return ebx == signature_AMD_ebx || ebx == HYGON_EBX;
+}
+
+int xen_cpuid_set_mtrr(const struct xen_platform *p)
+{
+	static const uint32_t none[4] = { 0 }, mtrr[4] = { 0, 0, 0, 1u << 12 };
+	int rc = p->env.host->cpuid_mask(p->env.inst, ALL_VCPUS, 1, 0, none, mtrr);
+
+	/* AMD repeats the bit. */
+	if (rc || !host_is_amd())
+		return rc;
+	return p->env.host->cpuid_mask(p->env.inst, ALL_VCPUS, 0x80000001u, 0, none, mtrr);
+}
+
 /* Bits of the highest machine address that may show up: host pages are below 4 GiB. */
 static int set_pv(const struct xen_platform *p)
 {
@@ -159,9 +178,11 @@ static int set_pv(const struct xen_platform *p)
 int xen_cpuid_set(const struct xen_platform *p)
 {
 	bool pv = p->flavour->pv;
-	int rc = set(p, ALL_VCPUS, 0, 0, XEN_CPUID_BASE + p->flavour->last_leaf, XEN_CPUID_SIGNATURE_EBX,
-	             XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX);
+	int rc = set_present(p);
 
+	if (!rc)
+		rc = set(p, ALL_VCPUS, 0, 0, XEN_CPUID_BASE + p->flavour->last_leaf, XEN_CPUID_SIGNATURE_EBX,
+		         XEN_CPUID_SIGNATURE_ECX, XEN_CPUID_SIGNATURE_EDX);
 	if (!rc)
 		rc = set(p, ALL_VCPUS, 1, 0, XEN_ABI_MAJOR << 16 | XEN_ABI_MINOR, 0, 0, 0);
 	if (!rc)

@@ -38,6 +38,7 @@ struct xen_platform {
 	void *intr_self;
 	const struct gamut_xenbus_ops *params; /* hvm_param_get and _set are used */
 	void *params_self;
+	uint8_t insn[3]; /* the guest's hypercall instruction */
 
 	/* console_io: text for the domain's log, a line at a time */
 	pthread_mutex_t line_lock;
@@ -67,6 +68,9 @@ int64_t xen_hvm_op(void *opaque, struct gamut_hypercall *call);        /* hvm-op
 int64_t xen_console_io(void *opaque, struct gamut_hypercall *call);    /* console-io.c */
 int64_t xen_multicall(void *opaque, struct gamut_hypercall *call);     /* multicall.c */
 
+/* The debug console's port, for guests in HVM containers: console-io.c. 0 or -errno. [control] */
+int xen_console_port_register(struct xen_platform *p);
+
 /* Runs a hypercall by number, for multicall. */
 int64_t xen_platform_call(struct xen_platform *p, struct gamut_hypercall *call);
 
@@ -77,10 +81,12 @@ int64_t xen_platform_call(struct xen_platform *p, struct gamut_hypercall *call);
 
 /* Sets the leaves from 0x40000000 on for all vCPUs. 0 or -errno. [control] */
 int xen_cpuid_set(const struct xen_platform *p);
+/* Offers the processor's MTRRs, as Xen does in HVM containers. 0 or -errno. [control] */
+int xen_cpuid_set_mtrr(const struct xen_platform *p);
 /* Registers 0x40000000. 0 or -errno. [control] */
 int xen_msr_register(struct xen_platform *p);
-/* The stubs: `mov $nr, %eax; vmcall or vmmcall; ret`, 32 bytes apart. Pure. */
-void xen_hypercall_page(uint8_t page[4096], bool amd);
+/* The stubs: `mov $nr, %eax; the instruction; ret`, 32 bytes apart. Pure. */
+void xen_hypercall_page(uint8_t page[4096], const uint8_t insn[3]);
 /* For a kernel in ring 3: `syscall`, with rcx and r11, which it takes, saved around. Pure. */
 void xen_hypercall_page_pv(uint8_t page[4096]);
 

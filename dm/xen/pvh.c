@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dm/xen/hypercall-patch.h"
 #include "dm/xen/image.h"
 
 #include <xen/arch-x86/hvm/start_info.h>
@@ -222,6 +223,8 @@ int pvh_load(const struct pvh_config *config)
 	if (rc)
 		return rc;
 	rc = xen_image_write(&p.image);
+	if (!rc)
+		rc = xen_hypercall_patch(config->host, config->inst, p.boot);
 	if (!rc && p.boot->ramdisk_size)
 		rc = config->host->mem_write(config->inst, p.ramdisk, p.boot->ramdisk, p.boot->ramdisk_size);
 	if (!rc)

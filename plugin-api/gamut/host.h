@@ -419,6 +419,15 @@ struct gamut_host {
 	 * made the call, counted to its owner; -ENOSYS when there is none. [vcpu]
 	 */
 	int64_t (*hypercall_call)(struct gamut_inst *inst, struct gamut_hypercall *call);
+	/*
+	 * The three bytes by which this guest makes a hypercall. Where they are
+	 * vmcall or vmmcall, both are hypercalls; where not, neither is, and
+	 * whoever puts the guest's code into memory puts these in their place.
+	 * They do the same: number, arguments and result are where
+	 * struct gamut_hypercall has them. Bytes that are not the processor's own
+	 * are hypercalls only after this was called. [control]
+	 */
+	void (*hypercall_insn)(struct gamut_inst *inst, uint8_t insn[3]);
 };
 
 #ifdef __cplusplus

@@ -174,6 +174,11 @@ static int start(void *self)
 
 	if (rc)
 		return rc;
+	rc = xen_cpuid_set_mtrr(&p->domain.xen);
+	if (!rc)
+		rc = xen_console_port_register(&p->domain.xen);
+	if (rc)
+		return host->fail(inst, -rc, "cannot offer MTRRs and the debug console: %s", strerror(-rc));
 	p->resets = host->counter(inst, "resets-by-register");
 	rc = p->acpi ? host->pio_register(inst, RESET_PORT, 1, &reset_ops, p) : 0;
 	if (!rc)

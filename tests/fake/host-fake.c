@@ -493,6 +493,11 @@ static void fake_vcpu_block(struct gamut_inst *inst, uint32_t vcpu)
 	fake(inst)->vcpu[vcpu].blocked = true;
 }
 
+static void fake_hypercall_insn(struct gamut_inst *inst, uint8_t insn[3])
+{
+	memcpy(insn, fake(inst)->hypercall_insn, 3);
+}
+
 static uint32_t fake_vcpu_current(struct gamut_inst *inst)
 {
 	return fake(inst)->current;
@@ -849,6 +854,7 @@ static const struct gamut_host table = {
 	.lookup = fake_lookup,
 	.on_dead_halt = fake_on_dead_halt,
 	.vcpu_current = fake_vcpu_current,
+	.hypercall_insn = fake_hypercall_insn,
 };
 
 /* ---- the test's side ---- */
@@ -864,6 +870,7 @@ struct host_fake *host_fake_create(uint64_t ram_size, uint32_t vcpus)
 	pthread_mutex_init(&f->lock, NULL);
 	f->ram_size = ram_size;
 	f->space = ram_size + HOST_FAKE_SPARE;
+	memcpy(f->hypercall_insn, "\x0f\x01\xc1", 3);
 	f->ram = need(calloc(1, ram_size));
 	f->hole = need(calloc(1, f->space / PAGE));
 	memset(f->hole + ram_size / PAGE, 1, HOST_FAKE_SPARE / PAGE);

@@ -104,6 +104,7 @@ struct host_fake {
 
 	struct host_fake_vcpu vcpu[HOST_FAKE_VCPUS];
 	uint32_t current; /* what vcpu_current says */
+	uint8_t hypercall_insn[3]; /* vmcall at first */
 
 	/* time */
 	_Atomic uint64_t now; /* ns; the guest's TSC ticks at 1 GHz */

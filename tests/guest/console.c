@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The PV console, or COM1 and port 0xe9 where there is none. */
+/* The PV console, or COM1 and port 0xe9 where there is none; a PV guest's emergency console until it is found. */
 #include "probe.h"
 
 #include <xen/io/console.h>
@@ -41,6 +41,10 @@ static void ring_put(struct xencons_interface *c, char byte)
 
 void console_write(const char *s, size_t n)
 {
+	if (!probe.console && probe.pv) {
+		HYPERCALL3(__HYPERVISOR_console_io, CONSOLEIO_write, n, s);
+		return;
+	}
 	if (!probe.console) {
 		serial_write(s, n);
 		return;

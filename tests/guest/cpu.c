@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptor tables, traps, ring 3, and checks of the processor itself. */
-#include "probe.h"
+#include "pv.h"
 
-extern uint8_t trap_stubs[], trap_stack_top[];
+extern uint8_t trap_stubs[], user_stack_top[];
 extern void syscall_entry(void);
 
 #define MSR_STAR 0xc0000081
@@ -67,15 +67,56 @@ static void report_trap(const struct frame *f)
 {
 	print("# trap %lu, error %lx, rip %lx, cs %lx, rsp %lx, cr2 %lx\n", f->vector, f->error, f->rip, f->cs,
 	      f->rsp, probe.trap.cr2);
+	if (probe.on_fatal)
+		probe.on_fatal();
+}
+
+static uint64_t fault_address(void)
+{
+	uint64_t cr2;
+
+	if (probe.pv)
+		return probe.vcpu ? probe.vcpu->arch.cr2 : 0;
+	__asm__ volatile("movq %%cr2, %0" : "=r"(cr2));
+	return cr2;
+}
+
+/* Events, NMIs, and what hostile calls may leave behind. */
+static bool absorb(struct frame *f)
+{
+	if (f->vector == UPCALL_VECTOR || f->vector == UPCALL_VECTOR - 1) {
+		probe.upcall_frame = *f;
+		event_upcall();
+		return true;
+	}
+	if (f->vector == 2) {
+		probe.nmis++;
+		probe.frame = *f;
+		return true;
+	}
+	return f->vector == 1 && probe.shrug && !probe.trap.resume;
+}
+
+uint64_t user_run(void (*code)(void), uint64_t arg)
+{
+	struct pv_user u = {
+		.rip = (uint64_t)code,
+		.cs = FLAT_USER_CS64,
+		.rflags = 2,
+		.rsp = (uint64_t)user_stack_top,
+		.ss = FLAT_USER_SS64,
+		.arg = arg,
+	};
+
+	return probe.pv ? pv_user_enter(&u) : user_run_native(code, arg);
 }
 
 void trap(struct frame *f)
 {
-	if (f->vector == UPCALL_VECTOR || f->vector == UPCALL_VECTOR - 1) {
-		event_upcall();
+	if (absorb(f))
 		return;
-	}
-	__asm__ volatile("movq %%cr2, %0" : "=r"(probe.trap.cr2));
+	probe.frame = *f;
+	probe.trap.cr2 = fault_address();
 	probe.trap.vector = (int)f->vector;
 	probe.trap.error = f->error;
 	probe.trap.rip = f->rip;
@@ -86,13 +127,15 @@ void trap(struct frame *f)
 		probe_end(SHUTDOWN_crash);
 	}
 	f->rip = probe.trap.resume;
+	if (probe.pv) /* a return that failed left another */
+		f->cs = (f->cs & ~0xffffull) | (FLAT_KERNEL_CS & ~3u);
 	f->rflags &= ~0x100ull; /* TF */
 	probe.trap.resume = 0;
 }
 
 /* ---- checks ----------------------------------------------------------- */
 
-static void check_trap(const char *name, bool trapped, int vector, uint64_t error)
+void check_trap(const char *name, bool trapped, int vector, uint64_t error)
 {
 	bool ok = trapped && probe.trap.vector == vector && probe.trap.error == error;
 
@@ -118,10 +161,12 @@ static void check_traps(void)
 	check_trap("single step", TRAPS("pushfq; orl $0x100, (%%rsp); popfq; nop; nop", "i"(0)), 1, 0);
 }
 
-/* QEMU's TCG lets these pass, so they are for Xen alone. */
+/* QEMU's TCG lets these pass, so they are for Xen alone. Xen drops bits of CR4 that a PV guest may not have. */
 static void check_strict_traps(void)
 {
-	check_trap("reserved bit of CR4", TRAPS("movq %%cr4, %%rcx; btsq $63, %%rcx; movq %%rcx, %%cr4", "i"(0)), 13, 0);
+	if (!probe.pv)
+		check_trap("reserved bit of CR4",
+		           TRAPS("movq %%cr4, %%rcx; btsq $63, %%rcx; movq %%rcx, %%cr4", "i"(0)), 13, 0);
 	check_trap("MSR that does not exist", TRAPS("movl %k[m], %%ecx; rdmsr", [m] "r"(0x12345678)), 13, 0);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What C cannot say: the PVH entry and the way to long mode, trap stubs, the
- * three ways to make a hypercall, and a few lines that run in ring 3.
+ * What C cannot say: the PVH entry and the way to long mode, trap stubs, three
+ * ways to make a hypercall, and a few lines that run in ring 3. What a PV guest
+ * has instead is in pv-entry.S.
  *
  * The whole of the first 4 GiB is mapped one to one with 2 MiB pages, user
  * accessible, so that no address needs translating.
@@ -144,17 +145,25 @@ trap_common:
 	movq	%r9, %r8
 	.endm
 
+	/* The instructions lie as Linux has them, so that whoever replaces them there finds them here. */
+	.balign	16
+vmmcall_insn:
+	vmmcall
+	ret
+	.balign	16
+vmcall_insn:
+	vmcall
+	ret
+
 	.globl	hypercall_vmcall
 hypercall_vmcall:
 	hypercall_args
-	vmcall
-	ret
+	jmp	vmcall_insn
 
 	.globl	hypercall_vmmcall
 hypercall_vmmcall:
 	hypercall_args
-	vmmcall
-	ret
+	jmp	vmmcall_insn
 
 	/* Through the page that the hypervisor fills; 32 bytes a call. */
 	.globl	hypercall_by_page
@@ -167,10 +176,9 @@ hypercall_by_page:
 
 /* ---- ring 3 ---------------------------------------------------------------- */
 
-	/* uint64_t user_run(void (*code)(void), uint64_t arg): rbx = arg there;
-	 * ends with int $0x80, whose rax is the result. */
-	.globl	user_run
-user_run:
+	/* uint64_t user_run_native(void (*code)(void), uint64_t arg): see user_run. */
+	.globl	user_run_native
+user_run_native:
 	pushq	%rbx
 	pushq	%rbp
 	pushq	%r12
@@ -186,7 +194,7 @@ user_run:
 	pushq	%rdi
 	iretq
 
-	/* void user_leave(uint64_t result): back to the caller of user_run. */
+	/* void user_leave(uint64_t result): back to the caller of what entered ring 3. */
 	.globl	user_leave
 user_leave:
 	movq	%rdi, %rax
@@ -250,7 +258,7 @@ gdt_pointer:
 
 	.bss
 	.balign	4096
-	.globl	pml4, hypercall_page
+	.globl	pml4, hypercall_page, stack_top, user_stack_top, user_saved_rsp
 pml4:	.skip	4096
 pdpt:	.skip	4096
 pd:	.skip	4 * 4096

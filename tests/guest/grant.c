@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A grant table of one frame, version 1. */
-#include "probe.h"
+#include "pv.h"
 
 #include <xen/errno.h>
 
@@ -10,6 +10,10 @@ static struct grant_entry_v1 table[PAGE_BYTES / sizeof(struct grant_entry_v1)] P
 
 bool grant_init(void)
 {
+	if (probe.pv) {
+		pv_map_grants(table);
+		return probe.grants != NULL;
+	}
 	if (physmap_add(XENMAPSPACE_grant_table, 0, table) != 0)
 		return false;
 	probe.grants = table;
@@ -24,7 +28,7 @@ uint32_t grant_page(const void *page, bool readonly)
 		if (g->flags & GTF_type_mask)
 			continue;
 		g->domid = 0;
-		g->frame = (uint32_t)((uint64_t)page / PAGE_BYTES);
+		g->frame = (uint32_t)frame_of(page);
 		__atomic_store_n(&g->flags, GTF_permit_access | (readonly ? GTF_readonly : 0), __ATOMIC_RELEASE);
 		return ref;
 	}
@@ -48,7 +52,7 @@ void check_grants(void)
 	check(HYPERCALL3(__HYPERVISOR_grant_table_op, GNTTABOP_query_size, &other, 1) == 0 &&
 	              other.status != GNTST_okay,
 	      "grants: no size of another domain's");
-	check(HYPERCALL3(__HYPERVISOR_grant_table_op, 9999, &size, 1) == -XEN_ENOSYS,
+	check(HYPERCALL3(__HYPERVISOR_grant_table_op, 9999, &size, 1) == (probe.shim ? -XEN_EOPNOTSUPP : -XEN_ENOSYS),
 	      "grants: an operation that is not there");
 	check(probe.grants != NULL, "grants: frame 0 mapped");
 }

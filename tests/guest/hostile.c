@@ -217,6 +217,12 @@ static bool ends_or_blocks(unsigned nr, uint64_t op)
 	                                       (uint32_t)op == SCHEDOP_remote_shutdown || (uint32_t)op == SCHEDOP_watchdog);
 }
 
+/* A PV guest's way out of the kernel, by whatever is on the stack. */
+static bool returns_nowhere(unsigned nr)
+{
+	return probe.pv && nr == __HYPERVISOR_iret;
+}
+
 static void hypercalls_rubbish(void)
 {
 	for (unsigned i = 0; i < 20000; i++) {
@@ -224,7 +230,7 @@ static void hypercalls_rubbish(void)
 		uint64_t op = rnd() % 4 ? rnd() % 48 : nasty();
 
 		/* The kernel's own image must stay: no balloon, no page put over it. */
-		if (ends_or_blocks(nr, op) || nr == __HYPERVISOR_memory_op)
+		if (ends_or_blocks(nr, op) || nr == __HYPERVISOR_memory_op || returns_nowhere(nr))
 			continue;
 		probe.hypercall(nr, op, nasty(), nasty(), nasty(), nasty());
 	}
@@ -248,7 +254,8 @@ static void memory_rubbish(void)
 static void all_ones(void)
 {
 	for (unsigned nr = 0; nr < 64; nr++)
-		probe.hypercall(nr, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull);
+		if (!returns_nowhere(nr))
+			probe.hypercall(nr, ~0ull, ~0ull, ~0ull, ~0ull, ~0ull);
 }
 
 static void events_rubbish(void)
@@ -322,10 +329,7 @@ static void opcodes_rubbish(void)
 	}
 }
 
-static const struct {
-	const char *name;
-	void (*run)(void);
-} modes[] = {
+static const struct hostile_mode modes[] = {
 	{ "triple-fault", triple_fault },
 	{ "jump-unmapped", jump_unmapped },
 	{ "jump-hole", jump_hole },
@@ -348,20 +352,31 @@ static const struct {
 	{ "holes", holes_rubbish },
 	{ "code-storm", code_storm },
 	{ "opcodes", opcodes_rubbish },
+	{ NULL, NULL },
 };
+
+static const struct hostile_mode *find(const struct hostile_mode *mode, const char *name)
+{
+	for (; mode->name; mode++) {
+		size_t len = strlen(mode->name);
+
+		if (has_prefix(name, mode->name) && (name[len] == ' ' || name[len] == 0))
+			return mode;
+	}
+	return NULL;
+}
 
 void hostile_run(const char *name)
 {
-	for (unsigned i = 0; i < ARRAY_LEN(modes); i++) {
-		size_t len = strlen(modes[i].name);
+	const struct hostile_mode *mode = find(modes, name);
 
-		if (!has_prefix(name, modes[i].name) || (name[len] != ' ' && name[len] != 0))
-			continue;
-		print("# hostile: %s\n", modes[i].name);
-		modes[i].run();
-		print("# hostile: %s survived\n", modes[i].name);
-		return;
+	if (!mode && probe.pv)
+		mode = find(hostile_pv_modes, name);
+	if (!mode) {
+		print("# hostile: no such mode\n");
+		probe_end(SHUTDOWN_crash);
 	}
-	print("# hostile: no such mode\n");
-	probe_end(SHUTDOWN_crash);
+	print("# hostile: %s\n", mode->name);
+	mode->run();
+	print("# hostile: %s survived\n", mode->name);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Start, TAP, and the end. */
-#include "probe.h"
+#include "pv.h"
 
 struct probe probe;
 
@@ -34,10 +34,12 @@ void probe_end(unsigned reason)
 {
 	struct sched_shutdown arg = { .reason = reason };
 
-	if (probe.xen_base) {
+	if (probe.pv || probe.xen_base) {
 		HYPERCALL2(__HYPERVISOR_sched_op, SCHEDOP_shutdown, &arg);
 		print("# SCHEDOP_shutdown came back\n");
 	}
+	if (probe.pv)
+		__builtin_trap();
 	outb(0xf4, (uint8_t)reason); /* isa-debug-exit, where a test has one */
 	for (;;)
 		__asm__ volatile("cli; hlt");
@@ -63,10 +65,25 @@ static void check_start(void)
 	check(s->cmdline_paddr != 0, "start info: command line");
 }
 
+static void check_pv(void)
+{
+	check_pv_mmu();
+	check_pv_pin();
+	check_pv_memory();
+	check_pv_trap();
+	check_pv_emulate();
+	check_pv_segment();
+	check_pv_event();
+	check_pv_user();
+}
+
 static void run_checks(void)
 {
 	print("TAP version 13\n# command line: %s\n", probe.cmdline);
-	check_start();
+	if (probe.pv)
+		check_pv_start();
+	else
+		check_start();
 	check_cpu();
 	if (probe.xen_base) {
 		check_xen();
@@ -76,7 +93,10 @@ static void run_checks(void)
 		check_store();
 		check_grants();
 		check_blk();
-		check_smp();
+		if (probe.pv)
+			check_pv();
+		else
+			check_smp();
 	} else {
 		skip("Xen", "no Xen CPUID leaves here");
 	}
@@ -84,22 +104,13 @@ static void run_checks(void)
 	print("# %u of %u failed\n", probe.failed, probe.checks);
 }
 
-void probe_main(const struct hvm_start_info *start)
+static _Noreturn void run(void)
 {
-	const char *hostile;
+	const char *hostile = cmdline_word("hostile=");
 
-	probe.start = start;
-	probe.cmdline = start->cmdline_paddr ? (const char *)start->cmdline_paddr : "";
 	probe.quick = cmdline_word("quick");
 	probe.write = cmdline_word("write");
-	cpu_init();
-	if (xen_init()) {
-		events_init();
-		console_init();
-		store_init();
-		grant_init();
-	}
-	hostile = cmdline_word("hostile=");
+	probe.shim = cmdline_word("shim");
 	if (hostile) {
 		hostile_run(hostile);
 		probe_end(SHUTDOWN_poweroff);
@@ -108,4 +119,30 @@ void probe_main(const struct hvm_start_info *start)
 	if (!probe.quick)
 		measure_all();
 	probe_end(probe.failed ? SHUTDOWN_crash : SHUTDOWN_poweroff);
+}
+
+void probe_main(const struct hvm_start_info *start)
+{
+	probe.start = start;
+	probe.cmdline = start->cmdline_paddr ? (const char *)start->cmdline_paddr : "";
+	cpu_init();
+	if (xen_init()) {
+		events_init();
+		console_init();
+		store_init();
+		grant_init();
+	}
+	run();
+}
+
+void probe_main_pv(const struct start_info *start)
+{
+	probe.pv = true;
+	probe.hypercall = hypercall_syscall;
+	pv_init(start);
+	probe.cmdline = pv.cmdline;
+	xen_init();
+	store_init();
+	grant_init();
+	run();
 }

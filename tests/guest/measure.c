@@ -3,16 +3,23 @@
  * What the operations of this mode cost: each is run in batches, and of the
  * batches the least and the median are reported, per operation.
  */
-#include "probe.h"
+#include "pv.h"
 
 #include <xen/io/blkif.h>
 
 #define BATCHES 21
 
+/* What an operation needs to be measured. */
+#define XEN  1u /* hypercalls and a clock */
+#define PAGE 2u /* a hypercall page */
+#define PVH  4u
+#define PV   8u
+
 struct operation {
 	const char *name;
 	void (*run)(unsigned n);
 	unsigned per_batch;
+	unsigned needs;
 };
 
 static void run_hypercall(unsigned n)
@@ -92,19 +99,86 @@ static void run_store(unsigned n)
 		store_read("domid", buf, sizeof(buf));
 }
 
+/* ---- what only a PV guest does ----------------------------------------- */
+
+static uint32_t self_port;
+
+static void run_event(unsigned n)
+{
+	irq_on();
+	while (n--)
+		event_send(self_port);
+	irq_off();
+}
+
+static void run_mmu_update(unsigned n)
+{
+	static uint64_t page[512] PAGE_ALIGNED;
+
+	while (n--)
+		pv_update(&window_l1[0], MMU_NORMAL_PT_UPDATE, n & 1 ? pv_machine(page) | PTE_RW : 0);
+}
+
+static void run_va_mapping(unsigned n)
+{
+	static uint64_t page[512] PAGE_ALIGNED;
+
+	while (n--)
+		pv_va_mapping(WINDOW, n & 1 ? pv_machine(page) | PTE_RW : 0, UVMF_INVLPG);
+}
+
+static void run_entry_store(unsigned n)
+{
+	static uint64_t page[512] PAGE_ALIGNED;
+
+	while (n--)
+		*(volatile uint64_t *)&window_l1[0] = n & 1 ? pv_machine(page) | PTE_RW : 0;
+}
+
+/* As kernels switch: both spaces in one call. */
+static void run_space_switch(unsigned n)
+{
+	struct mmuext_op both[2] = {
+		{ .cmd = MMUEXT_NEW_BASEPTR, .arg1.mfn = pv.l4 },
+		{ .cmd = MMUEXT_NEW_USER_BASEPTR, .arg1.mfn = pv.user_l4 },
+	};
+
+	while (n--)
+		probe.hypercall(__HYPERVISOR_mmuext_op, (uint64_t)both, 2ull, 0ull, (uint64_t)DOMID_SELF, 0ull);
+}
+
+static void run_stack_switch(unsigned n)
+{
+	while (n--)
+		HYPERCALL2(__HYPERVISOR_stack_switch, FLAT_KERNEL_SS, trap_stack_top);
+}
+
+static void run_segment_base(unsigned n)
+{
+	while (n--)
+		HYPERCALL2(__HYPERVISOR_set_segment_base, SEGBASE_FS, 0);
+}
+
 static const struct operation operations[] = {
-	{ "loop-1000", run_loop, 100000 }, /* reported per 1000 turns below */
-	{ "rdtsc", run_tsc, 1000 },
-	{ "clock-read", run_clock, 1000 },
-	{ "cli-popf", run_interrupt_flag, 1000 },
-	{ "cr3-write", run_cr3, 1000 },
-	{ "syscall", run_syscall, 1000 },
-	{ "page-fault", run_page_fault, 500 },
-	{ "cpuid", run_cpuid, 500 },
-	{ "port-in", run_port, 500 },
-	{ "hypercall", run_hypercall, 500 },
-	{ "hypercall-page", run_hypercall_page, 500 },
-	{ "xenstore-read", run_store, 20 },
+	{ "loop-1000", run_loop, 100000, 0 }, /* reported per 1000 turns below */
+	{ "rdtsc", run_tsc, 1000, 0 },
+	{ "clock-read", run_clock, 1000, XEN },
+	{ "cli-popf", run_interrupt_flag, 1000, PVH },
+	{ "cr3-write", run_cr3, 1000, 0 },
+	{ "syscall", run_syscall, 1000, 0 },
+	{ "page-fault", run_page_fault, 500, 0 },
+	{ "cpuid", run_cpuid, 500, 0 },
+	{ "port-in", run_port, 500, 0 },
+	{ "hypercall", run_hypercall, 500, XEN },
+	{ "hypercall-page", run_hypercall_page, 500, XEN | PAGE },
+	{ "event-to-self", run_event, 500, XEN | PV },
+	{ "mmu-update", run_mmu_update, 500, XEN | PV },
+	{ "update-va-mapping", run_va_mapping, 500, XEN | PV },
+	{ "page-table-store", run_entry_store, 200, XEN | PV },
+	{ "space-switch", run_space_switch, 500, XEN | PV },
+	{ "stack-switch", run_stack_switch, 500, XEN | PV },
+	{ "segment-base", run_segment_base, 500, XEN | PV },
+	{ "xenstore-read", run_store, 20, XEN },
 };
 
 static void sort(uint64_t *v, unsigned n)
@@ -172,25 +246,35 @@ static void measure_blk(void)
 	blk_close(&b);
 }
 
-static bool needs_xen(const struct operation *op)
+static bool hypercall_page_there(void)
 {
-	return op->run == run_hypercall || op->run == run_hypercall_page || op->run == run_store ||
-	       op->run == run_clock;
+	uint32_t r[4] = { 0 };
+
+	if (probe.pv)
+		return probe_wants_hypercall_page;
+	if (probe.xen_base)
+		cpuid(probe.xen_base + 2, 0, r);
+	return r[0] != 0;
+}
+
+static void prepare(void)
+{
+	struct evtchn_bind_ipi bind = { .vcpu = 0 };
+
+	if (probe.pv && event_op(EVTCHNOP_bind_ipi, &bind) == 0) {
+		self_port = bind.port;
+		event_mask(self_port, false);
+	}
 }
 
 void measure_all(void)
 {
-	uint32_t r[4] = { 0 };
+	unsigned there = (probe.clock ? XEN : 0) | (hypercall_page_there() ? PAGE : 0) | (probe.pv ? PV : PVH);
 
-	if (probe.xen_base)
-		cpuid(probe.xen_base + 2, 0, r);
-	for (unsigned i = 0; i < ARRAY_LEN(operations); i++) {
-		if (needs_xen(&operations[i]) && !probe.clock)
-			continue;
-		if (operations[i].run == run_hypercall_page && !r[0])
-			continue;
-		measure_operation(&operations[i]);
-	}
+	prepare();
+	for (unsigned i = 0; i < ARRAY_LEN(operations); i++)
+		if (!(operations[i].needs & ~there))
+			measure_operation(&operations[i]);
 	if (probe.clock) {
 		measure_timer();
 		measure_blk();

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The probe guest: a PVH guest of our own that checks every interface its mode
- * has and measures it. It prints TAP and lines "measure: NAME VALUE UNIT", then
- * powers off, or reports a crash when a check failed.
+ * The probe guest: a guest of our own, PVH or PV by the entry that it is started
+ * at, that checks every interface its mode has and measures it. It prints TAP
+ * and lines "measure: NAME VALUE UNIT", then powers off, or reports a crash when
+ * a check failed.
  *
  * Words of its command line:
  *   quick          checks only, no measurements
  *   write          write to the disk as well
- *   hostile=NAME   instead of the checks, misbehave so (hostile.c has the list)
+ *   trace=NR       pv-hypercalls prints what it calls of this number
+ *   shim           the hypervisor is xen-shim: leave out what it cannot
+ *   hostile=NAME   instead of the checks, misbehave so (hostile.c and
+ *                  hostile-pv.c have the lists)
  *
  * One vCPU but for the checks of two, no interrupts but while waiting for one,
- * memory mapped one to one.
+ * memory mapped one to one (but for frame numbers, which a PV guest looks up:
+ * frame_of).
  * Started by something that is not Xen it runs the checks of the processor and
  * prints to COM1 and port 0xe9.
  */
@@ -61,9 +66,14 @@ struct frame {
 struct probe {
 	const struct hvm_start_info *start;
 	const char *cmdline;
-	bool quick, write;
+	bool quick, write, shim;
+	bool pv; /* started at the PV entry */
 
 	struct caught trap;
+	struct frame frame;        /* of the last trap that was no event */
+	struct frame upcall_frame; /* of the last event */
+	uint32_t nmis;
+	bool shrug;                /* a debug trap that nobody expects is not the end */
 
 	/* TAP */
 	unsigned checks, failed;
@@ -77,6 +87,8 @@ struct probe {
 	bool clock; /* the vCPU's time info is filled */
 	uint32_t upcalls;
 	uint32_t events[64]; /* upcalls seen by port, for the first ports */
+	void (*on_event)(uint32_t port);
+	void (*on_fatal)(void); /* beside the report of a trap that nobody expects */
 
 	uint32_t console_port, store_port;
 	struct xencons_interface *console;
@@ -87,6 +99,7 @@ struct probe {
 extern struct probe probe;
 extern char image_end[];
 extern uint8_t hypercall_page[PAGE_BYTES];
+extern const bool probe_wants_hypercall_page; /* a note of the PV entry */
 extern uint64_t gdt[8];
 
 /* ---- lib.c ---- */
@@ -112,17 +125,22 @@ bool check(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *name, const char *why);
 void measure_report(const char *name, uint64_t value, const char *unit);
 _Noreturn void probe_main(const struct hvm_start_info *start);
+_Noreturn void probe_main_pv(const struct start_info *start);
 _Noreturn void probe_end(unsigned reason); /* SHUTDOWN_* */
 
 /* ---- cpu.c ---- */
 void cpu_init(void);
 void trap(struct frame *f);
+/* Runs code in ring 3, rbx = arg; ends with int $0x80, whose rax is the result, or a trap (~0). */
 uint64_t user_run(void (*code)(void), uint64_t arg);
+uint64_t user_run_native(void (*code)(void), uint64_t arg);
 _Noreturn void user_leave(uint64_t result);
-void user_syscalls(void);
+void user_syscalls(void); /* rbx of them */
 void user_vmcall(void);
 void user_cli(void);
 void check_cpu(void);
+/* That the last TRAPS, which returned trapped, was of this kind. */
+void check_trap(const char *name, bool trapped, int vector, uint64_t error);
 
 /*
  * Runs one instruction (operands as for asm; rax is used) and says whether it
@@ -141,7 +159,10 @@ void check_cpu(void);
 
 static inline void cpuid(uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
-	__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
+	if (probe.pv)
+		__asm__ volatile(XEN_CPUID : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
+	else
+		__asm__ volatile("cpuid" : "=a"(r[0]), "=b"(r[1]), "=c"(r[2]), "=d"(r[3]) : "a"(leaf), "c"(subleaf));
 }
 
 static inline uint64_t rdtsc(void)
@@ -184,7 +205,14 @@ bool hvm_param_get(uint32_t index, uint64_t *value);
 long physmap_add(unsigned space, unsigned long index, const void *page);
 void check_xen(void);
 
+/* The number by which the hypervisor knows the frame of a page of the image. (pv.c) */
+uint64_t frame_of(const void *p);
+
 /* ---- events.c ---- */
+/* Interrupts, or the event mask of a PV guest. Taken when they go on: what is pending. */
+void irq_on(void);
+void irq_off(void);
+void irq_wait(void); /* on, until one came, and off */
 bool events_init(void);
 void event_upcall(void);
 long event_op(int op, void *arg);
@@ -202,6 +230,8 @@ void check_events(void);
 uint64_t clock_ns(void); /* system time; TSC ticks without Xen's clock */
 /* How late, in ns, a timer set 1 ms ahead is seen after hlt; ~0 when it did not come. */
 uint64_t timer_lateness(void);
+uint32_t timer_port_get(void); /* bound and unmasked; 0 on failure */
+long timer_shot(uint64_t due);
 void check_time(void);
 
 /* ---- console.c ---- */
@@ -249,7 +279,12 @@ void check_smp(void);
 /* ---- measure.c ---- */
 void measure_all(void);
 
-/* ---- hostile.c ---- */
+/* ---- hostile.c, hostile-pv.c ---- */
+struct hostile_mode {
+	const char *name;
+	void (*run)(void);
+};
+extern const struct hostile_mode hostile_pv_modes[]; /* ends with NULL */
 void hostile_run(const char *name);
 
 #endif

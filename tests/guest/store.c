@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A xenstore client on the ring that the HVM params name. */
+/* A xenstore client on the ring that the HVM params name, or a PV guest's start info. */
 #include "probe.h"
 
 #include <asm/errno.h> /* the names that xs_wire.h makes its table from */
@@ -14,6 +14,10 @@ void store_init(void)
 {
 	uint64_t pfn, port;
 
+	if (probe.pv) {
+		event_mask(probe.store_port, true);
+		return;
+	}
 	if (!hvm_param_get(HVM_PARAM_STORE_PFN, &pfn) || !hvm_param_get(HVM_PARAM_STORE_EVTCHN, &port) || !pfn)
 		return;
 	probe.store_port = (uint32_t)port;

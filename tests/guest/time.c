@@ -60,7 +60,7 @@ static uint64_t singleshot(uint64_t delay)
 	if (vcpu_op(VCPUOP_set_singleshot_timer, &arg) != 0)
 		return ~0ull;
 	while (*seen == before && clock_ns() < due + 1000 * NS_PER_MS)
-		__asm__ volatile("sti; hlt; cli" ::: "memory");
+		irq_wait();
 	return *seen == before ? ~0ull : clock_ns() - due;
 }
 
@@ -92,6 +92,10 @@ static void check_singleshot(void)
 	check(vcpu_op(VCPUOP_set_singleshot_timer, &past) == 0 &&
 	              event_take(timer_port, 1, clock_ns() + 500 * NS_PER_MS),
 	      "timer: a deadline gone by comes at once");
+	if (probe.shim) { /* Xen 4.17 knows the flag no more */
+		skip("timer: unless only the future will do", "xen-shim");
+		return;
+	}
 	past.flags = VCPU_SSHOTTMR_future;
 	check(vcpu_op(VCPUOP_set_singleshot_timer, &past) == -XEN_ETIME, "timer: unless only the future will do");
 }
@@ -159,4 +163,16 @@ void check_time(void)
 uint64_t timer_lateness(void)
 {
 	return timer_bind() ? singleshot(NS_PER_MS) : ~0ull;
+}
+
+uint32_t timer_port_get(void)
+{
+	return timer_bind() ? timer_port : 0;
+}
+
+long timer_shot(uint64_t due)
+{
+	struct vcpu_set_singleshot_timer arg = { .timeout_abs_ns = due };
+
+	return vcpu_op(VCPUOP_set_singleshot_timer, &arg);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Finding Xen, hypercalls, HVM params, and checks of what the hypervisor says. */
-#include "probe.h"
+#include "pv.h"
 
 #include <xen/errno.h>
 
@@ -57,6 +57,8 @@ bool xen_init(void)
 	if (!probe.xen_base)
 		return false;
 	probe.amd = vendor_is_amd();
+	if (probe.pv)
+		return true;
 	probe.hypercall = probe.amd ? hypercall_vmmcall : hypercall_vmcall;
 	cpuid(probe.xen_base + 2, 0, r);
 	if (r[0])
@@ -87,20 +89,40 @@ static void check_features(void)
 {
 	static const struct {
 		unsigned bit;
+		bool pvh, pv;
 		const char *name;
 	} wanted[] = {
-		{ XENFEAT_auto_translated_physmap, "auto_translated_physmap" },
-		{ XENFEAT_hvm_callback_vector, "hvm_callback_vector" },
-		{ XENFEAT_hvm_safe_pvclock, "hvm_safe_pvclock" },
+		{ XENFEAT_auto_translated_physmap, true, false, "auto_translated_physmap" },
+		{ XENFEAT_hvm_callback_vector, true, false, "hvm_callback_vector" },
+		{ XENFEAT_hvm_safe_pvclock, true, false, "hvm_safe_pvclock" },
+		{ XENFEAT_mmu_pt_update_preserve_ad, false, true, "mmu_pt_update_preserve_ad" },
 	};
 	struct xen_feature_info info = { .submap_idx = 0 };
 
 	check(HYPERCALL2(__HYPERVISOR_xen_version, XENVER_get_features, &info) == 0, "features: word 0");
 	for (unsigned i = 0; i < ARRAY_LEN(wanted); i++)
-		check(info.submap >> wanted[i].bit & 1, "features: %s", wanted[i].name);
+		if (probe.pv ? wanted[i].pv : wanted[i].pvh)
+			check(info.submap >> wanted[i].bit & 1, "features: %s", wanted[i].name);
+		else if (probe.pv)
+			check(!(info.submap >> wanted[i].bit & 1), "features: no %s", wanted[i].name);
 	info.submap_idx = XENFEAT_NR_SUBMAPS;
 	check(HYPERCALL2(__HYPERVISOR_xen_version, XENVER_get_features, &info) == -XEN_EINVAL,
 	      "features: a word that is not there");
+}
+
+/* A PV image's page is filled when a note of it asks for that, and only then. */
+static void check_pv_page(long direct)
+{
+	bool filled = false;
+
+	for (unsigned i = 0; i < PAGE_BYTES; i++)
+		filled |= hypercall_page[i] != 0;
+	if (filled)
+		check(hypercall_by_page(__HYPERVISOR_xen_version, 0ull, 0ull, 0ull, 0ull, 0ull) == direct,
+		      "hypercall: by the page");
+	else
+		skip("hypercall: by the page", "no note asks for it");
+	check(filled == probe_wants_hypercall_page, "hypercall: the page is filled when asked for");
 }
 
 static void check_calling(void)
@@ -113,6 +135,10 @@ static void check_calling(void)
 	check(HYPERCALL2(__HYPERVISOR_xen_version, 9999, 0) == -XEN_ENOSYS, "hypercall: a subcommand that is not there");
 	check(HYPERCALL2(__HYPERVISOR_xen_version, XENVER_extraversion, 0x123456789000) == -XEN_EFAULT,
 	      "hypercall: a pointer to nothing");
+	if (probe.pv) {
+		check_pv_page(direct);
+		return;
+	}
 	check((int32_t)user_run(user_vmcall, probe.amd) == -XEN_EPERM, "hypercall: refused from ring 3");
 	cpuid(probe.xen_base + 2, 0, r);
 	if (r[0])
@@ -153,6 +179,8 @@ void check_xen(void)
 	check_identity();
 	check_features();
 	check_calling();
+	if (probe.pv)
+		return;
 	check_params();
 	check_physmap();
 }

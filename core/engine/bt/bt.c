@@ -272,7 +272,7 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 	for (unsigned class = 0; class < 2; class++)
 		v->itlb_gen[class][0] = v->itlb_gen[class][1] = 1;
 	tlb_init(v);
-	jc_flush(v, true);
+	jc_init(v);
 	sys_reset(v);
 	fpu_reset(v);
 	vm->vm.vcpu[index] = v;
@@ -573,7 +573,7 @@ static int attach(struct engine_vm *e, const struct gamut_pv_guest *guest, void 
 	if (!e->vm.present)
 		return -EINVAL;
 	FOR_EACH_VCPU(&e->vm, v) {
-		v->pv.upper = calloc(v->mem->limit >> PAGE_SHIFT, 1);
+		v->pv.upper = calloc(v->mem->limit >> PAGE_SHIFT, sizeof(uint32_t));
 		if (!v->pv.upper)
 			return -ENOMEM;
 		cpus[v->index] = pv_init(v, guest, opaque);

@@ -216,7 +216,7 @@ struct bt_pv {
 	uint64_t root[2];      /* top-level tables, by TLB_* */
 	struct gamut_pv_cpu cpu;
 	struct { uint64_t va; const uint8_t *host; } tables[2][PV_TABLES];
-	uint8_t *upper;        /* by frame: a table that the upper half was translated through */
+	uint32_t *upper;       /* by frame: a table that the upper half was translated through, and where; see pv.h */
 	bool upper_stale[2];   /* by TLB_*: one of them has lost something since the last full flush */
 	/* While emulate_write runs an instruction: who gets stores to which page, and what came of it. */
 	int (*store)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value);
@@ -312,6 +312,7 @@ struct bt_vcpu {
 	uint64_t large_lo[3], large_hi[3];
 	/* jump cache (cache.c), by CPL class */
 	uint16_t *jc_list[2];  /* indices filled for non-global pages */
+	uint64_t jc_local[2][JC_SIZE / 64]; /* whether the index still holds such an entry */
 	uint32_t jc_listed[2];
 	bool jc_global[2];     /* entries for global pages, which are in no list, may be there */
 	uint64_t jc_pages[2][64]; /* filter: hashed page numbers that have entries */
@@ -446,6 +447,8 @@ enum bt_step bt_code_gpa(struct bt_vcpu *v, uint64_t rip, uint64_t *gpa, bool *g
 /* What is behind the engine table's handles; the vCPU is NULL before it is made. */
 struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e);
 struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e);
+/* Zeros are a jump-cache entry for address 0: this makes it empty. */
+void jc_init(struct bt_vcpu *v);
 /* Forgets what the jump cache knows: all of it, or what belongs to non-global pages, or to one page. */
 void jc_flush(struct bt_vcpu *v, bool global);
 void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global);

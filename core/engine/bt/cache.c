@@ -380,12 +380,26 @@ void bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 
 /* ---- jump cache --------------------------------------------------------------- */
 
-static void jc_list_add(struct bt_vcpu *v, unsigned class, unsigned i)
+/* Slots of non-global pages are listed, and the latest word on a slot counts: it may be listed and be global since. */
+static bool jc_is_local(const struct bt_vcpu *v, unsigned class, unsigned i)
 {
+	return v->jc_local[class][i / 64] >> (i & 63) & 1;
+}
+
+static void jc_note(struct bt_vcpu *v, unsigned class, unsigned i, bool local)
+{
+	uint64_t bit = 1ull << (i & 63);
+
+	if (!local) {
+		v->jc_local[class][i / 64] &= ~bit;
+		v->jc_global[class] = true;
+		return;
+	}
+	v->jc_local[class][i / 64] |= bit;
 	v->jc_list[class][v->jc_listed[class]++] = (uint16_t)i;
 }
 
-/* What the slot held moves to its neighbour, the second way; that is listed as forgettable whatever it was. */
+/* What the slot held moves to its neighbour, the second way. */
 void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global)
 {
 	unsigned class = (v->key & KEY_USER) != 0, i = jc_index(rip);
@@ -397,14 +411,11 @@ void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global)
 		jc_flush(v, true);
 	old = v->jc[class][i];
 
-	if (!global)
-		jc_list_add(v, class, i);
-	else
-		v->jc_global[class] = true;
 	if (old.rip != TLB_INVALID && old.rip != rip) {
-		jc_list_add(v, class, i ^ 1);
+		jc_note(v, class, i ^ 1, jc_is_local(v, class, i));
 		v->jc[class][i ^ 1] = old;
 	}
+	jc_note(v, class, i, !global);
 	v->jc_pages[class][page >> 6 & 63] |= 1ull << (page & 63);
 	v->jc[class][i] = (struct jc_entry){ .rip = rip, .code = code };
 }
@@ -419,6 +430,12 @@ static void jc_clear_class(struct bt_vcpu *v, unsigned class)
 	v->jc_global[class] = false;
 }
 
+void jc_init(struct bt_vcpu *v)
+{
+	jc_clear_class(v, TLB_KERNEL);
+	jc_clear_class(v, TLB_USER);
+}
+
 void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global)
 {
 	v->itlb_gen[class][0]++;
@@ -428,7 +445,8 @@ void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global)
 		return;
 	}
 	for (uint32_t i = 0; i < v->jc_listed[class]; i++)
-		v->jc[class][v->jc_list[class][i]].rip = TLB_INVALID;
+		if (jc_is_local(v, class, v->jc_list[class][i]))
+			v->jc[class][v->jc_list[class][i]].rip = TLB_INVALID;
 	v->jc_listed[class] = 0;
 }
 

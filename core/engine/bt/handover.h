@@ -24,7 +24,7 @@
 
 #include "engine/bt/bt.h"
 
-#define HANDOVER_TICK_NS 250000u
+#define HANDOVER_TICK_NS 500000u
 #define HANDOVER_PATIENCE_MAX 64u
 
 struct bt_handover {

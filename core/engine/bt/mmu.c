@@ -13,6 +13,7 @@
  * reserved-bit fault; 32-bit paging can live with it, and so do we.
  */
 #include "engine/bt/mmu.h"
+#include "engine/bt/pv.h"
 
 #define PTE_P 0x1ull
 #define PTE_W 0x2ull
@@ -248,14 +249,15 @@ static inline void walk_result(struct bt_vcpu *v, uint64_t va, unsigned access, 
  * The upper half of a PV guest's spaces is kept over changes of the root that
  * leave it as it is (see pv.c), for which the tables behind it are noted.
  */
-static void note_upper(struct bt_vcpu *v, const struct walk *w, struct mmu_page *page)
+static void note_upper(struct bt_vcpu *v, uint64_t va, const struct walk *w, struct mmu_page *page)
 {
 	for (unsigned i = 0; i < w->n; i++) {
 		uint64_t gpa = (uint64_t)((const uint8_t *)w->step[i].slot - v->mem->base);
+		uint32_t *seen = &v->pv.upper[gpa >> PAGE_SHIFT], region = i == 3 ? PV_REGION(va) : PV_REGIONS;
 
 		if (!w->step[i].slot)
 			return;
-		v->pv.upper[gpa >> PAGE_SHIFT] = 1;
+		*seen = *seen == 0 || *seen == region ? region : PV_REGIONS;
 	}
 	page->global = true;
 }
@@ -289,6 +291,6 @@ enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mm
 	} while (!(access & ACC_NOFAULT) && !walk_mark(v, &w, access & ACC_WRITE, wide));
 	walk_result(v, va, access, &w, page);
 	if (bt_is_pv(v) && va >> 63)
-		note_upper(v, &w, page);
+		note_upper(v, va, &w, page);
 	return STEP_OK;
 }

@@ -63,6 +63,7 @@ void tlb_init(struct bt_vcpu *v);                    /* all invalid, lists empty
 void tlb_flush(struct bt_vcpu *v, bool global);      /* also jc_flush */
 void tlb_flush_table(struct bt_vcpu *v, int table, bool global);  /* of a PV guest: one space, with its class of the jump cache */
 void tlb_flush_page(struct bt_vcpu *v, uint64_t va); /* invlpg: also when a large page maps it; also jc_flush_page */
+void tlb_drop_data(struct bt_vcpu *v, uint64_t va);  /* of a page that cannot hold code, not part of a large one: no jc flush */
 /* Some page of guest physical memory became code or changed kind: drop write tags (or all tags) that lead to it. */
 void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all);
 

@@ -17,8 +17,11 @@
  * half of it, the upper one, is commonly the same in all of them, and every
  * change of a table comes through pte_write and pte_exchange. So translations
  * of the upper half are kept as global ones are elsewhere, with the tables
- * behind them noted (mmu_walk); when such a table has lost something, or the
- * upper halves of the old and the new top-level table differ, they go too.
+ * behind them noted (mmu_walk). When an entry of such a table has lost
+ * something, its page is forgotten at once, or all of them with the next
+ * change of the root if it is not clear which page that is; and all of them go
+ * when the upper halves of the old and the new top-level table differ. A flush
+ * that the guest asks for is no more than a change of the root, then.
  *
  * Handlers find rip and rflags in struct gamut_pv_cpu, and all else in the
  * vCPU itself through the functions below. These run both while the guest's
@@ -44,6 +47,7 @@
 #define PTE_P 0x1ull
 #define PTE_A 0x20ull
 #define PTE_D 0x40ull
+#define PTE_NX (1ull << 63)
 #define ROOT_ADDR 0x000ffffffffff000ull
 
 /* Faults after whose frame the instruction runs again: RF is set in it. */
@@ -250,12 +254,27 @@ static void set_root(struct bt_vcpu *v, int table, uint64_t root)
 		v->pv.upper_stale[table] = false;
 }
 
-/* An entry changed; what it takes away must not be kept over the next change of the root. */
+/*
+ * An entry changed; what it takes away must not be kept over the next change
+ * of the root. Where it is known which page that is, it goes at once: a guest
+ * changes entries of its map of all memory at every fork.
+ */
 static void note_change(struct bt_vcpu *v, uint64_t gpa, uint64_t old_value, uint64_t new_value)
 {
-	if (!v->pv.upper[gpa >> PAGE_SHIFT] || !(old_value & PTE_P) || !((old_value ^ new_value) & ~(PTE_A | PTE_D)))
+	uint32_t region = v->pv.upper[gpa >> PAGE_SHIFT];
+	uint64_t va;
+
+	if (!region || !(old_value & PTE_P) || !((old_value ^ new_value) & ~(PTE_A | PTE_D)))
 		return;
-	v->pv.upper_stale[TLB_KERNEL] = v->pv.upper_stale[TLB_USER] = true;
+	if (region == PV_REGIONS) {
+		v->pv.upper_stale[TLB_KERNEL] = v->pv.upper_stale[TLB_USER] = true;
+		return;
+	}
+	va = PV_REGION_VA(region) | (gpa & ~PAGE_MASK) / 8 << PAGE_SHIFT;
+	if (old_value & PTE_NX)
+		tlb_drop_data(v, va);
+	else
+		tlb_flush_page(v, va);
 }
 
 static void op_roots(struct gamut_pv_cpu *cpu, uint64_t kernel, uint64_t user)
@@ -284,8 +303,11 @@ static void op_flush(struct gamut_pv_cpu *cpu)
 	struct bt_vcpu *v = vcpu_of(cpu);
 
 	smp_busy(v);
-	tlb_flush(v, true);
-	v->pv.upper_stale[TLB_KERNEL] = v->pv.upper_stale[TLB_USER] = false;
+	for (int table = TLB_KERNEL; table <= TLB_USER; table++) {
+		/* What another vCPU takes away is not noted here. */
+		tlb_flush_table(v, table, !smp_alone(v) || v->pv.upper_stale[table]);
+		v->pv.upper_stale[table] = false;
+	}
 	smp_quiet(v);
 }
 
@@ -342,8 +364,8 @@ static void op_pte_write(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t value)
 	smp_busy(v);
 	bt_code_write(v, gpa, 8); /* a table may lie in a page with code */
 	old_value = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
-	smp_quiet(v);
 	entry_written(v, gpa, old_value, value);
+	smp_quiet(v);
 }
 
 static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t expected, uint64_t value)
@@ -357,9 +379,9 @@ static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t
 	smp_busy(v);
 	bt_code_write(v, gpa, 8);
 	done = __atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-	smp_quiet(v);
 	if (done)
 		entry_written(v, gpa, expected, value);
+	smp_quiet(v);
 	return expected;
 }
 

@@ -5,6 +5,15 @@
 
 #include "engine/bt/bt.h"
 
+/*
+ * What is noted of a table that addresses of the upper half were translated
+ * through: for a lowest-level one the 2 MiB that it maps (1 and up), for any
+ * other, and for one that is found at two places, PV_REGIONS.
+ */
+#define PV_REGION(va) ((uint32_t)((va) >> 21 & 0x3ffffff) + 1)
+#define PV_REGION_VA(region) (0xffff800000000000ull | (uint64_t)((region) - 1) << 21)
+#define PV_REGIONS UINT32_MAX
+
 /* The vCPU's guest is the monitor's from now on. Before the first run. */
 struct gamut_pv_cpu *pv_init(struct bt_vcpu *v, const struct gamut_pv_guest *guest, void *opaque);
 /* vcpu_set of such a vCPU: 64-bit mode, ring 3. 0 or -EINVAL. */

@@ -116,6 +116,14 @@ static enum bt_step read_nothing(struct bt_vcpu *v, uint32_t index, uint64_t *va
 	return gp(v);
 }
 
+static enum bt_step read_zero(struct bt_vcpu *v, uint32_t index, uint64_t *value)
+{
+	(void)v;
+	(void)index;
+	*value = 0;
+	return STEP_OK;
+}
+
 static enum bt_step write_nothing(struct bt_vcpu *v, uint32_t index, uint64_t value)
 {
 	(void)index;
@@ -139,11 +147,24 @@ static enum bt_step read_arch_capabilities(struct bt_vcpu *v, uint32_t index, ui
 }
 
 /*
- * AMD's processors all have these two, and kernels touch them unguarded. HWCR
+ * The microcode's revision: none was loaded. Both vendors have it at the same
+ * place and tie it to no CPUID bit. Intel's takes the zero that software stores
+ * before it asks.
+ */
+static enum bt_step write_microcode(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	(void)index;
+	return value || sys_vendor_amd(v) ? gp(v) : STEP_OK;
+}
+
+/*
+ * AMD's processors all have these, and kernels touch them unguarded. SYSCFG
+ * switches AMD's additions to the MTRRs (18 to 22), which are all off. HWCR
  * says that the TSC counts at the P0 frequency; cache and TLB errata bits (3, 6,
  * 8) may be set and mean nothing here. NB_CFG's extended PCI configuration
  * through port cf8 is the platform's, which does not look at it.
  */
+#define SYSCFG_IGNORED (0x1full << 18)
 #define HWCR_TSC_FREQ (1ull << 24)
 #define HWCR_IGNORED (HWCR_TSC_FREQ | 1ull << 3 | 1ull << 6 | 1ull << 8)
 
@@ -161,12 +182,10 @@ static enum bt_step write_hwcr(struct bt_vcpu *v, uint32_t index, uint64_t value
 	return value & ~HWCR_IGNORED ? gp(v) : STEP_OK;
 }
 
-static enum bt_step read_nb_cfg(struct bt_vcpu *v, uint32_t index, uint64_t *value)
+static enum bt_step write_syscfg(struct bt_vcpu *v, uint32_t index, uint64_t value)
 {
-	(void)v;
 	(void)index;
-	*value = 0;
-	return STEP_OK;
+	return value & ~SYSCFG_IGNORED ? gp(v) : STEP_OK;
 }
 
 static enum bt_step write_nb_cfg(struct bt_vcpu *v, uint32_t index, uint64_t value)
@@ -260,6 +279,7 @@ static const struct msr msrs[] = {
 	{ 0x49, 1, F_SPEC_CTRL, .read = read_nothing, .write = write_command },
 	{ 0x10, 1, F_ALWAYS, .read = read_tsc, .write = write_tsc },
 	{ 0x3b, 1, F_TSC_ADJUST, FIELD(tsc_adjust), .write = write_tsc_adjust },
+	{ 0x8b, 1, F_ALWAYS, .read = read_zero, .write = write_microcode },
 	{ 0xfe, 1, F_MTRR, .read = read_mtrr_cap, .write = write_nothing },
 	{ 0x10a, 1, F_ARCH_CAP, .read = read_arch_capabilities, .write = write_nothing },
 	{ 0x174, 1, F_SEP, FIELD(sysenter_cs), .check = CHECK_U32 },
@@ -276,8 +296,9 @@ static const struct msr msrs[] = {
 	{ 0xc0000082, 1, F_SYSCALL, FIELD(lstar), .check = CHECK_CANONICAL },
 	{ 0xc0000083, 1, F_SYSCALL, FIELD(cstar), .check = CHECK_CANONICAL },
 	{ 0xc0000084, 1, F_SYSCALL, FIELD(sfmask), .check = CHECK_U32 },
+	{ 0xc0010010, 1, F_AMD, .read = read_zero, .write = write_syscfg },
 	{ 0xc0010015, 1, F_AMD, .read = read_hwcr, .write = write_hwcr },
-	{ 0xc001001f, 1, F_AMD, .read = read_nb_cfg, .write = write_nb_cfg },
+	{ 0xc001001f, 1, F_AMD, .read = read_zero, .write = write_nb_cfg },
 	{ 0xc0000103, 1, F_RDTSCP, FIELD(tsc_aux), .check = CHECK_U32 },
 };
 

@@ -186,21 +186,32 @@ static void flush_large(struct bt_vcpu *v, uint64_t va)
 				entry_drop(&v->tlb[t][i], i);
 }
 
-void tlb_flush_page(struct bt_vcpu *v, uint64_t va)
+static void drop_page(struct bt_vcpu *v, uint64_t page)
 {
-	uint64_t page = (bt_long_mode(v) ? va : (uint32_t)va) & PAGE_MASK;
 	uint32_t index = tlb_index(page);
 
-	if (in_hull(v, HULL_1G, page)) {
-		tlb_flush(v, true);
-		return;
-	}
 	for (int t = 0; t < 2; t++) {
 		if (v->tlb[t][index].tag_r == page)
 			entry_drop(&v->tlb[t][index], index);
 		if (v->pv.tables[t][index % PV_TABLES].va == page)
 			v->pv.tables[t][index % PV_TABLES].host = NULL;
 	}
+}
+
+void tlb_drop_data(struct bt_vcpu *v, uint64_t va)
+{
+	drop_page(v, va & PAGE_MASK);
+}
+
+void tlb_flush_page(struct bt_vcpu *v, uint64_t va)
+{
+	uint64_t page = (bt_long_mode(v) ? va : (uint32_t)va) & PAGE_MASK;
+
+	if (in_hull(v, HULL_1G, page)) {
+		tlb_flush(v, true);
+		return;
+	}
+	drop_page(v, page);
 	if (in_hull(v, HULL_2M, page))
 		flush_large(v, page);
 	if (in_hull(v, HULL_CODE, page))

@@ -209,9 +209,9 @@ static uint32_t stats(struct engine_vm *vm, struct engine_stat *out, uint32_t n)
 	struct bt_vcpu *v = bt_vm_vcpu(vm);
 	const struct direct *d = v && v->handover ? direct_of_bt(v) : NULL;
 	const struct engine_stat mine[] = {
-		{ "kvm-stays", d ? d->n_runs : 0 },       { "kvm-stay-ns", d ? d->ns : 0 },
-		{ "kvm-exits", d ? d->n_exits : 0 },      { "kvm-syscalls", d ? d->n_syscalls : 0 },
-		{ "kvm-page-faults", d ? d->n_faults : 0 }, { "kvm-tables-dropped", d ? d->space.n_drop : 0 },
+		{ "kvm_stays", d ? d->n_runs : 0 },         { "kvm_stay_ns", d ? d->ns : 0 },
+		{ "kvm_exits", d ? d->n_exits : 0 },        { "kvm_syscalls", d ? d->n_syscalls : 0 },
+		{ "kvm_page_faults", d ? d->n_faults : 0 }, { "kvm_tables_dropped", d ? d->space.n_drop : 0 },
 	};
 	const uint32_t count = sizeof(mine) / sizeof(mine[0]);
 

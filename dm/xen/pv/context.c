@@ -235,12 +235,40 @@ static int64_t op_initialise(struct pv_domain *d, struct gamut_hypercall *call, 
 	return bring_up(d, &up, v);
 }
 
+/*
+ * What is written to a vcpu_info does not go through the guest's tables, so its
+ * page must not be one, and never become one: as on Xen, it is kept for good.
+ */
+static int64_t register_info(struct pv_domain *d, struct gamut_hypercall *call, struct pv_vcpu *v)
+{
+	struct vcpu_register_vcpu_info reg;
+	const uint8_t *info;
+	int64_t rc;
+
+	if (xen_get_raw(&d->env, call, call->args[2], &reg, sizeof(reg)))
+		return -EFAULT;
+	rc = pv_frame_keep(v, reg.mfn, true);
+	if (rc)
+		return rc;
+	rc = d->intr->hypercall(d->intr_self, call);
+	if (rc) {
+		pv_frame_keep(v, reg.mfn, false);
+		return rc;
+	}
+	/* The owner has read the arguments once more. */
+	info = d->intr->vcpu_info(d->intr_self, v->index);
+	if (((uintptr_t)info - (uintptr_t)d->ram) >> XEN_PAGE_SHIFT != reg.mfn)
+		pv_crash(v, "the place of a vcpu_info changed while it was registered");
+	/* This vCPU takes it again before it goes on, another one when it is up. */
+	__atomic_store_n(&v->info, NULL, __ATOMIC_RELEASE);
+	return 0;
+}
+
 /* args: the sub-operation, the vCPU, its structure. What is not of the monitor is the interrupts plugin's. */
 int64_t pv_op_vcpu(void *opaque, struct gamut_hypercall *call)
 {
 	struct pv_domain *d = opaque;
 	uint32_t cmd = (uint32_t)call->args[0], target = (uint32_t)call->args[1];
-	int64_t rc;
 
 	if (target >= d->n_vcpus)
 		return -ENOENT;
@@ -248,11 +276,9 @@ int64_t pv_op_vcpu(void *opaque, struct gamut_hypercall *call)
 		return op_initialise(d, call, &d->vcpu[target]);
 	if (cmd == VCPUOP_up)
 		return bring_up(d, call, &d->vcpu[target]);
-	rc = d->intr->hypercall(d->intr_self, call);
-	/* Its owner takes it again: this vCPU before it goes on, another one when it is up. */
-	if (cmd == VCPUOP_register_vcpu_info && !rc)
-		__atomic_store_n(&d->vcpu[target].info, NULL, __ATOMIC_RELEASE);
-	return rc;
+	if (cmd == VCPUOP_register_vcpu_info)
+		return register_info(d, call, &d->vcpu[target]);
+	return d->intr->hypercall(d->intr_self, call);
 }
 
 /* ---- the first instruction --------------------------------------------------------------------------- */

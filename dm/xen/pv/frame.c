@@ -136,6 +136,20 @@ void pv_frame_put(struct pv_op *op, uint64_t mfn, enum pv_use use)
 		pv_table_drop(op, mfn, use, PT_ENTRIES);
 }
 
+int pv_frame_keep(struct pv_vcpu *v, uint64_t mfn, bool keep)
+{
+	struct pv_op op = pv_op_slow(v);
+	int rc = 0;
+
+	pv_lock(op.d);
+	if (keep)
+		rc = pv_frame_get(&op, mfn, PV_WRITABLE);
+	else
+		pv_frame_put(&op, mfn, PV_WRITABLE);
+	pv_unlock(op.d);
+	return rc;
+}
+
 void pv_frame_unmapped(struct pv_op *op, uint64_t mfn)
 {
 	if (!pv_frame_is(op->d, mfn, PV_WRITABLE))

@@ -23,6 +23,17 @@
 
 #define M2P_SLOT 1u /* of the hole: 0xffff8080_00000000, for not every engine can have the first */
 #define WINDOW_SLOT 2u
+
+/*
+ * In its own slot, guests are told of machine_to_phys at another offset than
+ * 0. Where both frame numbers of a page are equal, its entries here and in the
+ * guest's own table (a list that begins at a round address, too) would be in
+ * pages of equal low address bits, and the two are read in turns: a TLB that
+ * is indexed with those bits would miss every time.
+ */
+#define M2P_SHIFT_L3 1u  /* entry of the upper table */
+#define M2P_SHIFT_L2 16u /* and of the one below: 32 MiB */
+#define M2P_SHIFT ((uint64_t)M2P_SHIFT_L3 << 30 | (uint64_t)M2P_SHIFT_L2 << 21)
 #define SLOT_SHIFT 39
 
 #define TABLE_GUEST (PTE_P | PTE_U | PTE_A)
@@ -142,7 +153,7 @@ static struct plan plan_pages(const struct pv_domain *d)
 {
 	struct plan p = { .m2p_tables = chunks(d->n_mfn * sizeof(*d->m2p), XEN_PAGE_SIZE) };
 
-	p.window_tables = p.m2p_tables + tables_for(p.m2p_tables);
+	p.window_tables = p.m2p_tables + tables_for(p.m2p_tables) + 1; /* one for the shifted view */
 	p.flat = p.window_tables + tables_for((uint64_t)d->n_vcpus * WINDOW_PAGES);
 	p.zero = p.flat + 1;
 	p.n = p.zero + 1;
@@ -166,6 +177,17 @@ static uint64_t upper_tables(const struct pv_mmu *m, uint8_t *host, uint64_t l1,
 	fill(m, host, l2, l1, n1, flags);
 	fill(m, host, l3, l2, 1, flags);
 	return (m->gpa + (l3 << XEN_PAGE_SHIFT)) | flags;
+}
+
+/* machine_to_phys once more in the same tables, shifted. */
+static void shifted_view(const struct pv_mmu *m, uint8_t *host, uint64_t l1, uint64_t n1)
+{
+	uint64_t l3 = l1 + n1 + 1, l2 = l3 + 1;
+	uint64_t *upper = (uint64_t *)(host + (l3 << XEN_PAGE_SHIFT)), *lower = (uint64_t *)(host + (l2 << XEN_PAGE_SHIFT));
+
+	upper[M2P_SHIFT_L3] = (m->gpa + (l2 << XEN_PAGE_SHIFT)) | TABLE_GUEST;
+	for (uint64_t i = 0; i < n1; i++)
+		lower[M2P_SHIFT_L2 + i] = (m->gpa + ((l1 + i) << XEN_PAGE_SHIFT)) | TABLE_GUEST;
 }
 
 /* The slot that is wished for, or the first that the engine does not want; 0: none. */
@@ -196,7 +218,7 @@ static int place_slots(struct pv_domain *d, uint64_t m2p_entry, uint64_t window_
 		return -ENOSPC;
 	m->slot[slot] = m->m2p_entry = m2p_entry;
 	m->m2p_slot = slot;
-	d->m2p_va = slot_va(slot);
+	d->m2p_va = slot_va(slot) + M2P_SHIFT;
 	slot = choose_slot(m, WINDOW_SLOT);
 	if (!slot)
 		return -ENOSPC;
@@ -221,6 +243,7 @@ static int build_pages(struct pv_domain *d, const struct plan *p, uint8_t *host)
 	fill(m, host, p->m2p_tables, p->m2p, p->m2p_tables, M2P_ENTRY);
 	for (uint32_t i = 0; i < sizeof(flat) / sizeof(flat[0]); i++)
 		*(uint64_t *)(host + (p->flat << XEN_PAGE_SHIFT) + flat[i].offset) = flat[i].desc;
+	shifted_view(m, host, p->m2p_tables, m2p_l1);
 	return place_slots(d, upper_tables(m, host, p->m2p_tables, m2p_l1, TABLE_GUEST),
 	                   upper_tables(m, host, p->window_tables, window_l1, TABLE_MONITOR));
 }

@@ -217,7 +217,12 @@ int pv_slow(void *opaque, struct gamut_pv_cpu *cpu)
 	/* The call may have moved the vcpu_info. */
 	if (!v->info)
 		pv_take_info(v);
-	pv_deliver(v);
+	/*
+	 * The call may have put the vCPU to sleep, before the event came. Its
+	 * frame is made now, with events masked: nothing else would wake it.
+	 */
+	if (pv_deliver(v))
+		d->env.host->vcpu_wake(d->env.inst, cpu->vcpu);
 	if (v->doomed)
 		pv_crash(v, v->doomed);
 	return GAMUT_PV_RESUME;

@@ -76,8 +76,8 @@ int pv_pending(void *opaque, uint32_t vcpu);
 
 /* The fast part of each event: true when it is settled. (fast.c) fast */
 bool pv_fast_event(struct pv_vcpu *v);
-/* NMIs and event upcalls that are due. (trap.c) fast */
-void pv_deliver(struct pv_vcpu *v);
+/* NMIs and event upcalls that are due; whether there were any. (trap.c) fast */
+bool pv_deliver(struct pv_vcpu *v);
 
 /* ---- bouncing (trap.c) fast ---- */
 

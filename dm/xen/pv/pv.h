@@ -149,6 +149,13 @@ int pv_mmu_fault(struct pv_vcpu *v, uint64_t cr2, uint32_t error);
 /* Whether the frame is RAM that the guest owns now. (m2p.c) fast */
 bool pv_frame_ok(const struct pv_domain *d, uint64_t mfn);
 
+/*
+ * The frame stays a page that the guest may write itself, as the place of a
+ * vcpu_info has to, until keep is false: 0; -EINVAL: it is no RAM of the guest,
+ * or a table or descriptors. (frame.c) [vcpu]
+ */
+int pv_frame_keep(struct pv_vcpu *v, uint64_t mfn, bool keep);
+
 /* Checked replacement of all of a vCPU's roots, GDT, LDT: 0 or -errno. (pin.c, descriptor.c) [vcpu] */
 int pv_set_roots(struct pv_vcpu *v, uint64_t kernel_mfn, uint64_t user_mfn);
 int pv_set_gdt(struct pv_vcpu *v, const uint64_t *mfn, uint32_t entries);

@@ -142,14 +142,17 @@ static void deliver_nmi(struct pv_vcpu *v)
 	pv_bounce(v, &entry, NULL);
 }
 
-void pv_deliver(struct pv_vcpu *v)
+bool pv_deliver(struct pv_vcpu *v)
 {
 	struct pv_entry entry = { .rip = v->event.rip, .mask = true };
+	bool nmi = v->nmi_pending && !v->nmi_masked;
 
 	if (v->doomed)
-		return;
-	if (v->nmi_pending && !v->nmi_masked)
+		return false;
+	if (nmi)
 		deliver_nmi(v);
-	if (!v->doomed && pv_event_due(v))
-		pv_bounce(v, &entry, NULL);
+	if (v->doomed || !pv_event_due(v))
+		return nmi;
+	pv_bounce(v, &entry, NULL);
+	return true;
 }

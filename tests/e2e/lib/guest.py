@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What the end-to-end tests share: domain files, a running `gamut` with its
-console on a pty or in pipes, and TAP output."""
+"""What the end-to-end tests share: the ways to run a guest, domain files, a
+running `gamut` with its console on a pty or in pipes, and TAP output.
+
+A test that concerns more than one mode runs once for each WAY, a mode on an
+engine, and takes the ways to run as arguments: `tests/e2e/pv-busybox pv/bt`."""
+import json
 import os
 import pathlib
 import pty
@@ -19,7 +23,15 @@ TOP = pathlib.Path(__file__).resolve().parents[3]
 BUILD = TOP / "build"
 GUESTS = BUILD / "guests"
 GAMUT = BUILD / "gamut"
+FOREIGN = GUESTS / "foreign"
 LOGS = BUILD / "test-logs"
+
+# The ways that are there: mode on engine.
+WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm")
+
+# What no kernel says that is well: dmesg is searched for it.
+TROUBLE = re.compile(r"^.*(?:WARNING:|BUG:|Oops|Call Trace|general protection|segfault|traps: |unchecked MSR|"
+                     r"bad page|Bad page|corruption|detected stall|soft lockup|nobody cared|invalid opcode).*$", re.M)
 
 # Exit codes of `gamut run`.
 POWEROFF, PROBLEM, USAGE, REBOOT, CRASH = 0, 1, 2, 3, 4
@@ -30,18 +42,19 @@ class Tap:
 
     def __init__(self):
         self.count = self.failed = 0
+        self.prefix = ""
 
     def check(self, ok, name, detail=""):
         self.count += 1
         self.failed += not ok
-        print("ok" if ok else "not ok", self.count, "-", name, flush=True)
+        print("ok" if ok else "not ok", self.count, "-", self.prefix + name, flush=True)
         if not ok and detail:
             print("\n".join("# " + line for line in str(detail).splitlines()[-40:]), flush=True)
         return bool(ok)
 
     def skip(self, name, why):
         self.count += 1
-        print(f"ok {self.count} - {name} # SKIP {why}", flush=True)
+        print(f"ok {self.count} - {self.prefix}{name} # SKIP {why}", flush=True)
 
     def guard(self, name, function):
         """Runs one test function; an exception is a failure of that name."""
@@ -74,13 +87,16 @@ def quote(text):
     return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def domain_file(path, *, kernel=GUESTS / "vmlinuz", ramdisk=None, cmdline="", disks=(), extra="", name=None, memory=512):
+def domain_file(path, *, kernel=GUESTS / "vmlinuz", ramdisk=None, cmdline="", disks=(), extra="", name=None, memory=512,
+                way="pvh/bt"):
     """Writes a domain file. disks are the inside of their groups, as text."""
     path = pathlib.Path(path)
+    mode, engine = way.split("/")
     boot = f"kernel = {quote(kernel)};" + (f" ramdisk = {quote(ramdisk)};" if ramdisk else "")
     lines = [
         f"name = {quote(name or path.stem)};",
-        'mode = "pvh";',
+        f'mode = "{mode}";',
+        f'engine = "{engine}";',
         f"memory = {memory};",
         f"boot = {{ {boot} cmdline = {quote(cmdline)}; }};",
     ]
@@ -103,6 +119,118 @@ def run(args, *, input_text="", timeout=60, env=None):
     out, err = out.decode(errors="replace"), err.decode(errors="replace")
     log(f"$ gamut {' '.join(map(str, args))}\n{out}\n--- stderr\n{err}\n--- status {proc.returncode}\n")
     return proc.returncode, out, err
+
+
+def kvm_lacks(way):
+    """Why this host's /dev/kvm cannot run a stock kernel this way, or None."""
+    mode, engine = way.split("/")
+    if engine != "kvm":
+        return None
+    status, out, err = run(["advise", "--json"])
+    if status:
+        raise RuntimeError(f"gamut advise: {status}\n{err}")
+    kvm = json.loads(out)["host"]["kvm"]
+    if kvm["kind"] == "none" or (kvm["kind"] == "software" and mode != "pv"):
+        return kvm["reason"]
+    return None
+
+
+def ways(modes=("pvh", "pv")):
+    """Those of WAYS that the command line names, or all, cut to some modes. What this host's /dev/kvm cannot do is a
+    skip; Gamut's own translator runs everywhere."""
+    for way in WAYS:
+        if way.split("/")[0] not in modes or (len(sys.argv) > 1 and way not in sys.argv[1:]):
+            continue
+        why = kvm_lacks(way)
+        if why:
+            tap.skip(way, why)
+        else:
+            yield way
+
+
+def each_way(function, modes=("pvh", "pv")):
+    """function(way, tmp) for each way, its checks named for it, in a folder of its own."""
+    for way in ways(modes):
+        tap.prefix = way + ": "
+        with workdir() as tmp:
+            tap.guard(function.__name__, lambda: function(way, tmp)) # pylint: disable=cell-var-from-loop
+        tap.prefix = ""
+
+
+def unpacked_kernel(tmp):
+    """The stock kernel as the ELF file that is packed in it: what Gamut keeps in its cache after a run."""
+    path = domain_file(f"{tmp}/unpack.cfg", ramdisk=GUESTS / "initramfs.img", cmdline="quiet console=hvc0 gamut_exec=true")
+    status, out, err = run(["run", path], env={"XDG_CACHE_HOME": f"{tmp}/cache"})
+    kernels = list(pathlib.Path(f"{tmp}/cache").rglob("*.elf"))
+    if status != POWEROFF or len(kernels) != 1:
+        raise RuntimeError(f"no unpacked kernel: status {status}, {kernels}\n{err}\n{out[-800:]}")
+    return kernels[0]
+
+
+PROGRAMS = TOP / "tests/e2e/programs"
+
+
+def build_program(tmp, source, *flags):
+    """A C file as a static program, which needs nothing of the guest; its path."""
+    target = pathlib.Path(tmp) / source.stem
+    subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-static", *flags, source, "-o", target], check=True)
+    return target
+
+
+def ramdisk_with(tmp, files):
+    """The busybox guest's ramdisk with files in /test: the kernel takes archives one behind the other."""
+    tree, target = pathlib.Path(tmp) / "ramdisk", pathlib.Path(tmp) / "ramdisk.img"
+    (tree / "test").mkdir(parents=True)
+    for file in files:
+        shutil.copy(file, tree / "test")
+    names = "\n".join(["test", *(f"test/{pathlib.Path(file).name}" for file in files)])
+    more = subprocess.run(["cpio", "--create", "--format=newc", "--quiet", "--owner=0:0"], cwd=tree, check=True,
+                          input=names.encode(), stdout=subprocess.PIPE).stdout
+    first = (GUESTS / "initramfs.img").read_bytes()
+    target.write_bytes(first + bytes(-len(first) % 4) + more)
+    shutil.rmtree(tree)
+    return target
+
+
+def boot_disk(tmp, files, size):
+    """An ext4 image without a partition table, made without root. files: path in the image to a Path or to text."""
+    tree, image = pathlib.Path(tmp) / "tree", f"{tmp}/boot.img"
+    for name, content in files.items():
+        target = tree / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, str):
+            target.write_text(content)
+        else:
+            shutil.copyfile(content, target)
+    subprocess.run([which("mke2fs"), "-q", "-t", "ext4", "-d", tree, image, size], check=True, stdout=subprocess.DEVNULL)
+    shutil.rmtree(tree)
+    return image
+
+
+class Grub:
+    """GRUB on a Console: its menu, its command line."""
+    PROMPT = r"grub> "
+
+    def __init__(self, console):
+        self.console = console
+
+    def menu(self, entry, timeout=60):
+        self.console.expect("GNU GRUB +version", timeout)
+        self.console.expect(re.escape(entry))
+
+    def prompt(self):
+        self.console.send("c")
+        self.console.expect(self.PROMPT)
+
+    def command(self, command):
+        """What a command prints; the echo goes before the first line end."""
+        c = self.console
+        start = c.at
+        c.send(command + "\n")
+        c.expect(self.PROMPT)
+        # Away with the progress of files, drawn between two positions of the cursor, and with other sequences.
+        text = re.sub(r"\x1b\[\d+;\d+H +\[ \S+ +\S+ +\d+% +\S+ \]\x1b\[\d+;\d+H", "", c.text[start:c.at])
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r", "").partition("\n")[2]
 
 
 def log(text):

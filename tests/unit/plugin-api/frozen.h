@@ -128,7 +128,7 @@
 	AT(gamut_boot, ramdisk, 48), \
 	AT(gamut_boot, ramdisk_size, 56), \
 	AT(gamut_boot, cmdline, 64), \
-	SIZE(gamut_host, 520), \
+	SIZE(gamut_host, 528), \
 	AT(gamut_host, size, 0), \
 	AT(gamut_host, abi_major, 4), \
 	AT(gamut_host, abi_minor, 6), \
@@ -196,6 +196,7 @@
 	AT(gamut_host, vcpu_current, 496), \
 	AT(gamut_host, pv_attach, 504), \
 	AT(gamut_host, hypercall_call, 512), \
+	AT(gamut_host, hypercall_insn, 520), \
 	SIZE(gamut_evtchn_ops, 40), \
 	AT(gamut_evtchn_ops, size, 0), \
 	AT(gamut_evtchn_ops, alloc, 8), \

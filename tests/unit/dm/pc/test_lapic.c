@@ -496,6 +496,28 @@ static void what_is_refused(void **state)
 	assert_int_equal(r->f->vcpu[3].nmis, 1);
 }
 
+/* What was requested for one that has not been started is there when it has turned its APIC on. */
+static void init_leaves_a_waiting_vcpu_alone(void **state)
+{
+	struct rig *r = *state;
+
+	enable_all(r);
+	wr(r, 1, SVR, 0xff);
+	lapic_set_irq(&r->s, 1, 0xf3);
+	send(r, 0, 2, 0x4500);
+	send(r, 0, 2, 0x69a);
+	assert_true(r->f->vcpu[1].up);
+	wr(r, 1, SVR, 0x1ff);
+	assert_int_equal(accept_at(r, 1), 0xf3);
+	/* Once it runs, INIT clears. */
+	wr(r, 1, EOI, 0);
+	lapic_set_irq(&r->s, 1, 0xf4);
+	send(r, 0, 2, 0x4500);
+	send(r, 0, 2, 0x69a);
+	wr(r, 1, SVR, 0x1ff);
+	assert_int_equal(accept_at(r, 1), -1);
+}
+
 static void init_and_startup(void **state)
 {
 	struct rig *r = *state;
@@ -780,7 +802,8 @@ int main(void)
 		T(disabled_holds_requests), T(reserved_registers_set_esr),
 		T(an_error_without_a_vector_does_not_recurse), T(widths), T(legal_and_illegal_transitions),
 		T(x2_registers_fault_where_the_page_ignores), T(fixed_to_whom), T(logical_flat_and_cluster),
-		T(x2_destinations), T(lowest_priority_picks_one), T(what_is_refused), T(init_and_startup), T(one_shot),
+		T(x2_destinations), T(lowest_priority_picks_one), T(what_is_refused), T(init_and_startup),
+		T(init_leaves_a_waiting_vcpu_alone), T(one_shot),
 		T(divide_changes_the_pace), T(periodic), T(a_tiny_period_is_no_storm), T(deadline),
 		T(deadline_over_a_pause), T(random_accesses), T(nothing_is_lost_between_threads),
 	};

@@ -213,13 +213,29 @@ static void console_lines_are_bounded(void **state)
 	assert_int_equal(world_call(w, __HYPERVISOR_console_io, CONSOLEIO_read, 7, ARG), -EPERM);
 }
 
+static void the_console_has_a_port(void **state)
+{
+	struct world *w = *state;
+	const struct gamut_io_ops *ops;
+
+	assert_int_equal(xen_console_port_register(&w->p), 0);
+	assert_int_equal(w->f->n_pio, 1);
+	assert_int_equal(w->f->pio[0].base, XEN_HVM_DEBUGCONS_IOPORT);
+	assert_int_equal(w->f->pio[0].len, 1);
+	ops = w->f->pio[0].ops;
+	for (const char *c = "by\tte\n"; *c; c++)
+		ops->write(w->f->pio[0].opaque, 0, 1, (uint8_t)*c);
+	assert_string_equal(w->f->last_log, "guest: byte");
+	assert_int_equal((uint8_t)ops->read(w->f->pio[0].opaque, 0, 1), 0xff);
+}
+
 static void hypercall_page_and_msr(void **state)
 {
 	struct world *w = *state;
 	const struct host_fake_range *range = w->f->msr;
 	const struct gamut_msr_ops *ops;
 	void *self;
-	static const uint8_t intel[] = { 0xb8, 17, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3 };
+	static const uint8_t intel[] = { 0xb8, 17, 0, 0, 0, 0x0f, 0x01, 0xc1, 0xc3 }, out[3] = { 0xe7, 0x12, 0x90 };
 	uint8_t page[4096];
 
 	while (range < w->f->msr + w->f->n_msr && range->base != XEN_MSR_HYPERCALL)
@@ -227,14 +243,23 @@ static void hypercall_page_and_msr(void **state)
 	assert_true(range < w->f->msr + w->f->n_msr);
 	ops = range->ops;
 	self = range->opaque;
-	xen_hypercall_page(page, false);
+	xen_hypercall_page(page, intel + 5);
 	assert_memory_equal(page + 17 * 32, intel, sizeof(intel));
-	xen_hypercall_page(page, true);
-	assert_int_equal(page[17 * 32 + 7], 0xd9);
+	xen_hypercall_page(page, out);
+	assert_memory_equal(page + 17 * 32 + 5, out, sizeof(out));
 	assert_int_equal(ops->write(self, 0, XEN_MSR_HYPERCALL, ARG), 0);
-	assert_int_equal(w->f->ram[ARG + 17 * 32], 0xb8);
+	assert_memory_equal(w->f->ram + ARG + 17 * 32, intel, sizeof(intel)); /* as the host says */
 	assert_int_equal(ops->write(self, 0, XEN_MSR_HYPERCALL, ARG + 1), -EPERM);
 	assert_int_equal(ops->write(self, 0, XEN_MSR_HYPERCALL, UINT64_MAX & ~0xfffull), -EPERM);
+}
+
+static const struct host_fake_cpuid *mask_of(const struct world *w, uint32_t leaf)
+{
+	for (uint32_t i = 0; i < w->f->n_cpuid; i++)
+		if (w->f->cpuid[i].mask && w->f->cpuid[i].leaf == leaf)
+			return &w->f->cpuid[i];
+	fail_msg("no mask for leaf %#x", leaf);
+	return NULL;
 }
 
 static void cpuid_says_xen(void **state)
@@ -252,6 +277,18 @@ static void cpuid_says_xen(void **state)
 	                                     XEN_HVM_CPUID_UPCALL_VECTOR);
 	assert_int_equal(c->regs[1], 1);
 	assert_int_equal(c->regs[2], w->f->domid);
+	c = mask_of(w, 1);
+	assert_int_equal(c->regs[2] & ~c->clear[2] & 1u << 31, 1u << 31);
+}
+
+static void cpuid_has_mtrrs(void **state)
+{
+	struct world *w = *state;
+	const struct host_fake_cpuid *c;
+
+	assert_int_equal(xen_cpuid_set_mtrr(&w->p), 0);
+	c = mask_of(w, 1);
+	assert_int_equal(c->regs[3] & ~c->clear[3] & 1u << 12, 1u << 12);
 }
 
 static void vcpus_come_up_as_asked(void **state)
@@ -305,7 +342,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(no_argument_does_harm), T(lists_of_garbage_end), T(only_the_kernel_may_call), T(features),
 		T(params_have_rights), T(memory_map_in_both_layouts), T(balloon_down_and_up), T(a_list_of_calls),
-		T(console_lines_are_bounded), T(hypercall_page_and_msr), T(cpuid_says_xen), T(vcpus_come_up_as_asked),
+		T(console_lines_are_bounded), T(the_console_has_a_port), T(hypercall_page_and_msr), T(cpuid_says_xen),
+		T(cpuid_has_mtrrs), T(vcpus_come_up_as_asked),
 		T(halted_for_good),
 	};
 

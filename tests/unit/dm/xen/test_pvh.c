@@ -158,6 +158,66 @@ static void bad_images_are_refused(void **state)
 	notes[1].type = XEN_ELFNOTE_PHYS32_ENTRY;
 }
 
+/* ---- the hypercall instruction ------------------------------------------------------ */
+
+static uint8_t text[256];
+
+/* An image of one segment with the pair at these offsets. */
+static struct pvh_config image_with_pairs(struct host_fake *f, const uint32_t *at, unsigned n)
+{
+	struct pvh_config config = config_of(f);
+
+	memset(text, 0x90, sizeof(text));
+	for (unsigned i = 0; i < n; i++) {
+		memcpy(text + at[i], "\x0f\x01\xd9\xc3", 4);
+		memcpy(text + at[i] + 16, "\x0f\x01\xc1\xc3", 4);
+	}
+	segments[0].data = text;
+	segments[0].filesz = sizeof(text);
+	memcpy(f->hypercall_insn, "\xe7\xea\x90", 3);
+	return config;
+}
+
+static void hypercalls_are_replaced_where_the_engine_wants_others(void **state)
+{
+	static const uint32_t at[] = { 0x20 }, last[] = { sizeof(text) - 32 };
+	struct host_fake *f = *state;
+	struct pvh_config config = image_with_pairs(f, at, 1);
+
+	assert_int_equal(pvh_load(&config), 0);
+	assert_memory_equal(f->ram + 0x100020, "\xe7\xea\x90\xc3", 4);
+	assert_memory_equal(f->ram + 0x100030, "\xe7\xea\x90\xc3", 4);
+	config = image_with_pairs(f, last, 1);
+	assert_int_equal(pvh_load(&config), 0);
+	assert_memory_equal(f->ram + 0x100000 + last[0] + 16, "\xe7\xea\x90\xc3", 4);
+	/* The processor's own stay, whichever it is. */
+	config = image_with_pairs(f, at, 1);
+	memcpy(f->hypercall_insn, "\x0f\x01\xd9", 3);
+	assert_int_equal(pvh_load(&config), 0);
+	assert_memory_equal(f->ram + 0x100000, text, sizeof(text));
+}
+
+static void what_is_not_the_one_pair_is_left_alone(void **state)
+{
+	static const uint32_t two[] = { 0x20, 0x60 }, odd[] = { 0x28 };
+	struct host_fake *f = *state;
+	struct pvh_config config = image_with_pairs(f, two, 2);
+
+	assert_int_equal(pvh_load(&config), 0);
+	assert_memory_equal(f->ram + 0x100000, text, sizeof(text));
+	config = image_with_pairs(f, odd, 1);
+	assert_int_equal(pvh_load(&config), 0);
+	assert_memory_equal(f->ram + 0x100000, text, sizeof(text));
+	/* Aligned as the guest will see it, not as it lies in the file. */
+	segments[0].paddr = 0x100008;
+	segments[0].memsz = 0x1000;
+	assert_int_equal(pvh_load(&config), 0);
+	assert_memory_equal(f->ram + 0x100030, "\xe7\xea\x90\xc3", 4);
+	/* A segment that is too short for a pair. */
+	segments[0].filesz = 18;
+	assert_int_equal(pvh_load(&config), 0);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -165,6 +225,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(loads_all_parts),
 		T(first_vcpu_is_in_flat_protected_mode),
+		T(hypercalls_are_replaced_where_the_engine_wants_others),
+		T(what_is_not_the_one_pair_is_left_alone),
 		T(bad_images_are_refused),
 	};
 

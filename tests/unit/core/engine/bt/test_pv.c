@@ -556,6 +556,25 @@ static void code_of_two_spaces(void **state)
 	assert_int_equal(r->n, 10);
 }
 
+/* The jump cache of a vCPU that is new has no entry for any address, 0 included. */
+GUEST(code_jump_0, "xor %eax, %eax; jmp *%rax");
+
+static bool on_jump_0(struct rig *r)
+{
+	assert_trap(r, 14, 0x14, 0);
+	assert_int_equal(r->cpu->cr2, 0);
+	return false;
+}
+
+static void code_at_0(void **state)
+{
+	struct rig *r = *state;
+
+	map(r, KERNEL_ROOT, 0, 0);
+	RUN(r, code_jump_0, on_jump_0);
+	assert_int_equal(r->n, 1);
+}
+
 /* A new root forgets what was code; the same address is another page now. */
 static bool on_new_code(struct rig *r)
 {
@@ -1332,6 +1351,7 @@ int main(void)
 		TEST(attention_waits_behind_mov_ss),
 		TEST(two_spaces_without_flush),
 		TEST(code_of_two_spaces),
+		TEST(code_at_0),
 		TEST(code_of_a_new_root),
 		TEST(roots_forget_their_space),
 		TEST(rights_are_ring_3s),

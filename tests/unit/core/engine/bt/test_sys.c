@@ -5,6 +5,8 @@
 #include "fake/bt-rig.h"
 
 #define NONCANONICAL 0x800000000000ull
+#define AMD 0x68747541u /* leaf 0, EBX */
+#define INTEL 0x756e6547u
 
 /* ---- control and debug registers ---- */
 
@@ -214,6 +216,13 @@ static void tsc_write(void **state)
 	assert_in_range(value, 1000, 1000 + 60000000000ull);
 }
 
+static void set_vendor(struct rig *r, uint32_t ebx)
+{
+	for (uint32_t i = 0; i < r->v->n_cpuid; i++)
+		if (r->v->cpuid[i].leaf == 0)
+			r->v->cpuid[i].regs[1] = ebx;
+}
+
 /* Present with AMD's vendor string alone. */
 static void msrs_of_amd(void **state)
 {
@@ -221,19 +230,41 @@ static void msrs_of_amd(void **state)
 	uint64_t value;
 
 	rig_long(r, 0);
-	for (uint32_t i = 0; i < r->v->n_cpuid; i++)
-		if (r->v->cpuid[i].leaf == 0)
-			r->v->cpuid[i].regs[1] = 0x68747541;
+	set_vendor(r, AMD);
 	assert_int_equal(sys_rdmsr(r->v, 0xc0010015, &value), STEP_OK);
 	assert_int_equal(value, 1u << 24);
 	assert_step(r, sys_wrmsr(r->v, 0xc0010015, value | 0x40), OK);
 	assert_step(r, sys_wrmsr(r->v, 0xc0010015, 1), GP);
 	assert_step(r, sys_wrmsr(r->v, 0xc001001f, 1ull << 46), OK);
 	assert_step(r, sys_wrmsr(r->v, 0xc001001f, 1), GP);
-	for (uint32_t i = 0; i < r->v->n_cpuid; i++)
-		if (r->v->cpuid[i].leaf == 0)
-			r->v->cpuid[i].regs[1] = 0x756e6547;
+	assert_int_equal(sys_rdmsr(r->v, 0xc0010010, &value), STEP_OK);
+	assert_int_equal(value, 0);
+	assert_step(r, sys_wrmsr(r->v, 0xc0010010, 0x1full << 18), OK);
+	assert_step(r, sys_wrmsr(r->v, 0xc0010010, 1ull << 23), GP); /* memory encryption */
+	set_vendor(r, INTEL);
 	assert_int_equal(sys_rdmsr(r->v, 0xc0010015, &value), STEP_EXIT);
+	assert_int_equal(sys_rdmsr(r->v, 0xc0010010, &value), STEP_EXIT);
+}
+
+/* Both vendors say which microcode runs; only Intel's register takes the zero that precedes the question. */
+static void microcode(void **state)
+{
+	static const struct {
+		uint32_t vendor;
+		int want;
+	} cases[] = { { INTEL, OK }, { AMD, GP } };
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint64_t value = 1;
+
+		set_vendor(r, cases[i].vendor);
+		assert_step(r, sys_wrmsr(r->v, 0x8b, 0), cases[i].want);
+		assert_step(r, sys_wrmsr(r->v, 0x8b, 1), GP);
+		assert_int_equal(sys_rdmsr(r->v, 0x8b, &value), STEP_OK);
+		assert_int_equal(value, 0);
+	}
 }
 
 /* Unknown registers are the core's; so are MTRRs and the APIC base as long as CPUID does not show them. */
@@ -985,7 +1016,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(control_register_writes), RIG_TEST(into_long_mode), RIG_TEST(long_mode_needs_pae),
 		RIG_TEST(flushes_of_control_registers), RIG_TEST(debug_registers), RIG_TEST(xcr0),
-		RIG_TEST(msr_values), RIG_TEST(speculation), RIG_TEST(tsc_write), RIG_TEST(msrs_of_amd), RIG_TEST(msrs_of_the_core),
+		RIG_TEST(msr_values), RIG_TEST(speculation), RIG_TEST(tsc_write), RIG_TEST(msrs_of_amd), RIG_TEST(microcode),
+		RIG_TEST(msrs_of_the_core),
 		RIG_TEST(apic_base_is_followed),
 		RIG_TEST(mtrrs_when_offered), RIG_TEST(segment_loads), RIG_TEST(segment_contents),
 		RIG_TEST(linear_addresses), RIG_TEST(task_and_local_tables), RIG_TEST(queries),

@@ -264,9 +264,46 @@ static void others_are_passed_on(void **state)
 	r->result = 1;
 	assert_int_equal(vcpu_op(r, VCPUOP_is_up, OTHER, NULL, 0), 1);
 	assert_int_equal(r->last.args[0], VCPUOP_is_up);
-	r->result = -EINVAL;
-	assert_int_equal(vcpu_op(r, VCPUOP_register_vcpu_info, 0, NULL, 0), -EINVAL);
+}
+
+/* A request for the page that the rig's vcpu_info is on. */
+static int64_t register_info(struct rig *r, uint64_t pages_off)
+{
+	struct vcpu_register_vcpu_info reg = {
+		.mfn = (((uintptr_t)r->info[0] - (uintptr_t)r->d.ram) >> 12) + pages_off,
+	};
+
+	return vcpu_op(r, VCPUOP_register_vcpu_info, 0, &reg, sizeof(reg));
+}
+
+static void vcpu_info_is_not_on_a_table(void **state)
+{
+	struct rig *r = *state;
+
+	r->keep_rc = -EINVAL;
+	assert_int_equal(register_info(r, 0), -EINVAL);
+	assert_int_equal(r->calls, 0);
 	assert_ptr_equal(r->v->info, r->info[0]);
+	assert_int_equal(rig_call(r, __HYPERVISOR_vcpu_op, VCPUOP_register_vcpu_info, 0, RIG_MEM - 4), -EFAULT);
+}
+
+static void vcpu_info_refused_is_not_kept(void **state)
+{
+	struct rig *r = *state;
+
+	r->result = -EBUSY;
+	assert_int_equal(register_info(r, 0), -EBUSY);
+	assert_int_equal(r->kept, 0);
+	assert_ptr_equal(r->v->info, r->info[0]);
+}
+
+/* Another vCPU has written to the request in between. */
+static void vcpu_info_elsewhere_is_the_end(void **state)
+{
+	struct rig *r = *state;
+
+	register_info(r, 1);
+	assert_int_equal(r->f->ended, GAMUT_END_CRASH);
 }
 
 static void vcpu_info_is_taken_anew(void **state)
@@ -275,7 +312,8 @@ static void vcpu_info_is_taken_anew(void **state)
 	uint8_t stale[64] = { 1, 0 };
 
 	r->v->info = stale;
-	assert_int_equal(vcpu_op(r, VCPUOP_register_vcpu_info, 0, NULL, 0), 0);
+	assert_int_equal(register_info(r, 0), 0);
+	assert_int_not_equal(r->kept, 0);
 	assert_ptr_equal(r->v->info, r->info[0]);
 	assert_ptr_equal(r->v->arch, r->info[0] + 16);
 	assert_int_equal(r->c->cpu.rip, CODE); /* the old one has no say */
@@ -412,6 +450,9 @@ int main(void)
 		T(up_needs_initialise),
 		T(online_means_up),
 		T(others_are_passed_on),
+		T(vcpu_info_is_not_on_a_table),
+		T(vcpu_info_refused_is_not_kept),
+		T(vcpu_info_elsewhere_is_the_end),
 		T(vcpu_info_is_taken_anew),
 		T(bad_data_selector_is_failsafe),
 		T(bad_code_selector_is_a_fault),

@@ -18,6 +18,19 @@ static void unmap(struct rig *r, uint64_t i)
 	assert_int_equal(rig_update(r, MADDR(L1, i), PTE(DATA + i, RO)), 0);
 }
 
+static void a_kept_frame_is_no_table(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(pv_frame_keep(&r->vcpu[0], L1, true), -EINVAL);
+	assert_int_equal(pv_frame_keep(&r->vcpu[0], 1ull << 40, true), -EINVAL);
+	assert_int_equal(pv_frame_keep(&r->vcpu[0], FREE, true), 0);
+	assert_int_equal(pin(r, FREE), -EINVAL);
+	pv_frame_keep(&r->vcpu[0], FREE, false);
+	assert_int_equal(pin(r, FREE), 0);
+	assert_int_equal(rig_ext(r, MMUEXT_UNPIN_TABLE, FREE, 0), 0);
+}
+
 static void a_table_with_a_stale_mapping(void **state)
 {
 	struct rig *r = *state;
@@ -221,6 +234,7 @@ static void vcpus_at_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		WITH_RIG(a_kept_frame_is_no_table),
 		WITH_RIG(a_table_with_a_stale_mapping),
 		WITH_RIG(a_known_address_is_flushed_at_once),
 		WITH_RIG(a_dropped_table_leaves_stale_mappings),

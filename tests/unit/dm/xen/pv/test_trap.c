@@ -322,6 +322,28 @@ static void upcall_follows_a_hypercall(void **state)
 	assert_int_equal(r->calls, 0); /* fast */
 }
 
+/* SCHEDOP_block, and an event right behind its last look. */
+static int64_t sleeps(void *opaque, struct gamut_hypercall *call)
+{
+	struct rig *r = opaque;
+
+	r->f->host->vcpu_block(r->f->inst, call->vcpu);
+	r->info[0][0] = 1;
+	r->info[0][1] = 0;
+	return 0;
+}
+
+static void upcall_ends_a_sleep(void **state)
+{
+	struct rig *r = *state;
+
+	r->f->hypercalls[__HYPERVISOR_sched_op].fn = sleeps;
+	r->f->hypercalls[__HYPERVISOR_sched_op].opaque = r;
+	rig_call(r, __HYPERVISOR_sched_op, 1, 0, 0);
+	assert_true(rig_bounced(r, 300));
+	assert_false(r->f->vcpu[0].blocked);
+}
+
 static void upcall_on_top_of_an_exception(void **state)
 {
 	struct rig *r = *state;
@@ -421,6 +443,7 @@ int main(void)
 		T(db_gathers_dr6),
 		T(upcall_when_unmasked),
 		T(upcall_follows_a_hypercall),
+		T(upcall_ends_a_sleep),
 		T(upcall_on_top_of_an_exception),
 		T(nmi_masks_itself_until_iret),
 		T(nmi_comes_before_events),

@@ -62,6 +62,8 @@ struct rig {
 	int roots_rc, gdt_rc, ldt_rc;
 	uint64_t kernel_mfn, user_mfn, gdt_first, ldt_va, boot_mfn;
 	uint32_t gdt_entries, ldt_entries, by_monitor;
+	int keep_rc;
+	uint64_t kept; /* the frame that pv_frame_keep keeps; 0: none */
 };
 
 static struct rig *rig_now; /* of the running test */
@@ -289,6 +291,17 @@ int pv_set_roots(struct pv_vcpu *v, uint64_t kernel_mfn, uint64_t user_mfn)
 		return rig_now->roots_rc;
 	v->root[PV_KERNEL] = rig_now->kernel_mfn = kernel_mfn;
 	v->root[PV_USER] = rig_now->user_mfn = user_mfn;
+	return 0;
+}
+
+int pv_frame_keep(struct pv_vcpu *v, uint64_t mfn, bool keep)
+{
+	(void)v;
+	if (keep && rig_now->keep_rc)
+		return rig_now->keep_rc;
+	if (!keep)
+		assert_int_equal(rig_now->kept, mfn);
+	rig_now->kept = keep ? mfn : 0;
 	return 0;
 }
 

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Interrupts into the guest, while their controller is not in the kernel.
+ *
+ * The controller is asked for a vector only when the guest can take it, as the
+ * kernel said at the last exit (ready_for_interrupt_injection): to ask is to
+ * acknowledge. Otherwise an exit is asked for at the moment when it can.
+ */
+#include "engine/kvm/kvm.h"
+
+static int inject(struct engine_vcpu *v, int vector)
+{
+	struct kvm_interrupt irq = { .irq = (uint32_t)vector };
+
+	v->n_interrupt++;
+	return kvm_ioctl(v->fd, KVM_INTERRUPT, &irq);
+}
+
+static int offer_interrupt(struct engine_vcpu *v)
+{
+	const struct engine_vcpu_env *env = &v->env;
+	int vector, r;
+
+	if (!v->run->ready_for_interrupt_injection) {
+		v->run->request_interrupt_window = env->irq_pending(env->opaque) != 0;
+		return 0;
+	}
+	atomic_fetch_and(env->attention, ~ATTN_IRQ);
+	vector = env->irq_accept(env->opaque);
+	if (vector < 0)
+		return 0;
+	r = inject(v, vector);
+	v->run->ready_for_interrupt_injection = 0;
+	if (env->irq_pending(env->opaque)) {
+		atomic_fetch_or(env->attention, ATTN_IRQ);
+		v->run->request_interrupt_window = 1;
+	}
+	return r;
+}
+
+int kvm_irq_offer(struct engine_vcpu *v, uint32_t attention)
+{
+	int r = 0;
+
+	v->run->request_interrupt_window = 0;
+	if (attention & ATTN_NMI) {
+		atomic_fetch_and(v->env.attention, ~ATTN_NMI);
+		v->n_nmi++;
+		r = kvm_ioctl(v->fd, KVM_NMI, NULL);
+	}
+	/* With half of the controller in the kernel, what is offered here is the 8259's. */
+	if (r || !(attention & ATTN_IRQ) || (v->vm->irqchip && !v->vm->split))
+		return r;
+	return offer_interrupt(v);
+}

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: MIT
+"""What the benchmarks share: the set-up, one timed run of a guest under Gamut or
+QEMU, and numbers of several runs."""
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[3]
+BUILD = TOP / "build"
+GUESTS = BUILD / "guests"
+RAMDISK = GUESTS / "initramfs.img"
+TIMEOUT = 40
+MAX_HANGS = 5
+
+
+def set_up(qemu):
+    """The shared set-up, in its own shell; its words go to standard error."""
+    groups = "build guests" + (" bench" if qemu else "")
+    script = f'set -eu -o pipefail; source "{TOP}/conf/setup"; setup_packages {groups}; setup_build "$BUILD"; setup_guests'
+    subprocess.run(["bash", "-c", script], check=True, stdout=sys.stderr)
+
+
+def quote(text):
+    return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def gamut_file(path, command, memory, mode, engine, ramdisk=RAMDISK):
+    """A domain file for the busybox guest, which runs the command and powers off."""
+    cmdline = f'console=hvc0 panic=-1 gamut_exec="{command}"'
+    path = pathlib.Path(path)
+    path.write_text(f'name = "bench";\nmode = "{mode}";\nengine = "{engine}";\nmemory = {memory};\nvcpus = 1;\n'
+                    f'boot = {{ kernel = "{GUESTS}/vmlinuz"; ramdisk = "{ramdisk}"; cmdline = {quote(cmdline)}; }};\n')
+    return path
+
+
+def qemu_command(command, memory, ramdisk=RAMDISK):
+    """The same under QEMU's TCG, whose guest has to be told how to end."""
+    return ["qemu-system-x86_64", "-accel", "tcg", "-M", "microvm", "-cpu", "max", "-m", str(memory), "-smp", "1",
+            "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio", "-no-reboot",
+            "-kernel", str(GUESTS / "vmlinuz"), "-initrd", str(ramdisk),
+            "-append", f'console=ttyS0 reboot=t panic=-1 gamut_exec="{command}"']
+
+
+def start_to_end(command, timeout=TIMEOUT):
+    """(wall seconds, status, output, errors); status is None when it had to be stopped."""
+    start = time.monotonic()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as proc:
+        try:
+            out, err = proc.communicate(timeout=timeout)
+            status = proc.returncode
+        except subprocess.TimeoutExpired:
+            proc.kill()
+            out, err = proc.communicate()
+            status = None
+    return time.monotonic() - start, status, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def run_guest(name, command, *, hangs=None, timeout=TIMEOUT):
+    """(wall seconds, what the guest printed). A run that does not end in order is an error, not a number; but one that
+    may hang (hangs is a list) is made again, and noted there."""
+    wall, status, out, err = start_to_end(command, timeout)
+    while hangs is not None and status is None and len(hangs) < MAX_HANGS:
+        hangs.append(name)
+        wall, status, out, err = start_to_end(command, timeout)
+    if status != 0 or "gamut-init: status 0" not in out:
+        raise SystemExit(f"{name}: status {status}, no orderly end\n{out[-2000:]}\n{err[-2000:]}")
+    return wall, out
+
+
+def summary(values):
+    return {"median": round(statistics.median(values), 4), "min": round(min(values), 4),
+            "max": round(max(values), 4), "runs": [round(v, 4) for v in values]}
+
+
+def ratio(a, b):
+    """Of the medians of two summaries."""
+    return round(a["median"] / b["median"], 4) if b["median"] else None

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: MIT
+"""What pvh-busybox and pv-busybox do: a stock Debian kernel, without a word on
+its command line that it would not get on a real system, to a busybox shell,
+and every way to leave it."""
+import hashlib
+import pathlib
+import re
+import signal
+
+from guest import (CRASH, GUESTS, POWEROFF, REBOOT, TOP, TROUBLE, Console, check, copy_image, domain_file, run, tap)
+
+PROMPT = r"gamut# "
+RAMDISK = GUESTS / "initramfs.img"
+GUEST_TYPE = {"pvh": "PVH", "pv": "PV"}
+# Linux 5.16 dropped the word "paravirtualized" from its banner, and has a name for its PV guests that says only Xen.
+BANNER = {"pvh": r"Booting (paravirtualized )?kernel on Xen PVH", "pv": r"Booting (paravirtualized )?kernel on Xen( PV)?$"}
+# And this is where all of them tell PV.
+DETECTED = {"pvh": "Hypervisor detected: Xen", "pv": "Hypervisor detected: Xen PV"}
+
+
+def example(way):
+    """The command line that runs the mode's own file in conf/."""
+    mode, engine = way.split("/")
+    return ["--engine", engine, TOP / f"conf/{mode}.cfg"]
+
+
+def shell(way):
+    mode = way.split("/")[0]
+    with Console(*example(way)) as c:
+        c.expect("gamut-init: ready")
+        c.expect(PROMPT)
+        check(True, f"conf/{mode}.cfg comes to a shell")
+        said = c.command("cat /sys/hypervisor/guest_type")
+        check(re.search(rf"^{GUEST_TYPE[mode]}\r?$", said, re.M), f"guest_type is {GUEST_TYPE[mode]}", said)
+        log = c.command("dmesg").replace("\r", "")
+        check(re.search(BANNER[mode], log, re.M), "dmesg says so", log[:3000])
+        check(DETECTED[mode] in log, "and names the hypervisor", log[:3000])
+        check(not TROUBLE.search(log), "no warning, oops or trace in dmesg", "\n".join(TROUBLE.findall(log)))
+        check("/dev/hvc0" in c.command("tty"), "the shell is on hvc0 with job control")
+        c.send("(echo asl''eep; exec sleep 1000)\n")
+        c.expect("^asleep") # before that the shell's line editor would take it
+        c.send("\x03")
+        check("fine" in c.command("echo fi''ne", timeout=20), "Ctrl-C reaches the guest")
+        c.send("poweroff\n")
+        check(c.wait() == POWEROFF, "poweroff: status 0", c.stderr())
+        check(c.terminal_restored(), "poweroff: the terminal is as before")
+
+
+def leave(way):
+    with Console(*example(way)) as c:
+        c.expect(PROMPT)
+        check(not c.terminal_restored(), "the terminal is raw meanwhile")
+        c.send("\x1d")
+        check(c.wait(20) == 0, "Ctrl-] leaves: status 0", c.proc.returncode)
+        check(c.terminal_restored(), "Ctrl-]: the terminal is as before")
+
+
+def terminated(way):
+    with Console(*example(way)) as c:
+        c.expect(PROMPT)
+        c.proc.terminate()
+        check(c.wait(20) == -signal.SIGTERM, "SIGTERM ends it as it ends others", c.proc.returncode)
+        check(c.terminal_restored(), "SIGTERM: the terminal is as before")
+
+
+def guest_exec(way, tmp, name, command, **keys):
+    path = domain_file(f"{tmp}/{name}.cfg", ramdisk=RAMDISK, cmdline=f'console=hvc0 gamut_exec="{command}"', way=way,
+                       **keys)
+    return run(["run", path], timeout=90)
+
+
+def ends(way, tmp):
+    status, out, err = guest_exec(way, tmp, "off", "uname -a")
+    check(status == POWEROFF and "Linux" in out, "a command, then power-off: 0", f"{status}\n{err}\n{out[-800:]}")
+    status, out, err = guest_exec(way, tmp, "reboot", "reboot -f", extra='on_reboot = "destroy";')
+    check(status == REBOOT, "reboot that is not wanted: 3", f"{status}\n{err}\n{out[-800:]}")
+    status, out, err = guest_exec(way, tmp, "crash", "echo c > /proc/sysrq-trigger")
+    check(status == CRASH, "crash: 4", f"{status}\n{err}\n{out[-800:]}")
+
+
+def piped(way, tmp):
+    path = domain_file(f"{tmp}/piped.cfg", ramdisk=RAMDISK, cmdline="console=hvc0", way=way)
+    status, out, err = run(["run", path], input_text="echo in-$((20+3))-pipe\npoweroff\n", timeout=90)
+    check(status == POWEROFF and "in-23-pipe" in out, "a shell through pipes", f"{status}\n{err}\n{out[-800:]}")
+
+
+def restart(way, tmp):
+    image = f"{tmp}/flag.img"
+    pathlib.Path(image).write_bytes(bytes(1 << 20))
+    command = ("if [ $(head -c1 /dev/xvda) = R ]; then echo second-$((1+1)); else echo R > /dev/xvda; sync; reboot -f; fi")
+    status, out, err = guest_exec(way, tmp, "restart", command, disks=[f'dev = "xvda"; path = "{image}";'])
+    check(status == POWEROFF and "second-2" in out and out.count("gamut-init: ready") == 2,
+          "reboot starts the guest again, its disk kept", f"{status}\n{err}\n{out[-800:]}")
+
+
+def disk(way, tmp):
+    """The probe's disk read through Linux's own front end."""
+    image = f"{tmp}/probe.img"
+    copy_image(GUESTS / "probe.img", image)
+    status, out, err = guest_exec(way, tmp, "disk", "sha256sum /dev/xvda; blockdev --getro /dev/xvda",
+                                  disks=[f'dev = "xvda"; path = "{image}"; readonly = true;'])
+    wanted = hashlib.sha256(pathlib.Path(image).read_bytes()).hexdigest()
+    check(status == POWEROFF and wanted in out, "a disk is read as it is on the host", f"{status}\n{err}\n{out[-800:]}")
+    check("\n1\r" in out, "readonly = true: the guest knows", out[-400:])
+
+
+def busybox(way, tmp):
+    for name, function in (("shell", shell), ("leave", leave), ("terminated", terminated)):
+        tap.guard(name, lambda: function(way)) # pylint: disable=cell-var-from-loop
+    for name, function in (("ends", ends), ("piped", piped), ("restart", restart), ("disk", disk)):
+        tap.guard(name, lambda: function(way, tmp)) # pylint: disable=cell-var-from-loop
+

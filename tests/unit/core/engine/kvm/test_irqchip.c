@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Interrupt controllers in the kernel. */
+#include "fake/kvm-rig.h"
+
+#define MSI_BASE 0xfee00000ull /* to APIC 0, fixed */
+
+/* Turns its APIC on, says so and waits: mov $0x1ff, 0xf0(%rbx); out %al, $0x11; sti; 1: hlt; jmp 1b */
+static void wait_for_interrupts(struct rig *r)
+{
+	rig_long(r, RIG_BYTES(0xc7, 0x83, 0xf0, 0, 0, 0, 0xff, 0x01, 0, 0, 0xe6, 0x11, 0xfb, 0xf4, 0xeb, 0xfd));
+	r->state.gpr[RBX] = MSI_BASE;
+	rig_set(r);
+	rig_wants_out(r, 0x11, 1, 0);
+}
+
+#define IRQCHIP(r, how)                                                             \
+	do {                                                                        \
+		int rc_ = engine_kvm.irqchip_create((r)->vm, how);                  \
+		if (rc_ == -ENOTSUP)                                                \
+			skip();                                                     \
+		assert_int_equal(rc_, 0);                                           \
+	} while (0)
+
+struct message {
+	struct rig *r;
+	uint8_t vector;
+};
+
+static void *send_soon(void *opaque)
+{
+	const struct timespec wait = { .tv_nsec = 50000000 };
+	struct message *m = opaque;
+
+	nanosleep(&wait, NULL);
+	assert_int_equal(engine_kvm.irqchip_msi(m->r->vm, MSI_BASE, m->vector), 0);
+	return NULL;
+}
+
+/* The vCPU halts in the kernel, and is woken there. */
+static void a_message_wakes_and_interrupts(void **state)
+{
+	struct message m = { .vector = 0x61 };
+	struct engine_irqchip whole = { .split = false };
+	pthread_t thread;
+
+	RIG(r);
+	m.r = r;
+	IRQCHIP(r, &whole);
+	wait_for_interrupts(r);
+	assert_int_equal(pthread_create(&thread, NULL, send_soon, &m), 0);
+	rig_wants_vector(r, 0x61);
+	pthread_join(thread, NULL);
+}
+
+static void a_halt_in_the_kernel_can_be_left(void **state)
+{
+	struct engine_irqchip whole = { .split = false };
+
+	RIG(r);
+	IRQCHIP(r, &whole);
+	wait_for_interrupts(r);
+	atomic_store(&r->attention, ATTN_STOP);
+	rig_wants(r, EXIT_INTR);
+}
+
+static void pins_are_the_whole_irqchips(void **state)
+{
+	struct engine_irqchip whole = { .split = false }, split = { .split = true };
+
+	RIG(r);
+	assert_int_equal(engine_kvm.irqchip_line(r->vm, 4, true), -ENOTSUP);
+	assert_int_equal(engine_kvm.irqchip_msi(r->vm, MSI_BASE, 0x61), -ENOTSUP);
+	assert_int_equal(engine_kvm.irqchip_route(r->vm, NULL, 0), -ENOTSUP);
+	IRQCHIP(r, &whole);
+	assert_int_equal(engine_kvm.irqchip_line(r->vm, 4, true), 0);
+	assert_int_equal(engine_kvm.irqchip_line(r->vm, 4, false), 0);
+	assert_int_equal(engine_kvm.irqchip_route(r->vm, NULL, 0), -ENOTSUP);
+	assert_int_equal(engine_kvm.irqchip_create(r->vm, &split), -EBUSY);
+}
+
+/* Memory, CPUID and reset are as before in the VM that was made anew. */
+static void the_vm_is_whole_after_it(void **state)
+{
+	struct engine_irqchip whole = { .split = false };
+	struct gamut_page *page;
+	uint32_t *host;
+
+	RIG(r);
+	page = mem_page_alloc(&r->mem, 1, (void **)&host);
+	*host = 0x77;
+	assert_int_equal(mem_page_map(&r->mem, page, 0, RIG_HOLE), 0);
+	engine_kvm.vcpu_reset(r->v);
+	IRQCHIP(r, &whole);
+	rig_long(r, RIG_BYTES(0x8b, 0x03, 0xe7, 0x10)); /* mov (%rbx), %eax; out %eax, $0x10 */
+	r->state.gpr[RBX] = RIG_HOLE;
+	rig_set(r);
+	rig_wants_out(r, 0x10, 4, 0x77);
+	mem_page_free(&r->mem, page);
+}
+
+static void too_late_with_state_of_ones_own(void **state)
+{
+	struct engine_irqchip whole = { .split = false };
+
+	RIG(r);
+	rig_real(r, RIG_BYTES(0xf4));
+	if (!r->vm->features.irqchip)
+		skip();
+	assert_int_equal(engine_kvm.irqchip_create(r->vm, &whole), -EBUSY);
+	rig_wants(r, EXIT_HLT);
+}
+
+/* ---- split --------------------------------------------------------------------------- */
+
+static void note_eoi(void *opaque, uint32_t vector)
+{
+	*(uint32_t *)opaque = vector;
+}
+
+/* The handler of vector 0x61 signals the end: movl $0, 0xb0(%rbx); out; out; iretq */
+static void ends_of_interrupt_are_told(void **state)
+{
+	static const uint8_t handler[] = { 0xc7, 0x83, 0xb0, 0, 0, 0, 0, 0, 0, 0, 0xe6, 0x10, 0xe6, 0x10, 0x48, 0xcf };
+	uint32_t eoi = 0;
+	struct engine_irqchip split = { .split = true, .eoi = note_eoi, .opaque = &eoi };
+	/* Level-triggered, as an I/O APIC's pin can be. */
+	struct engine_msi pins[2] = { { 0 }, { .set = true, .address = MSI_BASE, .data = 0xc061 } };
+
+	RIG(r);
+	IRQCHIP(r, &split);
+	assert_int_equal(engine_kvm.irqchip_line(r->vm, 4, true), -ENOTSUP);
+	wait_for_interrupts(r);
+	memcpy(rig_at(r, RIG_HANDLERS64 + 0x61 * 16), handler, sizeof(handler));
+	assert_int_equal(engine_kvm.irqchip_route(r->vm, pins, 2), 0);
+	assert_int_equal(engine_kvm.irqchip_msi(r->vm, MSI_BASE, 0xc061), 0);
+	rig_wants_out(r, 0x10, 1, 0);
+	rig_wants_out(r, 0x10, 1, 0); /* by the next entry at the latest */
+	assert_int_equal(eoi, 0x61);
+}
+
+/* The 8259s stay outside: their interrupts come as without an irqchip. */
+static void external_interrupts_come_from_outside(void **state)
+{
+	struct engine_irqchip split = { .split = true };
+
+	RIG(r);
+	IRQCHIP(r, &split);
+	/* LINT0 as ExtINT: mov $0x700, 0x350(%rbx); then as above */
+	rig_long(r, RIG_BYTES(0xc7, 0x83, 0xf0, 0, 0, 0, 0xff, 0x01, 0, 0, 0xc7, 0x83, 0x50, 0x03, 0, 0, 0, 0x07, 0, 0,
+	                      0xe6, 0x10, 0xfb, 0x90, 0xeb, 0xfd));
+	r->state.gpr[RBX] = MSI_BASE;
+	rig_set(r);
+	rig_wants_out(r, 0x10, 1, 0);
+	r->vectors[0] = 0x20;
+	atomic_fetch_or(&r->attention, ATTN_IRQ);
+	rig_wants_vector(r, 0x20);
+	assert_int_equal(r->accepted, 1);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		RIG_TEST(a_message_wakes_and_interrupts),
+		RIG_TEST(a_halt_in_the_kernel_can_be_left),
+		RIG_TEST(pins_are_the_whole_irqchips),
+		RIG_TEST(the_vm_is_whole_after_it),
+		RIG_TEST(too_late_with_state_of_ones_own),
+		RIG_TEST(ends_of_interrupt_are_told),
+		RIG_TEST(external_interrupts_come_from_outside),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
