@@ -201,13 +201,6 @@ static int host_vcpu_get(struct gamut_inst *inst, uint32_t vcpu, struct gamut_vc
 	return v ? inst->domain->engine->vcpu_get(v->engine, state) : -EINVAL;
 }
 
-static int host_vcpu_set(struct gamut_inst *inst, uint32_t vcpu, const struct gamut_vcpu_state *state)
-{
-	struct vcpu *v = find_vcpu(inst, vcpu);
-
-	return v ? inst->domain->engine->vcpu_set(v->engine, state) : -EINVAL;
-}
-
 static int set_up(struct gamut_inst *inst, uint32_t vcpu, bool up)
 {
 	struct vcpu *v = find_vcpu(inst, vcpu);
@@ -244,6 +237,19 @@ static uint32_t host_vcpu_current(struct gamut_inst *inst)
 		if (set->vcpu[i]->started && pthread_equal(set->vcpu[i]->thread, pthread_self()))
 			return i;
 	return UINT32_MAX;
+}
+
+/* On the vCPU's own thread, or on the control thread while all are parked, it is set at once. */
+static int host_vcpu_set(struct gamut_inst *inst, uint32_t vcpu, const struct gamut_vcpu_state *state)
+{
+	struct vcpu *v = find_vcpu(inst, vcpu);
+	uint32_t current = host_vcpu_current(inst);
+
+	if (!v)
+		return -EINVAL;
+	if (current == vcpu || current == UINT32_MAX)
+		return inst->domain->engine->vcpu_set(v->engine, state);
+	return vcpu_set_state(v, state);
 }
 
 static void host_vcpu_block(struct gamut_inst *inst, uint32_t vcpu)

@@ -251,6 +251,8 @@ void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len)
 
 	if (!len || !in_space(m, gpa, len))
 		return;
+	/* Written first, asked then: who makes it a page of code does so before he reads it. */
+	atomic_thread_fence(memory_order_seq_cst);
 	for (uint64_t i = 0, n = page_span(gpa, len); i < n; i++) {
 		if (atomic_load_explicit(&m->code[first + i], memory_order_acquire)) {
 			tell(m, gpa, len, false);

@@ -131,12 +131,15 @@ static void sleep_until(struct vcpu *v, uint32_t mask, enum vcpu_time state)
 	spend(v, VCPU_RUNNING);
 }
 
-/* An idle guest that is paused or stopped meanwhile goes on being idle: the sleep is taken up again. */
+/*
+ * An idle guest that is paused or stopped meanwhile, or whose vCPU goes down,
+ * goes on being idle: the sleep is taken up again.
+ */
 static void idle(struct vcpu *v)
 {
 	uint32_t mask = v->idle_mask;
 
-	sleep_until(v, mask, VCPU_BLOCKED);
+	sleep_until(v, mask | ATTN_WAKE, VCPU_BLOCKED);
 	if (atomic_load(&v->attention) & (mask & ~ATTN_IRQ))
 		v->idle_mask = 0;
 	else if (mask & ATTN_IRQ && irq_is_pending(v))
@@ -159,6 +162,58 @@ static void park(struct vcpu *v)
 	pthread_mutex_unlock(&set->lock);
 }
 
+/* A new life: what the old one slept for is over. */
+static void take_state(struct vcpu *v)
+{
+	int rc = 0;
+
+	pthread_mutex_lock(&v->state_lock);
+	if (v->has_pending)
+		rc = v->set->ops->vcpu_set(v->engine, &v->pending);
+	if (v->has_pending)
+		v->idle_mask = 0;
+	v->has_pending = false;
+	pthread_mutex_unlock(&v->state_lock);
+	if (rc)
+		vcpus_ended(v->set, GAMUT_END_ERROR, "vcpu %u: it cannot have the state that it was given: %s", v->index,
+		            strerror(-rc));
+}
+
+static void set_offline(struct vcpu *v, bool offline)
+{
+	pthread_mutex_lock(&v->state_lock);
+	v->offline = offline;
+	pthread_mutex_unlock(&v->state_lock);
+}
+
+static void sleep_down(struct vcpu *v)
+{
+	set_offline(v, true);
+	sleep_until(v, ATTN_WAKE, VCPU_OFFLINE);
+	set_offline(v, false);
+}
+
+int vcpu_set_state(struct vcpu *v, const struct gamut_vcpu_state *state)
+{
+	int rc = 0;
+
+	if (state->size > sizeof(v->pending))
+		return -EINVAL;
+	pthread_mutex_lock(&v->state_lock);
+	if (atomic_load(&v->up)) {
+		rc = -EBUSY;
+	} else if (v->offline) {
+		rc = v->set->ops->vcpu_set(v->engine, state);
+		if (!rc)
+			v->idle_mask = 0;
+	} else {
+		memcpy(&v->pending, state, state->size);
+		v->has_pending = true;
+	}
+	pthread_mutex_unlock(&v->state_lock);
+	return rc;
+}
+
 /* Serves what others want until the guest may be entered. False: the thread is to end. */
 static bool serve(struct vcpu *v)
 {
@@ -171,14 +226,17 @@ static bool serve(struct vcpu *v)
 			park(v);
 			continue;
 		}
-		if (v->idle_mask) {
-			idle(v);
-			continue;
-		}
-		if (seen & ATTN_WAKE)
+		if (seen & ATTN_WAKE) {
+			/* Before `up` and the rest are looked at. */
 			atomic_fetch_and(&v->attention, ~ATTN_WAKE);
+			if (v->idle_mask & ATTN_WAKE)
+				v->idle_mask = 0;
+		}
+		take_state(v);
 		if (!atomic_load(&v->up))
-			sleep_until(v, ATTN_WAKE, VCPU_OFFLINE);
+			sleep_down(v);
+		else if (v->idle_mask)
+			idle(v);
 		else if (atomic_load(&v->set->throttled))
 			sleep_until(v, ATTN_WAKE, VCPU_RUNNABLE);
 		else
@@ -234,7 +292,7 @@ static void vcpu_power_on(struct vcpu *v)
 	v->set->ops->vcpu_reset(v->engine);
 	v->exit = (struct vcpu_exit){ .reason = EXIT_INTR };
 	v->idle_mask = 0;
-	v->block = false;
+	v->block = v->has_pending = false;
 	atomic_store(&v->up, v->index == 0);
 }
 
@@ -245,6 +303,7 @@ static void vcpu_destroy(struct vcpu *v)
 	if (v->engine)
 		v->set->ops->vcpu_destroy(v->engine);
 	pthread_mutex_destroy(&v->times_lock);
+	pthread_mutex_destroy(&v->state_lock);
 	free((void *)v->counters.owner);
 	free(v);
 }
@@ -263,6 +322,7 @@ static struct vcpu *vcpu_create(struct vcpus *set, uint32_t index, char *err, un
 	v->state = VCPU_OFFLINE;
 	v->since = clock_now(set->clock);
 	pthread_mutex_init(&v->times_lock, NULL);
+	pthread_mutex_init(&v->state_lock, NULL);
 	v->env = (struct engine_vcpu_env){
 		.opaque = v,
 		.attention = &v->attention,
@@ -422,7 +482,8 @@ void vcpus_reset(struct vcpus *set)
 	for (uint32_t i = 0; i < set->n; i++) {
 		struct vcpu *v = set->vcpu[i];
 
-		atomic_fetch_and(&v->attention, ATTN_PAUSE | ATTN_STOP);
+		/* What the engine wants to be told of memory is not the guest's old life. */
+		atomic_fetch_and(&v->attention, ATTN_PAUSE | ATTN_STOP | ATTN_INVAL);
 		vcpu_power_on(v);
 		v->cache = (struct bus_cache){ 0 };
 	}

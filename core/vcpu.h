@@ -13,6 +13,12 @@
  * Pausing is a rendezvous: every vCPU thread parks until it is let go. An
  * ended domain is a paused one, too, until the control thread has decided what
  * becomes of it.
+ *
+ * State for a vCPU that is down (INIT and start-up messages, VCPUOP_initialise)
+ * comes from another vCPU's thread, which may hold a lock that a handler of
+ * this one wants. So nobody waits: while the thread sleeps for being down
+ * (offline) the other one sets the state itself; else it leaves it in
+ * `pending`, and the thread takes it before it enters the guest again.
  */
 #ifndef VCPU_H
 #define VCPU_H
@@ -49,6 +55,10 @@ struct vcpu {
 	struct bus_cache cache;
 	uint32_t index;
 	uint32_t idle_mask; /* ATTN_* that end the sleep a handler asked for */
+	pthread_mutex_t state_lock; /* offline, pending */
+	bool offline;
+	bool has_pending;
+	struct gamut_vcpu_state pending;
 	bool block;         /* vcpu_block was called in a handler */
 	struct vcpu_exit exit;
 	struct exit_counters counters;
@@ -124,6 +134,8 @@ void vcpus_ended(struct vcpus *set, int how, const char *fmt, ...) GAMUT_PRINTF(
 void vcpu_attend(struct vcpu *v, uint32_t bits);
 /* See host.h. */
 void vcpu_set_up(struct vcpu *v, bool up);
+/* For a vCPU whose thread is another: -EBUSY while it is up. [vcpu] */
+int vcpu_set_state(struct vcpu *v, const struct gamut_vcpu_state *state);
 void vcpu_times(struct vcpu *v, uint64_t ns[VCPU_TIMES]);
 
 #endif

@@ -9,6 +9,7 @@
  */
 #include "dm/pc/lapic-internal.h"
 
+#include <cpuid.h>
 #include <errno.h>
 
 #define MSR_APIC_BASE 0x1bu
@@ -20,6 +21,13 @@
 #define CPUID1_ECX_X2APIC (1u << 21)
 #define CPUID1_ECX_TSC_DEADLINE (1u << 24)
 #define CPUID1_EDX_APIC (1u << 9)
+#define CPUID1_EBX_LOGICAL_SHIFT 16 /* logical processors of the package, 8 bits; valid with HTT */
+#define CPUID1_EDX_HTT (1u << 28)
+#define CPUID4_EAX_CORES_SHIFT 26   /* ids for cores in the package, less one, 6 bits */
+#define CPUID4_SUBLEAVES 8u
+#define HYGON_EBX 0x6f677948u       /* "Hygo" of HygonGenuine, in leaf 0 */
+#define CPUID8_ECX_CORES 0xffu      /* AMD: cores of the package, less one */
+#define CPUID8_ECX_ID_SHIFT 12      /* AMD: bits of an APIC id that tell cores of a package apart, 4 bits */
 #define CPUID8_ECX_EXTAPIC (1u << 3)
 
 #define MODE(base) ((base) & (BASE_ENABLE | BASE_X2APIC))
@@ -174,16 +182,63 @@ static int set_ids(const struct lapics *s, uint32_t vcpu)
 	return rc ? rc : s->host->cpuid_set(s->inst, vcpu, 0xb, 0, leaf_b);
 }
 
+static bool vendor_amd(void)
+{
+	unsigned a, b, c, d;
+
+	return __get_cpuid(0, &a, &b, &c, &d) && (b == signature_AMD_ebx || b == HYGON_EBX);
+}
+
+/* How many low bits of an APIC id tell the vCPUs apart. */
+static unsigned id_bits(const struct lapics *s)
+{
+	unsigned bits = 0;
+
+	while (lapic_id_of(s->n - 1) >> bits)
+		bits++;
+	return bits;
+}
+
+static uint32_t at_most(uint32_t value, uint32_t most)
+{
+	return value < most ? value : most;
+}
+
+/*
+ * Several vCPUs are cores of one package, as on Xen: ids in between belong to
+ * cores that are not there. One vCPU is what the engine says.
+ */
+static int set_package(const struct lapics *s)
+{
+	const unsigned bits = id_bits(s);
+	const uint32_t none[4] = { 0 }, ids = 1u << bits;
+	const uint32_t clear4[4] = { 0x3fu << CPUID4_EAX_CORES_SHIFT, 0, 0, 0 };
+	const uint32_t set4[4] = { at_most(ids - 1, 0x3f) << CPUID4_EAX_CORES_SHIFT, 0, 0, 0 };
+	const uint32_t set8[4] = { 0, 0, at_most(ids - 1, CPUID8_ECX_CORES) | bits << CPUID8_ECX_ID_SHIFT, 0 };
+	int rc = 0;
+
+	for (uint32_t i = 0; i < CPUID4_SUBLEAVES && !rc; i++)
+		rc = s->host->cpuid_mask(s->inst, UINT32_MAX, 4, i, clear4, set4);
+	if (!rc && vendor_amd())
+		rc = s->host->cpuid_mask(s->inst, UINT32_MAX, 0x80000008u, 0, none, set8);
+	return rc;
+}
+
 static int set_cpuid(const struct lapics *s)
 {
 	const uint32_t none[4] = { 0 }, ext_clear[4] = { 0, 0, CPUID8_ECX_EXTAPIC, 0 };
 	const uint32_t deadline = s->tsc_deadline ? CPUID1_ECX_TSC_DEADLINE : 0;
-	const uint32_t clear[4] = { 0, 0, CPUID1_ECX_TSC_DEADLINE, 0 };
-	const uint32_t set[4] = { 0, 0, CPUID1_ECX_X2APIC | deadline, CPUID1_EDX_APIC };
+	const bool many = s->n > 1;
+	const uint32_t logical = many ? at_most(1u << id_bits(s), 0xff) << CPUID1_EBX_LOGICAL_SHIFT : 0;
+	const uint32_t clear[4] = { 0, many ? 0xffu << CPUID1_EBX_LOGICAL_SHIFT : 0, CPUID1_ECX_TSC_DEADLINE, 0 };
+	const uint32_t set[4] = { 0, logical, CPUID1_ECX_X2APIC | deadline,
+	                          CPUID1_EDX_APIC | (many ? CPUID1_EDX_HTT : 0) };
 	int rc = s->host->cpuid_mask(s->inst, UINT32_MAX, 1, 0, clear, set);
 
 	if (!rc)
 		rc = s->host->cpuid_mask(s->inst, UINT32_MAX, 0x80000001u, 0, ext_clear, none);
+	if (!rc && many)
+		rc = set_package(s);
 	for (uint32_t i = 0; i < s->n && !rc; i++)
 		rc = set_ids(s, i);
 	return rc;

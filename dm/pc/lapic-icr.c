@@ -83,15 +83,17 @@ static bool meant(const struct message *m, const struct lapic *a)
  */
 static void take_init(struct lapic *a)
 {
-	const struct gamut_host *host = a->set->host;
+	struct lapics *s = a->set;
 
 	pthread_mutex_lock(&a->lock);
-	if (!a->wait_sipi || host->vcpu_is_up(a->set->inst, a->vcpu)) {
+	if (!a->wait_sipi || s->host->vcpu_is_up(s->inst, a->vcpu)) {
 		lapic_clear(a);
 		a->wait_sipi = true;
-		host->vcpu_down(a->set->inst, a->vcpu);
+		s->host->vcpu_down(s->inst, a->vcpu);
 	}
 	pthread_mutex_unlock(&a->lock);
+	if (s->cleared)
+		s->cleared(s->cleared_opaque, a->vcpu);
 }
 
 /* Registers after INIT but for CS, which comes from the message. */

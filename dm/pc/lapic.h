@@ -72,6 +72,12 @@ struct lapics {
 	uint32_t n;
 	bool tsc_deadline; /* offered: the host can tell domain time from the guest's TSC */
 	struct lapic *apic;
+	/*
+	 * INIT took away what the vCPU's APIC had been asked for. NULL: nobody minds.
+	 * Constant once the domain has started. [any]
+	 */
+	void (*cleared)(void *opaque, uint32_t vcpu);
+	void *cleared_opaque;
 	/* Counters. */
 	uint64_t *accepted, *ipis, *timer_fires, *errors, *refused, *moved;
 };

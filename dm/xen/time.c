@@ -285,9 +285,9 @@ static int get_area(const struct xen_time *t, const struct gamut_hypercall *call
 	return 0;
 }
 
-int64_t xen_time_register_area(struct xen_time *t, struct gamut_hypercall *call, uint64_t arg)
+int64_t xen_time_register_area(struct xen_time *t, struct gamut_hypercall *call, uint32_t vcpu, uint64_t arg)
 {
-	struct xen_time_vcpu *v = &t->vcpu[call->vcpu];
+	struct xen_time_vcpu *v = &t->vcpu[vcpu];
 	struct vcpu_time_info info = { 0 };
 	uint64_t area;
 
@@ -309,16 +309,16 @@ int64_t xen_time_runstate_info(struct xen_time *t, struct gamut_hypercall *call,
 	return xen_put(t->env, call, arg, &info, &runstate_layout);
 }
 
-int64_t xen_time_register_runstate(struct xen_time *t, struct gamut_hypercall *call, uint64_t arg)
+int64_t xen_time_register_runstate(struct xen_time *t, struct gamut_hypercall *call, uint32_t vcpu, uint64_t arg)
 {
-	struct xen_time_vcpu *v = &t->vcpu[call->vcpu];
+	struct xen_time_vcpu *v = &t->vcpu[vcpu];
 	struct vcpu_runstate_info info;
 	uint64_t area;
 
 	if (get_area(t, call, arg, &area))
 		return -EFAULT;
 	if (area) {
-		get_runstate(t, v->id, true, &info);
+		get_runstate(t, v->id, vcpu == call->vcpu, &info);
 		if (xen_put(t->env, call, area, &info, &runstate_layout))
 			return -EFAULT;
 	}

@@ -62,14 +62,17 @@ void xen_time_wallclock(struct xen_time *t);
 /* Brings the vCPU's registered areas up to date; in a handler for that vCPU. [vcpu] */
 void xen_time_refresh(struct xen_time *t, const struct gamut_hypercall *call);
 
-/* Sub-operations of VCPUOP; vcpu is valid. [vcpu] */
+/*
+ * Sub-operations of VCPUOP; vcpu is valid. An area is registered for the calling
+ * vCPU or one that is down. [vcpu]
+ */
 int64_t xen_time_set_singleshot(struct xen_time *t, struct gamut_hypercall *call, uint64_t arg);
 int64_t xen_time_stop_singleshot(struct xen_time *t, uint32_t vcpu);
 int64_t xen_time_set_periodic(struct xen_time *t, struct gamut_hypercall *call, uint32_t vcpu, uint64_t arg);
 int64_t xen_time_stop_periodic(struct xen_time *t, uint32_t vcpu);
-int64_t xen_time_register_area(struct xen_time *t, struct gamut_hypercall *call, uint64_t arg);
+int64_t xen_time_register_area(struct xen_time *t, struct gamut_hypercall *call, uint32_t vcpu, uint64_t arg);
 int64_t xen_time_runstate_info(struct xen_time *t, struct gamut_hypercall *call, uint32_t vcpu, uint64_t arg);
-int64_t xen_time_register_runstate(struct xen_time *t, struct gamut_hypercall *call, uint64_t arg);
+int64_t xen_time_register_runstate(struct xen_time *t, struct gamut_hypercall *call, uint32_t vcpu, uint64_t arg);
 
 /* __HYPERVISOR_set_timer_op; opaque is the struct xen_time. [vcpu] */
 int64_t xen_set_timer_op(void *opaque, struct gamut_hypercall *call);

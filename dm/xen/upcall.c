@@ -8,16 +8,6 @@
 /* Vectors below are the processor's exceptions. */
 #define FIRST_VECTOR 0x10u
 
-int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shinfo, struct lapics *apics)
-{
-	*up = (struct upcall){ .env = env, .shinfo = shinfo, .apics = apics };
-	up->vcpu = calloc(env->n_vcpus, sizeof(*up->vcpu));
-	if (!up->vcpu)
-		return -ENOMEM;
-	up->delivered = env->host->counter(env->inst, "upcalls");
-	return 0;
-}
-
 void upcall_finish(struct upcall *up)
 {
 	free(up->vcpu);
@@ -112,6 +102,30 @@ void upcall_unmask(struct upcall *up, uint32_t vcpu)
 		return;
 	__atomic_store_n(&info[SHINFO_MASK], 0, __ATOMIC_SEQ_CST);
 	shinfo_dirty(up->shinfo, vcpu);
+}
+
+/*
+ * A guest tells a processor's vector, and has events bound to it, before it
+ * starts that processor with INIT. What is pending would never be an edge again.
+ */
+static void after_init(void *opaque, uint32_t vcpu)
+{
+	struct upcall *up = opaque;
+
+	if (__atomic_load_n(&up->vcpu[vcpu].vector, __ATOMIC_ACQUIRE) && is_pending(up, vcpu))
+		assert_upcall(up, vcpu);
+}
+
+int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shinfo, struct lapics *apics)
+{
+	*up = (struct upcall){ .env = env, .shinfo = shinfo, .apics = apics };
+	up->vcpu = calloc(env->n_vcpus, sizeof(*up->vcpu));
+	if (!up->vcpu)
+		return -ENOMEM;
+	apics->cleared = after_init;
+	apics->cleared_opaque = up;
+	up->delivered = env->host->counter(env->inst, "upcalls");
+	return 0;
 }
 
 int upcall_set_callback(struct upcall *up, uint64_t via)

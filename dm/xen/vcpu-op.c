@@ -131,21 +131,29 @@ static int64_t op_runstate_info(void *self, struct gamut_hypercall *call, uint64
 }
 
 /*
- * An address means something in its own vCPU's page tables only. Xen takes
- * these two for other vCPUs as well; no known guest does that.
+ * An address means something in its own vCPU's page tables. A kernel that
+ * registers one for a vCPU which it is about to start has it mapped in both.
+ * Xen takes these for vCPUs that run as well; no known guest does that.
  */
+static bool may_register(struct xen_vcpus *vs, const struct gamut_hypercall *call)
+{
+	return is_self(call) || !vs->env->host->vcpu_is_up(vs->env->inst, target(call));
+}
+
 static int64_t op_register_runstate(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
 	struct xen_vcpus *vs = self;
 
-	return is_self(call) ? xen_time_register_runstate(vs->time, call, arg) : xen_unimplemented(vs->env);
+	return may_register(vs, call) ? xen_time_register_runstate(vs->time, call, target(call), arg)
+	                              : xen_unimplemented(vs->env);
 }
 
 static int64_t op_register_time(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
 	struct xen_vcpus *vs = self;
 
-	return is_self(call) ? xen_time_register_area(vs->time, call, arg) : xen_unimplemented(vs->env);
+	return may_register(vs, call) ? xen_time_register_area(vs->time, call, target(call), arg)
+	                              : xen_unimplemented(vs->env);
 }
 
 static int64_t op_set_periodic(void *self, struct gamut_hypercall *call, uint64_t arg)

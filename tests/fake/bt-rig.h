@@ -56,19 +56,18 @@ struct rig {
 
 static struct rig *rig_of; /* the rig of the running test: the code cache's services have no other way to it */
 
-bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len) __attribute__((weak));
+void bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len) __attribute__((weak));
 bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len) __attribute__((weak));
 void jc_flush(struct bt_vcpu *v, bool global) __attribute__((weak));
 void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global) __attribute__((weak));
 void jc_flush_page(struct bt_vcpu *v, uint64_t va) __attribute__((weak));
 
-bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
+void bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 {
 	(void)v;
 	(void)len;
 	rig_of->invalidations++;
 	rig_of->invalidated_gpa = gpa;
-	return false;
 }
 
 bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len)

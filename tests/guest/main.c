@@ -95,6 +95,8 @@ static void run_checks(void)
 		check_blk();
 		if (probe.pv)
 			check_pv();
+		else
+			check_smp();
 	} else {
 		skip("Xen", "no Xen CPUID leaves here");
 	}

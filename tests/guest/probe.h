@@ -13,8 +13,9 @@
  *   hostile=NAME   instead of the checks, misbehave so (hostile.c and
  *                  hostile-pv.c have the lists)
  *
- * One vCPU, no interrupts but while waiting for one, memory mapped one to one
- * (but for frame numbers, which a PV guest looks up: frame_of).
+ * One vCPU but for the checks of two, no interrupts but while waiting for one,
+ * memory mapped one to one (but for frame numbers, which a PV guest looks up:
+ * frame_of).
  * Started by something that is not Xen it runs the checks of the processor and
  * prints to COM1 and port 0xe9.
  */
@@ -271,6 +272,9 @@ int blk_page_io(struct blk *b, unsigned op, uint64_t sector, void *page);
 struct blkif_request;
 int blk_raw(struct blk *b, const struct blkif_request *req);
 void check_blk(void);
+
+/* ---- smp.c ---- */
+void check_smp(void);
 
 /* ---- measure.c ---- */
 void measure_all(void);

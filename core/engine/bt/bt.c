@@ -15,6 +15,7 @@
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
 #include "engine/bt/run.h"
+#include "engine/bt/smp.h"
 #include "engine/bt/sys.h"
 #include "engine/bt/trans.h"
 
@@ -33,7 +34,7 @@ struct bt_vcpu *bt_vcpu_of(struct engine_vcpu *e)
 
 struct bt_vcpu *bt_vm_vcpu(struct engine_vm *e)
 {
-	return e->vm.vcpu;
+	return e->vm.present & 1 ? e->vm.vcpu[0] : NULL;
 }
 
 #define CACHE_MIN (4ull << 20)
@@ -62,7 +63,7 @@ static bool probe(struct engine_caps *caps, char *why, unsigned why_len)
 	uint32_t size;
 	bool avx;
 
-	*caps = (struct engine_caps){ .hap = true, .pv_ring3 = true, .max_vcpus = 1 };
+	*caps = (struct engine_caps){ .hap = true, .pv_ring3 = true, .max_vcpus = BT_MAX_VCPUS };
 	if (!host_lahf()) {
 		snprintf(why, why_len, "the processor lacks lahf and sahf in 64-bit mode");
 		return false;
@@ -132,11 +133,28 @@ static bool parse_debug(struct bt_vm *vm, const char *debug, char *err, unsigned
 	return true;
 }
 
+/* A mask of vCPUs for each page. */
+static size_t masks_size(const struct bt_vm *vm)
+{
+	return (vm->mem->limit >> PAGE_SHIFT) * sizeof(uint64_t);
+}
+
+static void *map_zero(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 static void vm_destroy(struct engine_vm *e)
 {
 	if (!e)
 		return;
 	cache_finish(&e->vm.cache);
+	if (e->vm.writers)
+		munmap(e->vm.writers, masks_size(&e->vm));
+	if (e->vm.users)
+		munmap(e->vm.users, masks_size(&e->vm));
 	if (e->vm.trans)
 		munmap(e->vm.trans, sizeof(struct trans));
 	pthread_mutex_destroy(&e->vm.inval_lock);
@@ -146,12 +164,13 @@ static void vm_destroy(struct engine_vm *e)
 static int vm_create(struct engine_vm **out, struct mem *mem, const struct engine_config *config, char *err,
 		     unsigned err_len)
 {
-	struct engine_vm *e = calloc(1, sizeof(*e));
+	struct engine_vm *e = aligned_alloc(_Alignof(struct engine_vm), sizeof(*e));
 	uint64_t size = config->code_cache ? config->code_cache : CACHE_DEFAULT;
 	int r = -EINVAL;
 
 	if (!e)
 		return -ENOMEM;
+	memset(e, 0, sizeof(*e));
 	pthread_mutex_init(&e->vm.inval_lock, NULL);
 	e->vm.mem = mem;
 	e->vm.config = *config;
@@ -162,10 +181,12 @@ static int vm_create(struct engine_vm **out, struct mem *mem, const struct engin
 	}
 	if (!parse_debug(&e->vm, config->debug, err, err_len))
 		goto fail;
-	e->vm.trans = mmap(NULL, sizeof(struct trans), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (e->vm.trans == MAP_FAILED)
-		e->vm.trans = NULL;
-	r = e->vm.trans ? cache_init(&e->vm.cache, size, mem->limit) : -ENOMEM;
+	e->vm.trans = map_zero(sizeof(struct trans));
+	if (config->vcpus > 1) {
+		e->vm.writers = map_zero(masks_size(&e->vm));
+		e->vm.users = map_zero(masks_size(&e->vm));
+	}
+	r = e->vm.trans && (config->vcpus < 2 || (e->vm.writers && e->vm.users)) ? cache_init(&e->vm.cache, size, mem->limit) : -ENOMEM;
 	if (r) {
 		snprintf(err, err_len, "no memory for a code cache of %llu MiB", (unsigned long long)(size >> 20));
 		goto fail;
@@ -199,7 +220,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 	free(v->cpuid);
 	interp_finish(v);
 	bt_signal_thread_finish(v);
-	v->vm->vcpu = NULL;
+	v->vm->present &= ~(1ull << v->index);
 	munmap(e, sizeof(*e));
 }
 
@@ -225,8 +246,9 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 	struct engine_vcpu *e;
 	struct bt_vcpu *v;
 
-	if (index != 0) {
-		snprintf(err, err_len, "engine bt runs one vCPU per domain");
+	/* With one vCPU only vCPU 0 needs nothing of smp.c. */
+	if (index >= BT_MAX_VCPUS || (index > 0 && !vm->vm.writers)) {
+		snprintf(err, err_len, "vCPU %u is one too many for this domain of engine bt", index);
 		return -ENOTSUP;
 	}
 	e = mmap(NULL, sizeof(*e), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -239,6 +261,7 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 	v->env_copy = *env;
 	v->env = &v->env_copy;
 	v->index = index;
+	v->writers = vm->vm.writers;
 	for (unsigned i = 0; i < THUNK_COUNT; i++)
 		v->thunk[i] = thunks[i];
 	if (!vcpu_tables(v)) {
@@ -252,7 +275,8 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 	jc_init(v);
 	sys_reset(v);
 	fpu_reset(v);
-	vm->vm.vcpu = v;
+	vm->vm.vcpu[index] = v;
+	vm->vm.present |= 1ull << index;
 	*out = e;
 	return 0;
 }
@@ -279,6 +303,7 @@ static int cpuid_set(struct engine_vcpu *e, const struct cpuid_entry *entries, u
 
 static void vcpu_reset(struct engine_vcpu *e)
 {
+	smp_busy(&e->v);
 	sys_reset(&e->v);
 	fpu_reset(&e->v);
 	replay_clear(&e->v);
@@ -286,6 +311,7 @@ static void vcpu_reset(struct engine_vcpu *e)
 	e->v.pio_len = 0;
 	e->v.halted = false;
 	tlb_flush(&e->v, true);
+	smp_quiet(&e->v);
 }
 
 static int vcpu_get(struct engine_vcpu *e, struct gamut_vcpu_state *state)
@@ -296,11 +322,15 @@ static int vcpu_get(struct engine_vcpu *e, struct gamut_vcpu_state *state)
 
 static int vcpu_set(struct engine_vcpu *e, const struct gamut_vcpu_state *state)
 {
-	int r = bt_is_pv(&e->v) ? pv_set_state(&e->v, state) : sys_set_state(&e->v, state);
+	int r;
 
+	smp_busy(&e->v);
+	r = bt_is_pv(&e->v) ? pv_set_state(&e->v, state) : sys_set_state(&e->v, state);
+	if (!r)
+		tlb_flush(&e->v, true);
+	smp_quiet(&e->v);
 	if (r)
 		return r;
-	tlb_flush(&e->v, true);
 	/* An exit that has not been completed belongs to what this replaces. */
 	e->v.exited = EXIT_INTR;
 	e->v.pio_len = 0;
@@ -400,6 +430,7 @@ static void vcpu_run(struct engine_vcpu *e, struct vcpu_exit *exit)
 		fail_run(exit, "the monitor of the guest gave no registers", -EINVAL);
 		return;
 	}
+	smp_busy(v);
 	v->exit = exit;
 	complete(v, exit);
 	v->exited = EXIT_INTR;
@@ -410,6 +441,7 @@ static void vcpu_run(struct engine_vcpu *e, struct vcpu_exit *exit)
 	if (code)
 		bt_enter(v, code);
 	fpu_save(v);
+	smp_quiet(v);
 	v->exited = exit->reason;
 	v->n_exit++;
 }
@@ -428,6 +460,7 @@ static int guest_copy(struct engine_vcpu *e, uint64_t va, void *buf, uint64_t le
 	enum bt_step st = STEP_OK;
 
 	/* MMIO is no memory: what it would ask of the core goes nowhere. */
+	smp_busy(v);
 	v->exit = &scratch;
 	replay_clear(v);
 	for (uint64_t done = 0; done < len && st == STEP_OK;) {
@@ -443,6 +476,7 @@ static int guest_copy(struct engine_vcpu *e, uint64_t va, void *buf, uint64_t le
 	}
 	v->exit = exit;
 	v->replay = replay;
+	smp_quiet(v);
 	return st == STEP_OK ? 0 : -EFAULT;
 }
 
@@ -464,14 +498,14 @@ static void mem_changed(struct engine_vm *e, uint64_t gpa, uint64_t len, bool re
 	if (!remapped && !any_code(vm->mem, gpa, len))
 		return;
 	pthread_mutex_lock(&vm->inval_lock);
-	if (vm->n_inval < sizeof(vm->inval) / sizeof(vm->inval[0]) && len <= 64 * PAGE_SIZE)
+	if (vm->n_inval < INVAL_MAX && len <= 64 * PAGE_SIZE)
 		vm->inval[vm->n_inval++] = (struct bt_inval){ .gpa = gpa, .len = len, .remapped = remapped };
 	else
 		vm->inval_all = true;
 	pthread_mutex_unlock(&vm->inval_lock);
-	if (vm->vcpu) {
-		atomic_fetch_or(vm->vcpu->env->attention, ATTN_INVAL);
-		bt_poll_set(vm->vcpu);
+	FOR_EACH_VCPU(vm, v) {
+		atomic_fetch_or(v->env->attention, ATTN_INVAL);
+		bt_poll_set(v);
 	}
 }
 
@@ -480,45 +514,70 @@ static uint64_t tsc_offset(struct engine_vcpu *e)
 	return e->v.tsc_offset;
 }
 
+struct counter {
+	const char *name;
+	size_t offset; /* in struct bt_vcpu */
+};
+
+#define COUNTER(name, field) { name, offsetof(struct bt_vcpu, field) }
+
+/* Of all vCPUs together. */
+static const struct counter counters[] = {
+	COUNTER("tlb_misses", n_miss),
+	COUNTER("writes_beside_code", n_beside),
+	COUNTER("windows_split", n_ungrouped),
+	COUNTER("page_walks", n_walk),
+	COUNTER("tlb_flushes", n_flush),
+	COUNTER("steps", n_step),
+	COUNTER("lookups", n_lookup),
+	COUNTER("exceptions", n_exc),
+	COUNTER("interrupts", n_irq),
+	COUNTER("blocks_invalidated", n_smc),
+	COUNTER("exits", n_exit),
+	COUNTER("pv_events", n_pv),
+	COUNTER("pv_events_slow", n_pv_slow),
+	COUNTER("others_stopped", n_stop),
+	COUNTER("lock_waits", smp.lost),
+};
+
+static uint64_t sum_of(const struct bt_vm *vm, const struct counter *c)
+{
+	uint64_t sum = 0;
+
+	FOR_EACH_VCPU(vm, v)
+		sum += *(const uint64_t *)((const uint8_t *)v + c->offset);
+	return sum;
+}
+
 static uint32_t stats(struct engine_vm *e, struct engine_stat *s, uint32_t n)
 {
 	const struct code_cache *c = &e->vm.cache;
-	const struct bt_vcpu *v = e->vm.vcpu;
-	const struct engine_stat all[] = {
+	const struct engine_stat own[] = {
 		{ "code_cache_used_bytes", c->used },
 		{ "code_cache_meta_bytes", c->meta_used },
 		{ "code_cache_flushes", c->n_flush },
 		{ "blocks", c->n_blocks },
 		{ "translated_instructions", c->n_insns },
-		{ "tlb_misses", v ? v->n_miss : 0 },
-		{ "writes_beside_code", v ? v->n_beside : 0 },
-		{ "windows_split", v ? v->n_ungrouped : 0 },
-		{ "page_walks", v ? v->n_walk : 0 },
-		{ "tlb_flushes", v ? v->n_flush : 0 },
-		{ "steps", v ? v->n_step : 0 },
-		{ "lookups", v ? v->n_lookup : 0 },
-		{ "exceptions", v ? v->n_exc : 0 },
-		{ "interrupts", v ? v->n_irq : 0 },
-		{ "blocks_invalidated", v ? v->n_smc : 0 },
-		{ "exits", v ? v->n_exit : 0 },
-		{ "pv_events", v ? v->n_pv : 0 },
-		{ "pv_events_slow", v ? v->n_pv_slow : 0 },
 	};
-	uint32_t have = sizeof(all) / sizeof(all[0]);
+	const uint32_t n_own = sizeof(own) / sizeof(own[0]), n_sums = sizeof(counters) / sizeof(counters[0]);
 
-	for (uint32_t i = 0; i < have && i < n; i++)
-		s[i] = all[i];
-	return have;
+	for (uint32_t i = 0; i < n_own && i < n; i++)
+		s[i] = own[i];
+	for (uint32_t i = 0; i < n_sums && n_own + i < n; i++)
+		s[n_own + i] = (struct engine_stat){ counters[i].name, sum_of(&e->vm, &counters[i]) };
+	return n_own + n_sums;
 }
 
 static int attach(struct engine_vm *e, const struct gamut_pv_guest *guest, void *opaque, struct gamut_pv_cpu **cpus)
 {
-	if (!e->vm.vcpu)
+	if (!e->vm.present)
 		return -EINVAL;
-	e->vm.vcpu->pv.upper = calloc(e->vm.mem->limit >> PAGE_SHIFT, sizeof(uint32_t));
-	if (!e->vm.vcpu->pv.upper)
-		return -ENOMEM;
-	cpus[0] = pv_init(e->vm.vcpu, guest, opaque);
+	FOR_EACH_VCPU(&e->vm, v) {
+		v->pv.upper = calloc(v->mem->limit >> PAGE_SHIFT, sizeof(uint32_t));
+		if (!v->pv.upper)
+			return -ENOMEM;
+		cpus[v->index] = pv_init(v, guest, opaque);
+	}
 	return 0;
 }
 

@@ -196,6 +196,16 @@ struct bt_replay {
 /* Pages of descriptor tables that ring 3 need not be able to read; see mmu_read. */
 #define PV_TABLES 8
 
+/* What other vCPUs of the domain want of this one, and what it may be doing; see smp.c. */
+struct bt_smp {
+	uint32_t state; /* enum smp_state; a futex */
+	uint32_t stop;  /* enum smp_stop; a futex */
+	uint32_t held;  /* it was stopped and has not gone on yet; a futex */
+	uint32_t depth; /* of the translator lock, while this vCPU has it */
+	bool waiting;   /* for that lock; it may go back into a block */
+	uint64_t lost;  /* how often it waited for that lock: what was walked before may not be so any more */
+};
+
 /* A vCPU whose guest's kernel runs in ring 3; see pv.c. */
 struct bt_pv {
 	const struct gamut_pv_guest *guest; /* the monitor; NULL: an ordinary guest */
@@ -232,7 +242,7 @@ struct bt_vcpu {
 	uint32_t poll;         /* 0x98: nonzero: leave translated code at the next poll; set by any thread */
 	uint32_t poll_irq;     /* 0x9c: the same for an interrupt that waited for IF; polls test both as one 64-bit word */
 	uint64_t va;           /* 0xa0: address of a TLB miss */
-	uint64_t resume;       /* 0xa8: host address in the block that left */
+	uint64_t resume;       /* 0xa8: where in the cache a missed check goes on; 0 after a flush: see resume_rip */
 	uint64_t exit_arg;     /* 0xb0 */
 	uint32_t irq_wait;     /* 0xb8: an interrupt waits for IF; sti copies it to poll_irq */
 	uint32_t pad1;
@@ -276,7 +286,10 @@ struct bt_vcpu {
 	struct bt_handover *handover; /* handover.h; NULL: user mode stays here */
 
 	/* ---- plumbing ---- */
-	struct bt_vm *vm;
+	struct bt_smp smp __attribute__((aligned(64)));
+	struct bt_vm *vm __attribute__((aligned(64)));
+	uint64_t *writers;     /* by guest physical page: which vCPUs may write to it without asking; NULL: only one vCPU */
+	uint64_t resume_rip;   /* rip of the instruction whose check missed, when resume is 0 */
 	struct mem *mem;
 	const struct engine_vcpu_env *env; /* env_copy */
 	struct engine_vcpu_env env_copy;
@@ -310,7 +323,7 @@ struct bt_vcpu {
 	/* counters, for --stats */
 	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc, n_beside, n_ungrouped;
 	uint64_t n_dropped; /* accesses to MMIO that cannot be replayed: read as ones, writes lost */
-	uint64_t n_pv, n_pv_slow;
+	uint64_t n_pv, n_pv_slow, n_stop;
 } __attribute__((aligned(4096)));
 
 /* Copies without vector registers. */
@@ -394,14 +407,38 @@ static inline enum bt_step bt_fault_error(struct bt_vcpu *v, uint8_t vector, uin
 	return STEP_FAULT;
 }
 
-/*
- * Translated code made from guest physical page (index) must go: all of it, or
- * only blocks that overlap [off, off+len). In cache.c. Returns true when the
- * block that the vCPU left (v->resume) was among them.
- */
-bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
-/* Whether any translated block covers bytes of [gpa, gpa+len), within one page. */
+/* Translated code made from bytes of [gpa, gpa+len), within one page, goes. In cache.c. Takes the translator lock. */
+void bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
+/* Whether any translated block covers bytes of [gpa, gpa+len), within one page. With the translator lock. */
 bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len);
+
+/* Before mem->code of the page is looked at by a vCPU that wants to write there; see smp.c. */
+static inline void bt_note_writer(struct bt_vcpu *v, uint64_t gpa)
+{
+	uint64_t bit = 1ull << v->index, *word;
+
+	if (!v->writers)
+		return;
+	word = &v->writers[gpa >> PAGE_SHIFT];
+	if (!(__atomic_load_n(word, __ATOMIC_RELAXED) & bit))
+		__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Before C writes to [gpa, gpa+len), memory within one page: code that was made
+ * from these bytes goes, and nobody translates the page until the vCPU has
+ * come to its next poll or lock. May take the translator lock: mind
+ * v->smp.lost.
+ */
+void bt_code_write_slow(struct bt_vcpu *v, uint64_t gpa, unsigned len);
+
+static inline void bt_code_write(struct bt_vcpu *v, uint64_t gpa, unsigned len)
+{
+	bt_note_writer(v, gpa);
+	if (atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed))
+		bt_code_write_slow(v, gpa, len);
+}
+
 /*
  * Guest physical address of the code at linear rip, for the current privilege,
  * from a small cache that is forgotten with the jump cache. May fault.

@@ -5,6 +5,7 @@
 #include "engine/bt/cache.h"
 #include "engine/bt/decode.h"
 #include "engine/bt/mmu.h"
+#include "engine/bt/smp.h"
 
 /* Room that any one block may take; translate.c stops well below it. */
 #define BLOCK_ROOM (64u << 10)
@@ -70,27 +71,59 @@ bool cache_room(const struct code_cache *c)
 	       c->n_order < c->max_order;
 }
 
-/* Code goes first: mem->code tells writers that they need not ask any more. */
-void cache_flush(struct bt_vcpu *v)
+/* For a vCPU that may be on its way back to a missed check. For any other this means nothing. */
+static void resume_lose(struct code_cache *c, struct bt_vcpu *v)
 {
-	struct code_cache *c = &v->vm->cache;
+	const uint8_t *at = c->code + ((uint32_t)v->resume & ~RESUME_GROUP);
+	const struct block *b = cache_block_at(c, at);
+	bool slot;
+
+	if (b)
+		v->resume_rip = block_rip(c, b, at, &slot);
+	v->resume = 0;
+}
+
+static void forget_page(struct bt_vm *vm, uint64_t gpa)
+{
+	uint64_t page = gpa >> PAGE_SHIFT;
+
+	vm->cache.pages[page] = NULL;
+	vm->mem->code[page] = 0;
+	if (vm->users)
+		vm->users[page] = 0;
+}
+
+static void forget_blocks(struct bt_vm *vm)
+{
+	struct code_cache *c = &vm->cache;
 
 	for (uint32_t i = 0; i < c->n_order; i++) {
 		struct block *b = (struct block *)(c->meta + 8ull * c->order[i]);
 
-		c->pages[b->gpa >> PAGE_SHIFT] = NULL;
-		v->mem->code[b->gpa >> PAGE_SHIFT] = 0;
-		if (b->part) {
-			c->pages[b->gpa2 >> PAGE_SHIFT] = NULL;
-			v->mem->code[b->gpa2 >> PAGE_SHIFT] = 0;
-		}
+		forget_page(vm, b->gpa);
+		if (b->part)
+			forget_page(vm, b->gpa2);
 	}
 	bt_zero(c->hash, sizeof(*c->hash) << CACHE_HASH_BITS);
 	c->used = c->start;
 	c->meta_used = 0;
 	c->n_order = 0;
 	c->n_flush++;
-	jc_flush(v, true);
+}
+
+void cache_flush(struct bt_vcpu *v)
+{
+	struct bt_vm *vm = v->vm;
+	struct code_cache *c = &vm->cache;
+
+	smp_lock(v);
+	smp_stop(v, SMP_ALL);
+	FOR_EACH_VCPU(vm, w)
+		resume_lose(c, w);
+	forget_blocks(vm);
+	FOR_EACH_VCPU(vm, w)
+		jc_flush(w, true);
+	smp_unlock(v);
 }
 
 /* ---- finding ----------------------------------------------------------- */
@@ -104,7 +137,7 @@ static unsigned hash_of(uint64_t gpa, uint64_t rip, uint8_t key)
 
 struct block *cache_find(const struct code_cache *c, uint64_t gpa, uint64_t rip, uint8_t key)
 {
-	struct block *b = c->hash[hash_of(gpa, rip, key)];
+	struct block *b = __atomic_load_n(&c->hash[hash_of(gpa, rip, key)], __ATOMIC_ACQUIRE);
 
 	while (b && (b->gpa != gpa || b->rip != rip || b->key != key))
 		b = b->hash_next;
@@ -117,25 +150,27 @@ void cache_insert(struct bt_vcpu *v, struct block *b)
 	unsigned h = hash_of(b->gpa, b->rip, b->key);
 	uint64_t page = b->gpa >> PAGE_SHIFT;
 
-	b->hash_next = c->hash[h];
-	c->hash[h] = b;
 	b->page_next = c->pages[page];
 	c->pages[page] = b;
 	if (b->part) {
 		b->part->page_next = c->pages[b->gpa2 >> PAGE_SHIFT];
 		c->pages[b->gpa2 >> PAGE_SHIFT] = b->part;
 	}
-	c->order[c->n_order++] = (uint32_t)(((uint8_t *)b - c->meta) / 8);
+	c->order[c->n_order] = (uint32_t)(((uint8_t *)b - c->meta) / 8);
+	__atomic_store_n(&c->n_order, c->n_order + 1, __ATOMIC_RELEASE);
 	c->n_blocks++;
 	c->n_insns += b->n_insns;
+	/* Now others may find it. */
+	b->hash_next = c->hash[h];
+	__atomic_store_n(&c->hash[h], b, __ATOMIC_RELEASE);
 }
 
 struct block *cache_block_at(const struct code_cache *c, const void *host)
 {
 	uint64_t off = (uint64_t)((const uint8_t *)host - c->code);
-	uint32_t lo = 0, hi = c->n_order;
+	uint32_t lo = 0, hi = __atomic_load_n(&c->n_order, __ATOMIC_ACQUIRE);
 
-	if ((const uint8_t *)host < c->code || off >= c->used)
+	if ((const uint8_t *)host < c->code || off >= __atomic_load_n(&c->used, __ATOMIC_RELAXED))
 		return NULL;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
@@ -164,11 +199,12 @@ uint64_t block_rip(const struct code_cache *c, const struct block *b, const void
 
 /* ---- links --------------------------------------------------------------- */
 
+/* One store; where there are several vCPUs it lies in eight aligned bytes. */
 static void patch_jump(struct code_cache *c, uint32_t at, uint32_t to)
 {
 	int32_t rel = (int32_t)(to - (at + 4));
 
-	__atomic_store_n((int32_t *)(void *)(c->code + at), rel, __ATOMIC_RELAXED);
+	__atomic_store_n((int32_t *)(void *)(c->code + at), rel, __ATOMIC_RELEASE);
 }
 
 void link_set(struct code_cache *c, struct link *l, struct block *target)
@@ -200,7 +236,7 @@ static void unhash(struct code_cache *c, struct block *b)
 	while (*p && *p != b)
 		p = &(*p)->hash_next;
 	if (*p)
-		*p = b->hash_next;
+		__atomic_store_n(p, b->hash_next, __ATOMIC_SEQ_CST);
 }
 
 static void jc_forget(struct bt_vcpu *v, const struct block *b)
@@ -216,8 +252,8 @@ static void jc_forget(struct bt_vcpu *v, const struct block *b)
 	}
 }
 
-/* The caller has taken it off its page's list. */
-void cache_drop(struct bt_vcpu *v, struct block *b)
+/* The caller has taken it off its page's list, and stopped the vCPUs that may use it. */
+static void cache_drop(struct bt_vcpu *v, struct block *b)
 {
 	struct code_cache *c = &v->vm->cache;
 
@@ -228,7 +264,10 @@ void cache_drop(struct bt_vcpu *v, struct block *b)
 		if (l->target)
 			link_clear(c, l);
 	}
-	jc_forget(v, b);
+	FOR_EACH_VCPU(v->vm, w) {
+		if (w == v || v->vm->stopped >> w->index & 1)
+			jc_forget(w, b);
+	}
 	b->dead = true;
 }
 
@@ -266,15 +305,11 @@ static void drop_master(struct bt_vcpu *v, struct block *b)
 	v->n_smc++;
 }
 
-bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
+static void drop_overlapping(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 {
 	struct code_cache *c = &v->vm->cache;
-	const struct block *left = cache_block_at(c, c->code + ((uint32_t)v->resume & ~RESUME_GROUP));
 	uint64_t page = gpa >> PAGE_SHIFT;
-	bool hit = false;
 
-	if (gpa >= v->mem->limit)
-		return false;
 	for (struct block **p = &c->pages[page]; *p;) {
 		struct block *b = *p;
 
@@ -284,17 +319,63 @@ bool bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 		}
 		*p = b->page_next;
 		if (b->master) {
-			hit |= b->master == left;
 			drop_master(v, b->master);
 			continue;
 		}
 		cache_drop(v, b);
 		v->n_smc++;
-		hit |= b == left;
 	}
 	if (!c->pages[page])
 		v->mem->code[page] = 0;
-	return hit;
+}
+
+/* So that nobody finds them any more; then, who may have found them before. */
+static uint64_t users_of_overlapping(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
+{
+	struct code_cache *c = &v->vm->cache;
+	uint64_t mask = 0;
+
+	for (struct block *b = c->pages[gpa >> PAGE_SHIFT]; b; b = b->page_next) {
+		struct block *whole = b->master ? b->master : b;
+
+		if (!overlaps(b, gpa & ~PAGE_MASK, len))
+			continue;
+		unhash(c, whole);
+		mask |= __atomic_load_n(&v->vm->users[whole->gpa >> PAGE_SHIFT], __ATOMIC_SEQ_CST);
+	}
+	return mask;
+}
+
+/*
+ * Where one block of a page was overwritten the others often follow. So a stop
+ * is made the most of: whom it found outside of any block forgets all code of
+ * the page, and is its user no more.
+ */
+static void forget_users(struct bt_vcpu *v, uint64_t page)
+{
+	struct bt_vm *vm = v->vm;
+
+	FOR_EACH_VCPU(vm, w) {
+		if (w == v || !(vm->stopped >> w->index & 1) || w->smp.waiting)
+			continue;
+		for (struct block *b = vm->cache.pages[page]; b; b = b->page_next)
+			if (!b->master)
+				jc_forget(w, b);
+		__atomic_fetch_and(&vm->users[page], ~(1ull << w->index), __ATOMIC_SEQ_CST);
+	}
+}
+
+void bt_code_invalidate(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
+{
+	if (gpa >= v->mem->limit)
+		return;
+	smp_lock(v);
+	if (!smp_alone(v) && bt_code_covers(v, gpa, len)) {
+		smp_stop(v, users_of_overlapping(v, gpa, len));
+		forget_users(v, gpa >> PAGE_SHIFT);
+	}
+	drop_overlapping(v, gpa, len);
+	smp_unlock(v);
 }
 
 /* ---- jump cache --------------------------------------------------------------- */
@@ -415,10 +496,18 @@ void jc_flush_page(struct bt_vcpu *v, uint64_t va)
 
 /* ---- changes from other threads --------------------------------------------------- */
 
+static void remapped(struct bt_vm *vm, uint64_t gpa)
+{
+	FOR_EACH_VCPU(vm, w)
+		tlb_protect_gpa(w, gpa, true);
+}
+
 static void inval_one(struct bt_vcpu *v, const struct bt_inval *i)
 {
 	uint64_t last = (i->gpa + i->len - 1) >> PAGE_SHIFT;
 
+	if (i->remapped)
+		smp_stop(v, SMP_ALL);
 	for (uint64_t page = i->gpa >> PAGE_SHIFT; page <= last; page++) {
 		uint64_t gpa = page << PAGE_SHIFT;
 
@@ -428,25 +517,41 @@ static void inval_one(struct bt_vcpu *v, const struct bt_inval *i)
 			bt_code_invalidate(v, gpa > i->gpa ? gpa : i->gpa,
 					   (uint32_t)(PAGE_SIZE - (gpa > i->gpa ? 0 : i->gpa & ~PAGE_MASK)));
 		if (i->remapped)
-			tlb_protect_gpa(v, gpa, true);
+			remapped(v->vm, gpa);
 	}
-	if (i->remapped)
-		jc_flush(v, true);
+	if (i->remapped) {
+		FOR_EACH_VCPU(v->vm, w)
+			jc_flush(w, true);
+	}
 }
 
+static void inval_all(struct bt_vcpu *v)
+{
+	smp_stop(v, SMP_ALL);
+	cache_flush(v);
+	FOR_EACH_VCPU(v->vm, w)
+		tlb_flush(w, true);
+}
+
+/* Whoever comes with nothing left has waited, by the lock, for the one who serves it. */
 void cache_serve_inval(struct bt_vcpu *v)
 {
 	struct bt_vm *vm = v->vm;
+	struct bt_inval inval[INVAL_MAX];
+	uint32_t n;
+	bool all;
 
+	smp_lock(v);
 	pthread_mutex_lock(&vm->inval_lock);
-	if (vm->inval_all) {
-		cache_flush(v);
-		tlb_flush(v, true);
-	} else {
-		for (uint32_t i = 0; i < vm->n_inval; i++)
-			inval_one(v, &vm->inval[i]);
-	}
+	n = vm->n_inval;
+	all = vm->inval_all;
+	bt_copy(inval, vm->inval, n * sizeof(inval[0]));
 	vm->n_inval = 0;
 	vm->inval_all = false;
 	pthread_mutex_unlock(&vm->inval_lock);
+	if (all)
+		inval_all(v);
+	for (uint32_t i = 0; i < n && !all; i++)
+		inval_one(v, &inval[i]);
+	smp_unlock(v);
 }

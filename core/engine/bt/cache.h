@@ -8,6 +8,9 @@
  * key). A store into its bytes drops it: links into it are turned back to
  * their stubs, and the code itself stays until the next full flush, so the
  * block that is being left can still be looked at.
+ *
+ * All vCPUs share it. What changes it needs the translator lock; finding a
+ * block does not. smp.c has the rules.
  */
 #ifndef BT_CACHE_H
 #define BT_CACHE_H
@@ -94,7 +97,11 @@ struct code_cache {
 };
 #define CACHE_HASH_BITS 16
 
+#define BT_MAX_VCPUS 64 /* bits of a mask */
+
 struct trans;
+
+#define INVAL_MAX 64
 
 struct bt_inval {
 	uint64_t gpa, len;
@@ -105,21 +112,33 @@ struct bt_vm {
 	struct mem *mem;
 	struct engine_config config;
 	struct code_cache cache;
-	struct bt_vcpu *vcpu;
-	struct trans *trans;  /* work space of the translator */
+	struct bt_vcpu *vcpu[BT_MAX_VCPUS];
+	uint64_t present;     /* which of them exist */
+	uint64_t *writers;    /* see bt_vcpu; NULL: one vCPU */
+	uint64_t *users;      /* by page: which vCPUs may be in its code, or have it in their jump caches; see smp.c */
+	/* The translator lock, and whom its holder has stopped; see smp.c. */
+	uint32_t lock __attribute__((aligned(64)));
+	uint64_t stopped;
+	struct trans *trans;  /* work space of the translator; with the lock */
 	bool bmi2;
 	bool no_links, all_live, no_groups; /* switches for bisecting: bt = { debug = "nolink,alllive,nogroup"; } */
 	bool interp_only;
 	uint64_t bisect_lo, bisect_hi; /* only rips in here are translated */
-	/* pages changed by other threads, to be dropped by the vCPU (mem_changed) */
+	/* pages changed by other threads, to be dropped by the first vCPU that polls (mem_changed) */
 	pthread_mutex_t inval_lock;
-	struct bt_inval inval[64];
+	struct bt_inval inval[INVAL_MAX];
 	uint32_t n_inval;
 	bool inval_all;
 };
 
+/* w: each vCPU that exists. Their tables are for whoever has stopped them. */
+#define FOR_EACH_VCPU(vm, w)                                                                         \
+	for (uint64_t left_ = (vm)->present; left_; left_ &= left_ - 1)                              \
+		for (struct bt_vcpu *w = (vm)->vcpu[__builtin_ctzll(left_)]; w; w = NULL)
+
 int cache_init(struct code_cache *c, uint64_t size, uint64_t guest_limit);
 void cache_finish(struct code_cache *c);
+/* Takes the lock, and stops the others. A vCPU in the middle of a missed check finds v->resume 0. */
 void cache_flush(struct bt_vcpu *v);
 
 /* NULL when the bookkeeping region is full: flush and start again. 8-byte aligned, zeroed. */
@@ -135,7 +154,6 @@ struct block *cache_block_at(const struct code_cache *c, const void *host);
 uint64_t block_rip(const struct code_cache *c, const struct block *b, const void *host, bool *slot);
 
 void link_set(struct code_cache *c, struct link *l, struct block *target);
-void cache_drop(struct bt_vcpu *v, struct block *b);
 
 /* Fills the jump cache for rip; global: no page of the block is forgotten by a CR3 write. */
 void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global);

@@ -10,6 +10,7 @@
  * whose state is not in registers of ours: it is put back.
  */
 #include "engine/bt/interp-internal.h"
+#include "engine/bt/smp.h"
 
 /* Operand as the host sees it. */
 struct operand {
@@ -144,22 +145,43 @@ static bool x87_raises(const struct insn *in)
 	return status & 0x80;
 }
 
-static enum bt_step copy_memory(struct bt_vcpu *v, struct interp *x)
+/* Read, operation and write are one to the other vCPUs: a page crossing that the processor would do locked. */
+static bool locked_crossing(const struct insn *in, const struct operand *o)
+{
+	bool locked = in->lock || in->op == OP_XCHG;
+
+	return locked && o->read && o->write && ((o->va ^ (o->va + o->size - 1)) & PAGE_MASK);
+}
+
+static enum bt_step run_memory(struct bt_vcpu *v, struct interp *x, struct operand *o)
 {
 	uint8_t bounce[64] __attribute__((aligned(64)));
-	struct operand o;
 	struct native n;
-	enum bt_step step = x87_raises(&x->in) ? bt_fault(v, EXC_MF) : resolve(v, x, &o);
+	enum bt_step step = load(v, &x->in, o, bounce);
 
-	if (step == STEP_OK)
-		step = load(v, &x->in, &o, bounce);
 	if (step != STEP_OK)
 		return step;
 	prepare(v, &x->in, &n);
-	n.mem = o.host ? o.host : bounce;
-	step = o.write && !o.host ? run_bounced(v, x, &o, &n) : native_run(v, x, &n);
+	n.mem = o->host ? o->host : bounce;
+	step = o->write && !o->host ? run_bounced(v, x, o, &n) : native_run(v, x, &n);
 	if (step == STEP_OK)
 		commit(v, &x->in, &n);
+	return step;
+}
+
+static enum bt_step copy_memory(struct bt_vcpu *v, struct interp *x)
+{
+	struct operand o;
+	enum bt_step step = x87_raises(&x->in) ? bt_fault(v, EXC_MF) : resolve(v, x, &o);
+
+	if (step != STEP_OK)
+		return step;
+	if (!locked_crossing(&x->in, &o))
+		return run_memory(v, x, &o);
+	smp_lock(v);
+	smp_stop(v, SMP_ALL);
+	step = run_memory(v, x, &o);
+	smp_unlock(v);
 	return step;
 }
 

@@ -136,6 +136,8 @@ static enum bt_step rdtsc(struct bt_vcpu *v, struct interp *x)
 		return undefined(v);
 	if ((v->cr4 & CR4_TSD) && v->cpl > 0)
 		return fault_gp(v);
+	if (x->in.op == OP_RDTSCP)
+		__asm__ volatile("lfence" : : : "memory");
 	set_edx_eax(v, sys_tsc(v));
 	if (x->in.op == OP_RDTSCP)
 		v->gpr[RCX] = (uint32_t)v->tsc_aux;

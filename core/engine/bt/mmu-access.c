@@ -11,6 +11,7 @@
 
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
+#include "engine/bt/smp.h"
 
 /* One page's part of an access. */
 struct span {
@@ -192,19 +193,31 @@ static enum bt_step mmio_spans(struct bt_vcpu *v, struct span *s, unsigned n, un
 	return STEP_OK;
 }
 
-/* Code that was made from these bytes goes. After the write, so that nobody translates the old ones. */
-static void written(struct bt_vcpu *v, uint64_t gpa, unsigned len)
+/*
+ * Both spans, and where they are written leave to do so. All of it over again
+ * after a wait for the translator lock, for mappings may be others by then.
+ */
+static enum bt_step spans_now(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, unsigned access,
+                              struct span s[2], unsigned *n)
 {
-	if (atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed) &&
-	    bt_code_covers(v, gpa, len))
-		bt_code_invalidate(v, gpa, len);
+	enum bt_step step;
+	uint64_t lost;
+
+	do {
+		lost = v->smp.lost;
+		step = spans_of(v, va, buf, len, access, s, n);
+		for (unsigned i = 0; step == STEP_OK && (access & ACC_WRITE) && i < *n; i++)
+			if (s[i].kind == MEM_RAM || s[i].kind == MEM_HOST)
+				bt_code_write(v, s[i].gpa, s[i].len);
+	} while (v->smp.lost != lost);
+	return step;
 }
 
 static enum bt_step read_slow(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, unsigned access)
 {
 	struct span s[2];
 	unsigned n;
-	enum bt_step step = spans_of(v, va, buf, len, access, s, &n);
+	enum bt_step step = spans_now(v, va, buf, len, access, s, &n);
 
 	if (step == STEP_OK)
 		step = mmio_spans(v, s, n, access);
@@ -262,7 +275,7 @@ static enum bt_step write_slow(struct bt_vcpu *v, uint64_t va, const void *buf, 
 {
 	struct span s[2];
 	unsigned n;
-	enum bt_step step = spans_of(v, va, (void *)(uintptr_t)buf, len, access, s, &n);
+	enum bt_step step = spans_now(v, va, (void *)(uintptr_t)buf, len, access, s, &n);
 
 	if (step == STEP_OK)
 		step = mmio_spans(v, s, n, access);
@@ -272,7 +285,6 @@ static enum bt_step write_slow(struct bt_vcpu *v, uint64_t va, const void *buf, 
 		if (s[i].kind != MEM_RAM && s[i].kind != MEM_HOST)
 			continue;
 		copy(v->mem->base + s[i].gpa, s[i].buf, s[i].len);
-		written(v, s[i].gpa, s[i].len);
 	}
 	return STEP_OK;
 }
@@ -299,7 +311,9 @@ static enum bt_step write_redirected(struct bt_vcpu *v, uint64_t va, const void 
 	value = old = __atomic_load_n((uint64_t *)(void *)(v->mem->base + (page.gpa & ~7ull)), __ATOMIC_RELAXED);
 	bt_copy((uint8_t *)&value + (page.gpa & 7), buf, len);
 	v->pv.store = NULL; /* what it calls writes as usual */
+	smp_quiet(v);
 	v->pv.store_error = store(v->pv.store_opaque, page.gpa & ~7ull, old, value);
+	smp_busy(v);
 	v->pv.store = store;
 	return v->pv.store_error ? bt_fault_error(v, EXC_GP, 0) : STEP_OK;
 }
@@ -323,8 +337,9 @@ enum bt_step mmu_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned
 enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned access, void **host)
 {
 	const struct tlb_entry *e;
-	struct span s;
+	struct span s[2];
 	enum bt_step step;
+	unsigned n;
 
 	*host = NULL;
 	if (v->pv.store)
@@ -334,12 +349,10 @@ enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned acce
 	*host = hit(e, e->tag_w, va, len);
 	if (*host || (va & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
 		return STEP_OK;
-	step = span_at(v, va, access | ACC_WRITE, NULL, len, &s);
-	if (step != STEP_OK || (s.kind != MEM_RAM && s.kind != MEM_HOST))
-		return step;
-	written(v, s.gpa, len);
-	*host = v->mem->base + s.gpa;
-	return STEP_OK;
+	step = spans_now(v, va, NULL, len, access | ACC_WRITE, s, &n);
+	if (step == STEP_OK && (s[0].kind == MEM_RAM || s[0].kind == MEM_HOST))
+		*host = v->mem->base + s[0].gpa;
+	return step;
 }
 
 enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned len, unsigned *got)

@@ -158,13 +158,20 @@ static inline bool walk_allows(const struct bt_vcpu *v, const struct walk *w, un
 	return !w->nx && ((access & ACC_USER) || !(w->rights & PTE_U) || !(v->cr4 & CR4_SMEP));
 }
 
-/* Adds bits to an entry, unless it is no longer what was judged. */
+/*
+ * Adds bits to an entry, unless it is no longer what was judged, or may not be
+ * the right one any more. A page may be a page table and code at once: the bits
+ * are visible to its code.
+ */
 static bool entry_add(struct bt_vcpu *v, struct walk_step *s, uint64_t bits, bool wide)
 {
-	uint64_t old = s->value, gpa = (uint64_t)((uint8_t *)s->slot - v->mem->base);
+	uint64_t old = s->value, gpa = (uint64_t)((uint8_t *)s->slot - v->mem->base), lost = v->smp.lost;
 	uint32_t old32 = (uint32_t)old;
 	bool ok;
 
+	bt_code_write(v, gpa, wide ? 8 : 4);
+	if (v->smp.lost != lost)
+		return false;
 	if (wide)
 		ok = __atomic_compare_exchange_n((uint64_t *)s->slot, &old, old | bits, false, __ATOMIC_SEQ_CST,
 		                                 __ATOMIC_RELAXED);
@@ -172,10 +179,6 @@ static bool entry_add(struct bt_vcpu *v, struct walk_step *s, uint64_t bits, boo
 		ok = __atomic_compare_exchange_n((uint32_t *)s->slot, &old32, old32 | (uint32_t)bits, false,
 		                                 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	s->value |= bits;
-	/* A page that is a page table and code at once: the bits are visible to its code. */
-	if (ok && atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed) &&
-	    bt_code_covers(v, gpa, wide ? 8 : 4))
-		bt_code_invalidate(v, gpa, wide ? 8 : 4);
 	return ok;
 }
 

@@ -36,6 +36,7 @@
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
 #include "engine/bt/segment.h"
+#include "engine/bt/smp.h"
 #include "engine/bt/sys.h"
 
 #define PV_CR0 (CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_PG)
@@ -92,11 +93,15 @@ static bool handle(struct bt_vcpu *v, enum gamut_pv_event event)
 {
 	const struct gamut_pv_guest *guest = v->pv.guest;
 	struct gamut_pv_cpu *cpu = &v->pv.cpu;
+	int slow;
 
 	cpu->event = event;
 	cpu->rip = v->rip;
 	v->n_pv++;
-	if (guest->fast && guest->fast(v->pv.opaque, cpu) != GAMUT_PV_SLOW) {
+	smp_quiet(v);
+	slow = !guest->fast || guest->fast(v->pv.opaque, cpu) == GAMUT_PV_SLOW;
+	smp_busy(v);
+	if (!slow) {
 		pv_resume(v);
 		return true;
 	}
@@ -184,6 +189,7 @@ static int copy(struct gamut_pv_cpu *cpu, uint64_t va, void *buf, uint32_t len, 
 	enum bt_step step = STEP_OK;
 	uint32_t done = 0, n;
 
+	smp_busy(v);
 	v->exit = &scratch;
 	if (len && va + (len - 1) < va)
 		step = STEP_FAULT;
@@ -196,6 +202,7 @@ static int copy(struct gamut_pv_cpu *cpu, uint64_t va, void *buf, uint32_t len, 
 			step = mmu_read(v, va + done, (uint8_t *)buf + done, n, ACC_USER);
 	}
 	v->exit = exit;
+	smp_quiet(v);
 	if (step == STEP_OK)
 		return 0;
 	if (fault)
@@ -239,7 +246,8 @@ static void set_root(struct bt_vcpu *v, int table, uint64_t root)
 	if (root == GAMUT_PV_KEEP)
 		return;
 	root &= ROOT_ADDR;
-	all = v->pv.upper_stale[table] || !same_upper(v, v->pv.root[table], root);
+	/* What another vCPU takes away is not noted here. */
+	all = !smp_alone(v) || v->pv.upper_stale[table] || !same_upper(v, v->pv.root[table], root);
 	v->pv.root[table] = root;
 	tlb_flush_table(v, table, all);
 	if (all)
@@ -273,9 +281,11 @@ static void op_roots(struct gamut_pv_cpu *cpu, uint64_t kernel, uint64_t user)
 {
 	struct bt_vcpu *v = vcpu_of(cpu);
 
+	smp_busy(v);
 	set_root(v, TLB_KERNEL, kernel);
 	set_root(v, TLB_USER, user);
 	v->cr3 = v->pv.root[v->pv.user];
+	smp_quiet(v);
 }
 
 static void op_enter(struct gamut_pv_cpu *cpu, int user)
@@ -292,16 +302,40 @@ static void op_flush(struct gamut_pv_cpu *cpu)
 {
 	struct bt_vcpu *v = vcpu_of(cpu);
 
+	smp_busy(v);
 	for (int table = TLB_KERNEL; table <= TLB_USER; table++) {
-		tlb_flush_table(v, table, v->pv.upper_stale[table]);
+		/* What another vCPU takes away is not noted here. */
+		tlb_flush_table(v, table, !smp_alone(v) || v->pv.upper_stale[table]);
 		v->pv.upper_stale[table] = false;
 	}
+	smp_quiet(v);
 }
 
 static void op_flush_page(struct gamut_pv_cpu *cpu, uint64_t va)
 {
-	if (canonical(va))
-		tlb_flush_page(vcpu_of(cpu), va);
+	if (!canonical(va))
+		return;
+	smp_busy(vcpu_of(cpu));
+	tlb_flush_page(vcpu_of(cpu), va);
+	smp_quiet(vcpu_of(cpu));
+}
+
+/* They are stopped, and so is whatever a handler of theirs wants to do with their tables. */
+static void op_flush_others(struct gamut_pv_cpu *cpu, uint64_t va)
+{
+	struct bt_vcpu *v = vcpu_of(cpu);
+
+	if (smp_alone(v) || (va != GAMUT_PV_KEEP && !canonical(va)))
+		return;
+	smp_lock(v);
+	smp_stop(v, SMP_ALL);
+	FOR_EACH_VCPU(v->vm, w) {
+		if (w != v && va == GAMUT_PV_KEEP)
+			tlb_flush(w, true);
+		else if (w != v)
+			tlb_flush_page(w, va);
+	}
+	smp_unlock(v);
 }
 
 /* The entry's host address. The caller has checked gpa, and a mistake must not reach the host's memory all the same. */
@@ -314,13 +348,10 @@ static uint64_t *entry_at(const struct bt_vcpu *v, uint64_t gpa)
 	return (uint64_t *)(void *)(v->mem->base + gpa);
 }
 
-/* A table may lie in a page with code. */
 static void entry_written(struct bt_vcpu *v, uint64_t gpa, uint64_t old_value, uint64_t new_value)
 {
 	note_change(v, gpa, old_value, new_value);
 	bt_handover_pte(v, old_value, new_value);
-	if (atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed) && bt_code_covers(v, gpa, 8))
-		bt_code_invalidate(v, gpa, 8);
 }
 
 static void op_pte_write(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t value)
@@ -330,20 +361,27 @@ static void op_pte_write(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t value)
 
 	if (!entry)
 		return;
+	smp_busy(v);
+	bt_code_write(v, gpa, 8); /* a table may lie in a page with code */
 	old_value = __atomic_exchange_n(entry, value, __ATOMIC_SEQ_CST);
 	entry_written(v, gpa, old_value, value);
+	smp_quiet(v);
 }
 
 static uint64_t op_pte_exchange(struct gamut_pv_cpu *cpu, uint64_t gpa, uint64_t expected, uint64_t value)
 {
 	struct bt_vcpu *v = vcpu_of(cpu);
 	uint64_t *entry = entry_at(v, gpa);
+	bool done;
 
 	if (!entry)
 		return ~expected;
-	if (__atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+	smp_busy(v);
+	bt_code_write(v, gpa, 8);
+	done = __atomic_compare_exchange_n(entry, &expected, value, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	if (done)
 		entry_written(v, gpa, expected, value);
-	}
+	smp_quiet(v);
 	return expected;
 }
 
@@ -386,12 +424,14 @@ static int op_load_segment(struct gamut_pv_cpu *cpu, uint32_t seg, uint16_t sele
 	struct bt_vcpu *v = vcpu_of(cpu);
 	enum bt_step step;
 
+	smp_busy(v);
 	if (seg == GAMUT_CS)
 		step = load_code(v, selector | 3);
 	else if (seg == GAMUT_SS)
 		step = load_stack(v, selector | 3);
 	else
 		step = sys_load_seg(v, (enum gamut_seg)seg, selector);
+	smp_quiet(v);
 	return step == STEP_OK ? 0 : -EINVAL;
 }
 
@@ -575,7 +615,9 @@ static int op_emulate_write(struct gamut_pv_cpu *cpu, uint64_t gpa,
 	v->pv.store_opaque = opaque;
 	v->pv.store_page = gpa & PAGE_MASK;
 	v->pv.store_error = 0;
+	smp_busy(v);
 	step = run_one(v);
+	smp_quiet(v);
 	v->pv.store = NULL;
 	/* No fault of these is a #DB: the instruction is complete, and traps. */
 	if (step == STEP_FAULT && v->exc.vector == EXC_DB) {
@@ -620,6 +662,7 @@ static const struct gamut_pv_cpu_ops pv_ops = {
 	.tsc = op_tsc,
 	.hole = op_hole,
 	.emulate_write = op_emulate_write,
+	.flush_others = op_flush_others,
 	.msr_read = op_msr_read,
 	.msr_write = op_msr_write,
 };

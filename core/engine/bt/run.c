@@ -15,6 +15,7 @@
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
+#include "engine/bt/smp.h"
 #include "engine/bt/sys.h"
 #include "engine/bt/trans.h"
 
@@ -74,8 +75,10 @@ static bool serve_irq(struct bt_vcpu *v)
 	/* Not our code, and it may use the vector registers, which are the guest's now. */
 	live = v->fpu_live;
 	fpu_save(v);
+	smp_quiet(v);
 	vector = v->env->irq_accept(v->env->opaque);
 	more = vector >= 0 && v->env->irq_pending(v->env->opaque);
+	smp_busy(v);
 	if (live)
 		fpu_restore(v);
 	if (vector < 0)
@@ -115,6 +118,7 @@ static bool serve(struct bt_vcpu *v)
 
 	__atomic_store_n(&v->poll, 0, __ATOMIC_SEQ_CST);
 	v->poll_irq = 0;
+	smp_safepoint(v);
 	attention = atomic_load(v->env->attention);
 	if (attention & ATTN_INVAL) {
 		atomic_fetch_and(v->env->attention, ~ATTN_INVAL);
@@ -173,14 +177,16 @@ static bool halted_exit(struct bt_vcpu *v)
 
 /* ---- finding code ---------------------------------------------------------------- */
 
+/* From here on, until the lock is released, nobody writes to the page. See smp.c. */
 static void mark_code(struct bt_vcpu *v, uint64_t gpa)
 {
-	if (v->mem->code[gpa >> PAGE_SHIFT])
-		return;
-	v->mem->code[gpa >> PAGE_SHIFT] = 1;
-	if (v->handover)
-		bt_handover_code(v, gpa);
-	tlb_protect_gpa(v, gpa & PAGE_MASK, false);
+	if (!v->mem->code[gpa >> PAGE_SHIFT]) {
+		v->mem->code[gpa >> PAGE_SHIFT] = 1;
+		if (v->handover)
+			bt_handover_code(v, gpa);
+		tlb_protect_gpa(v, gpa & PAGE_MASK, false);
+	}
+	smp_own_page(v, gpa);
 }
 
 static bool code_page(struct bt_vcpu *v, uint64_t gpa)
@@ -212,19 +218,29 @@ static bool still_good(struct bt_vcpu *v, const struct block *b, bool *global)
 	return !b->part || second_page(v, b->rip, global) == b->gpa2;
 }
 
-/* *global: as for the pages; cleared when a second page is not. */
+/* A flush has forgotten the users of all pages. */
+static void make_room(struct bt_vcpu *v, uint64_t gpa)
+{
+	if (cache_room(&v->vm->cache))
+		return;
+	cache_flush(v);
+	smp_note_user(v, gpa);
+}
+
+/* With the lock. *global: as for the pages; cleared when a second page is not. */
 static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, bool *global)
 {
 	struct code_cache *c = &v->vm->cache;
-	struct block *b = cache_find(c, gpa, rip, v->key);
+	struct block *b;
 	bool crosses;
 
+	smp_note_user(v, gpa);
+	b = cache_find(c, gpa, rip, v->key);
 	if (b && still_good(v, b, global))
 		return b;
 	if (b)
 		bt_code_invalidate(v, gpa, 1);
-	if (!cache_room(c))
-		cache_flush(v);
+	make_room(v, gpa);
 	if (!code_page(v, gpa))
 		return NULL;
 	b = translate(v, rip, gpa, ~0ull, &crosses);
@@ -237,15 +253,17 @@ static struct block *block_for(struct bt_vcpu *v, uint64_t rip, uint64_t gpa, bo
 	return b;
 }
 
+/* With the lock. */
 static struct block *ungrouped_block(struct bt_vcpu *v, uint64_t rip, uint64_t gpa)
 {
 	struct code_cache *c = &v->vm->cache;
-	struct block *b = cache_find(c, gpa, rip, v->key | KEY_UNGROUPED);
+	struct block *b;
 
+	smp_note_user(v, gpa);
+	b = cache_find(c, gpa, rip, v->key | KEY_UNGROUPED);
 	if (b)
 		return b;
-	if (!cache_room(c))
-		cache_flush(v);
+	make_room(v, gpa);
 	return code_page(v, gpa) ? translate_ungrouped(v, rip, gpa) : NULL;
 }
 
@@ -259,14 +277,37 @@ static void jc_check_key(struct bt_vcpu *v)
 	}
 }
 
-/* Code for v->rip; NULL with *st: faulted, or (STEP_OK) to be stepped. State need not be synced. */
+/*
+ * The block for v->rip; NULL with *st: faulted, or (STEP_OK) to be stepped. One
+ * that exists is found without the lock; the address is asked for again with
+ * it, for waiting may have changed what it means.
+ */
+static struct block *find_block(struct bt_vcpu *v, enum bt_step *st, bool *global)
+{
+	struct block *b = NULL;
+	uint64_t gpa;
+
+	*st = bt_code_gpa(v, v->rip, &gpa, global);
+	if (*st != STEP_OK)
+		return NULL;
+	smp_note_user(v, gpa);
+	b = cache_find(&v->vm->cache, gpa, v->rip, v->key);
+	if (b && !b->part)
+		return b;
+	smp_lock(v);
+	*st = bt_code_gpa(v, v->rip, &gpa, global);
+	b = *st == STEP_OK ? block_for(v, v->rip, gpa, global) : NULL;
+	smp_unlock(v);
+	return b;
+}
+
+/* Code for v->rip; NULL as above. State need not be synced. */
 static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 {
 	const struct jc_entry *jc = v->jc[(v->key & KEY_USER) != 0];
 	unsigned i = jc_index(v->rip);
 	const void *code;
 	struct block *b;
-	uint64_t gpa;
 	bool global;
 
 	*st = STEP_OK;
@@ -276,10 +317,7 @@ static const void *find_code(struct bt_vcpu *v, enum bt_step *st)
 	if (jc[i ^ 1].rip == v->rip)
 		return jc[i ^ 1].code;
 	v->n_lookup++;
-	*st = bt_code_gpa(v, v->rip, &gpa, &global);
-	if (*st != STEP_OK)
-		return NULL;
-	b = block_for(v, v->rip, gpa, &global);
+	b = find_block(v, st, &global);
 	if (!b)
 		return NULL;
 	code = v->vm->cache.code + b->entry_b;
@@ -341,24 +379,38 @@ const void *bt_on_lookup(struct bt_vcpu *v)
 	return bt_dispatch(v);
 }
 
+/* With the lock; the link may be gone by then. */
+static struct block *follow_link(struct bt_vcpu *v, struct link *l, bool ungrouped, uint64_t flushes)
+{
+	struct code_cache *c = &v->vm->cache;
+	struct block *b;
+	uint64_t gpa;
+	bool global;
+
+	if (bt_code_gpa(v, v->rip, &gpa, &global) != STEP_OK)
+		return NULL;
+	b = ungrouped ? ungrouped_block(v, v->rip, gpa) : block_for(v, v->rip, gpa, &global);
+	if (b && c->n_flush == flushes && !l->target && !b->part)
+		link_set(c, l, b);
+	return b;
+}
+
 const void *bt_on_link(struct bt_vcpu *v)
 {
 	struct code_cache *c = &v->vm->cache;
 	struct link *l = (struct link *)(c->meta + 8ull * (uint32_t)v->exit_arg);
-	uint64_t flushes = c->n_flush, gpa;
-	struct block *b = NULL;
-	bool global;
+	uint64_t flushes = c->n_flush;
+	bool ungrouped = l->ungrouped;
+	struct block *b;
 
 	v->rip = l->rip;
-	if (bt_code_gpa(v, v->rip, &gpa, &global) == STEP_OK)
-		b = l->ungrouped ? ungrouped_block(v, v->rip, gpa) : block_for(v, v->rip, gpa, &global);
-	if (!b) {
-		bt_sync_in(v);
-		return bt_dispatch(v);
-	}
-	if (c->n_flush == flushes && !l->target && !b->part)
-		link_set(c, l, b);
-	return c->code + b->entry_b;
+	smp_lock(v);
+	b = follow_link(v, l, ungrouped, flushes);
+	smp_unlock(v);
+	if (b)
+		return c->code + b->entry_b;
+	bt_sync_in(v);
+	return bt_dispatch(v);
 }
 
 const void *bt_on_poll(struct bt_vcpu *v)
@@ -373,8 +425,10 @@ static enum bt_step read_tsc(struct bt_vcpu *v, uint32_t arg, uint64_t next)
 
 	if ((v->cr4 & CR4_TSD) || (v->key & KEY_MODE) != MODE_64 || (STEP_OP(arg) == OP_RDTSCP && !v->rdtscp))
 		return interp_step(v);
-	if (STEP_OP(arg) == OP_RDTSCP)
+	if (STEP_OP(arg) == OP_RDTSCP) {
 		v->gpr[RCX] = (uint32_t)v->tsc_aux;
+		__asm__ volatile("lfence" : : : "memory"); /* it waits for what is before it: clocks of vCPUs are compared with it */
+	}
 	tsc = sys_tsc(v);
 	v->gpr[RAX] = (uint32_t)tsc;
 	v->gpr[RDX] = tsc >> 32;
@@ -440,9 +494,14 @@ static void rip_of_miss(struct bt_vcpu *v)
 {
 	struct code_cache *c = &v->vm->cache;
 	const uint8_t *at = c->code + miss_offset(v);
-	const struct block *b = cache_block_at(c, at);
+	const struct block *b;
 	bool slot;
 
+	if (!v->resume) {
+		v->rip = v->resume_rip;
+		return;
+	}
+	b = cache_block_at(c, at);
 	v->rip = block_rip(c, b, at, &slot);
 }
 
@@ -461,12 +520,23 @@ static const void *resume_with(struct bt_vcpu *v, uint64_t host)
 	return v->vm->cache.code + miss_offset(v);
 }
 
-/* A write beside code in a page with code: allowed, without a write tag. */
+/*
+ * A write beside code in a page with code: allowed once, without a write tag.
+ * Not when the lock had to be waited for: the page may be another's by now.
+ */
 static bool beside_code(struct bt_vcpu *v, const struct mmu_page *page, unsigned size, int write)
 {
 	enum mem_kind kind = mem_kind(v->mem, page->gpa);
+	uint64_t lost = v->smp.lost;
+	bool beside;
 
-	return write && (kind == MEM_RAM || kind == MEM_HOST) && !bt_code_covers(v, page->gpa, size);
+	if (!write || (kind != MEM_RAM && kind != MEM_HOST))
+		return false;
+	smp_lock(v);
+	bt_note_writer(v, page->gpa);
+	beside = !bt_code_covers(v, page->gpa, size);
+	smp_unlock(v);
+	return beside && v->smp.lost == lost;
 }
 
 static const void *step_missed(struct bt_vcpu *v)
@@ -486,9 +556,9 @@ static const void *ungrouped(struct bt_vcpu *v)
 
 	v->n_ungrouped++;
 	rip_of_miss(v);
-	if (bt_code_gpa(v, v->rip, &gpa, &global) != STEP_OK)
-		return step_missed(v);
-	b = ungrouped_block(v, v->rip, gpa);
+	smp_lock(v);
+	b = bt_code_gpa(v, v->rip, &gpa, &global) == STEP_OK ? ungrouped_block(v, v->rip, gpa) : NULL;
+	smp_unlock(v);
 	if (b)
 		return c->code + b->entry_b;
 	bt_sync_in(v);
@@ -503,7 +573,7 @@ static const void *group_miss(struct bt_vcpu *v, unsigned size, unsigned access)
 
 	if ((v->va & ~PAGE_MASK) + size > PAGE_SIZE || tlb_fill(v, v->va, access, &e, &page) != STEP_OK || !e)
 		return ungrouped(v);
-	if ((write ? e->tag_w : e->tag_r) != (v->va & PAGE_MASK))
+	if (!v->resume || (write ? e->tag_w : e->tag_r) != (v->va & PAGE_MASK))
 		return ungrouped(v);
 	return resume_with(v, e->host + (v->va & ~PAGE_MASK));
 }
@@ -541,9 +611,9 @@ const void *bt_on_miss(struct bt_vcpu *v, int write)
 		}
 		if (st == STEP_FAULT)
 			return step_missed(v);
-		if (e && (write ? e->tag_w : e->tag_r) == (v->va & PAGE_MASK))
+		if (v->resume && e && (write ? e->tag_w : e->tag_r) == (v->va & PAGE_MASK))
 			return resume_with(v, e->host + (v->va & ~PAGE_MASK));
-		if (beside_code(v, &page, size, write)) {
+		if (beside_code(v, &page, size, write) && v->resume) {
 			v->n_beside++;
 			return resume_with(v, (uint64_t)v->mem->base + page.gpa);
 		}

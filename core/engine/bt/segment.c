@@ -57,11 +57,21 @@ enum bt_step desc_read_high(struct bt_vcpu *v, uint16_t selector, const struct d
 
 enum bt_step desc_set_type(struct bt_vcpu *v, struct desc *d, unsigned bits)
 {
+	enum bt_step step;
 	uint8_t access;
+	void *host;
 
 	if ((desc_type(d) & bits) == bits)
 		return STEP_OK;
 	d->hi |= bits << 8;
+	step = mmu_rmw(v, d->va + 5, 1, IMPLICIT, &host);
+	if (step != STEP_OK)
+		return step;
+	if (host) {
+		/* Locked, as the processor does it: what another vCPU changes in the byte stays. */
+		__atomic_fetch_or((uint8_t *)host, (uint8_t)bits, __ATOMIC_SEQ_CST);
+		return STEP_OK;
+	}
 	access = (uint8_t)(d->hi >> 8);
 	return mmu_write(v, d->va + 5, &access, 1, IMPLICIT);
 }
@@ -173,9 +183,9 @@ enum bt_step seg_linear(struct bt_vcpu *v, const struct gamut_segment *s, bool s
 			return outside(v, stack);
 		return STEP_OK;
 	}
+	*va = (uint32_t)(s->base + offset);
 	if (!seg_admits(v, s, (uint32_t)offset, len, write))
 		return outside(v, stack);
-	*va = (uint32_t)(s->base + offset);
 	return STEP_OK;
 }
 

@@ -113,6 +113,8 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 	kind = mem_kind(v->mem, page->gpa);
 	if (kind == MEM_NONE)
 		return STEP_OK;
+	if (page->writable)
+		bt_note_writer(v, page->gpa);
 	fixed = kind == MEM_ROM ||
 	        atomic_load_explicit(&v->mem->code[page->gpa >> PAGE_SHIFT], memory_order_relaxed);
 	if ((access & ACC_WRITE) && fixed)

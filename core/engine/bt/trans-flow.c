@@ -8,6 +8,7 @@
  * it goes through the jump cache, which forgets with the TLB. Backward jumps
  * and all indirect ones poll, so every loop does.
  */
+#include "engine/bt/smp.h"
 #include "engine/bt/trans.h"
 
 #define LOOKAHEAD 10
@@ -93,6 +94,20 @@ static struct link *link_new(struct trans *t, uint32_t patch, uint64_t rip, bool
 	return l;
 }
 
+/*
+ * Before a jump that will be patched, whose displacement comes after n bytes of
+ * opcode: another vCPU may be executing it, so the displacement must lie in
+ * eight aligned bytes (smp.c).
+ */
+static void link_align(struct trans *t, unsigned n)
+{
+	static const uint8_t nop[4][3] = { { 0 }, { 0x90 }, { 0x66, 0x90 }, { 0x0f, 0x1f, 0x00 } };
+	unsigned at = (here(t) + n) & 7;
+
+	if (at > 4 && !smp_alone(t->v))
+		e_bytes(t, nop[8 - at], 8 - at);
+}
+
 static bool backward(const struct trans *t, uint64_t rip)
 {
 	return rip < t->next;
@@ -109,6 +124,7 @@ static void direct_in_page(struct trans *t, uint64_t rip, unsigned live)
 {
 	if (backward(t, rip) || t->sti)
 		flow_poll(t, rip, live);
+	link_align(t, 1);
 	link_new(t, e_jmp(t), rip, t->in_host || !live);
 }
 
@@ -176,6 +192,7 @@ void flow_jcc(struct trans *t, const struct insn *in, uint64_t target)
 
 	flags_restore(t);
 	if (linkable(t, target) && !backward(t, target)) {
+		link_align(t, 2);
 		link_new(t, e_jcc(t, in->cond), target, true);
 		return;
 	}
@@ -233,6 +250,7 @@ static void split_window(struct trans *t, uint64_t rip)
 
 	e_alu_imm32(t, 7, T0, 4095, true);
 	other_page = e_jcc(t, 7 /* a */);
+	link_align(t, 1);
 	l = link_new(t, e_jmp(t), rip, false);
 	if (l)
 		l->ungrouped = true;

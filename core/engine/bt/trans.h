@@ -70,6 +70,11 @@ struct trans {
 	uint64_t next;        /* rip after the current instruction */
 	const uint8_t *bytes; /* of the guest page */
 	uint8_t cross[16];    /* an instruction that continues on the next page */
+	/*
+	 * The bytes of each instruction as they were decoded: a device may write to
+	 * the page meanwhile, and what is copied must be what was judged.
+	 */
+	uint8_t text[BLOCK_INSNS][16];
 	bool crosses;
 	uint8_t key;
 	enum insn_mode mode;

@@ -106,6 +106,19 @@ static void refine(struct insn *in)
 	in->regs_written = (uint16_t)(1u << in->rm);
 }
 
+/* At most INSN_MAX bytes from rip on, none from the next page. Returns how many. */
+static unsigned take_text(const struct trans *t, uint8_t *text, uint64_t rip)
+{
+	unsigned off = (unsigned)(rip & ~PAGE_MASK), room = (unsigned)PAGE_SIZE - off;
+
+	if (room >= 16) {
+		__builtin_memcpy(text, t->bytes + off, 16);
+		return INSN_MAX;
+	}
+	bt_copy(text, t->bytes + off, room);
+	return room;
+}
+
 static void decode_block(struct trans *t)
 {
 	uint64_t rip = t->rip;
@@ -118,9 +131,8 @@ static void decode_block(struct trans *t)
 	}
 	while (t->n < BLOCK_INSNS && same_page(t, rip)) {
 		struct insn *in = &t->insn[t->n];
-		unsigned off = (unsigned)(rip & ~PAGE_MASK), room = (unsigned)PAGE_SIZE - off;
 
-		if (!insn_decode(in, t->bytes + off, room < INSN_MAX ? room : INSN_MAX, t->mode))
+		if (!insn_decode(in, t->text[t->n], take_text(t, t->text[t->n], rip), t->mode))
 			break;
 		refine(in);
 		t->insn_rip[t->n++] = rip;
@@ -243,7 +255,7 @@ static void emit_insn(struct trans *t, unsigned i)
 	m->guest = (uint16_t)(rip - t->rip);
 	t->block->n_insns = (uint16_t)(i + 1);
 	t->block->guest_len = (uint16_t)(t->next - t->rip);
-	if (!trans_one(t, in, t->crosses ? t->cross : t->bytes + (rip & ~PAGE_MASK))) {
+	if (!trans_one(t, in, t->crosses ? t->cross : t->text[i])) {
 		flow_step(t, rip, in);
 		t->ended = true;
 	} else if (ends_block(in)) {
@@ -314,8 +326,7 @@ static bool begin(struct trans *t, struct bt_vcpu *v, uint64_t rip, uint64_t gpa
 	t->full = t->ended = false;
 	t->n = t->n_stubs = t->sti = 0;
 	t->bytes = v->mem->base + (gpa & PAGE_MASK);
-	c->used = (c->used + 15) & ~15u;
-	t->p = c->code + c->used;
+	t->p = c->code + ((c->used + 15) & ~15u);
 	decode_block(t);
 	if (t->n == 0)
 		return false;
@@ -363,7 +374,7 @@ static bool add_part(struct trans *t, uint64_t gpa2)
 
 static struct block *finish(struct trans *t)
 {
-	t->c->used = t->block->code_end;
+	__atomic_store_n(&t->c->used, t->block->code_end, __ATOMIC_RELAXED);
 	cache_insert(t->v, t->block);
 	link_known(t);
 	t->v->n_translate++;

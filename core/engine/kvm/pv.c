@@ -198,7 +198,8 @@ static bool probe(struct engine_caps *caps, char *why, unsigned why_len)
 
 	if (!direct_probe(why, why_len) || !engine_bt.probe(&bt, why, why_len))
 		return false;
-	*caps = (struct engine_caps){ .pv_ring3 = true, .max_vcpus = bt.max_vcpus };
+	/* One: what a guest's other vCPUs do to memory, this one's tables would have to follow (bt/handover.h). */
+	*caps = (struct engine_caps){ .pv_ring3 = true, .max_vcpus = 1 };
 	return true;
 }
 

@@ -345,6 +345,51 @@ static void test_down_and_up(void **state)
 	WAIT_FOR(engine_fake.vcpu[0]->runs > runs);
 }
 
+/* From another vCPU's thread. */
+static void test_set_state_of_another(void **state)
+{
+	struct gamut_vcpu_state given = { .size = sizeof(given), .rip = 0x1234 }, huge = { .size = sizeof(huge) + 8 };
+
+	(void)state;
+	engine_fake.scripts[1] = (engine_fake_step[]){ step_hlt, NULL };
+	assert_int_equal(begin(2), 0);
+	vcpus_resume(&set);
+	/* Asleep because it is down: at once. */
+	WAIT_FOR(set.vcpu[1]->mode == VCPU_ASLEEP);
+	assert_int_equal(vcpu_set_state(set.vcpu[1], &huge), -EINVAL);
+	assert_int_equal(vcpu_set_state(set.vcpu[1], &given), 0);
+	assert_int_equal(engine_fake.vcpu[1]->state.rip, 0x1234);
+	/* Up, and idle in hlt. */
+	vcpu_set_up(set.vcpu[1], true);
+	WAIT_FOR(set.vcpu[1]->idle_mask);
+	given.rip = 0x5678;
+	assert_int_equal(vcpu_set_state(set.vcpu[1], &given), -EBUSY);
+	/* Taken down and started anew: it does not go on being idle, whether it has noticed in between or not. */
+	vcpu_set_up(set.vcpu[1], false);
+	assert_int_equal(vcpu_set_state(set.vcpu[1], &given), 0);
+	vcpu_set_up(set.vcpu[1], true);
+	WAIT_FOR(engine_fake.vcpu[1]->runs > 1);
+	assert_int_equal(engine_fake.vcpu[1]->state.rip, 0x5678);
+}
+
+/* A vCPU that sleeps in hlt and only goes down for a while sleeps on. */
+static void test_down_while_idle(void **state)
+{
+	(void)state;
+	engine_fake.scripts[0] = (engine_fake_step[]){ step_hlt, NULL };
+	assert_int_equal(begin(1), 0);
+	vcpus_resume(&set);
+	WAIT_FOR(set.vcpu[0]->mode == VCPU_ASLEEP);
+	vcpu_set_up(set.vcpu[0], false);
+	WAIT_FOR(set.vcpu[0]->offline);
+	vcpu_set_up(set.vcpu[0], true);
+	WAIT_FOR(!set.vcpu[0]->offline);
+	usleep(2000);
+	assert_int_equal(engine_fake.vcpu[0]->runs, 1);
+	raise_irq(set.vcpu[0]);
+	WAIT_FOR(engine_fake.vcpu[0]->runs > 1);
+}
+
 static void test_throttle(void **state)
 {
 	uint32_t runs;
@@ -428,6 +473,8 @@ int main(void)
 		TEST(test_event_between_look_and_sleep),
 		TEST(test_triple_fault_parks),
 		TEST(test_down_and_up),
+		TEST(test_set_state_of_another),
+		TEST(test_down_while_idle),
 		TEST(test_throttle),
 		cmocka_unit_test_setup(test_engine_fails, setup),
 		cmocka_unit_test(test_bucket),

@@ -189,6 +189,9 @@ static void cpuid_says_so(void **state)
 			assert_true(c->regs[3] & 1u << 9);
 			assert_true(c->regs[2] & 1u << 21);
 			assert_true(c->regs[2] & 1u << 24);
+			/* One package with room for ids 0 to 7: four vCPUs, every other number. */
+			assert_true(c->regs[3] & 1u << 28);
+			assert_int_equal(c->regs[1] >> 16 & 0xff, 8);
 		} else if (c->leaf == 1) {
 			assert_int_equal(c->regs[1] >> 24, c->vcpu * 2);
 			ids++;
@@ -515,6 +518,28 @@ static void init_leaves_a_waiting_vcpu_alone(void **state)
 	assert_int_equal(accept_at(r, 1), -1);
 }
 
+/* As the one who delivers upcalls: asks again for what INIT has taken away. */
+static void ask_again(void *opaque, uint32_t vcpu)
+{
+	struct rig *r = opaque;
+
+	lapic_set_irq(&r->s, vcpu, 0x93);
+}
+
+static void init_is_told(void **state)
+{
+	struct rig *r = *state;
+
+	r->s.cleared = ask_again;
+	r->s.cleared_opaque = r;
+	enable_all(r);
+	r->f->vcpu[1].up = true;
+	lapic_set_irq(&r->s, 1, 0x94);
+	send(r, 0, 2, 0x4500);
+	assert_int_equal(rd(r, 1, IRR + 0x40), 1u << 0x13);
+	assert_int_equal(rd(r, 0, IRR + 0x40), 0);
+}
+
 static void init_and_startup(void **state)
 {
 	struct rig *r = *state;
@@ -799,7 +824,7 @@ int main(void)
 		T(disabled_holds_requests), T(reserved_registers_set_esr),
 		T(an_error_without_a_vector_does_not_recurse), T(widths), T(legal_and_illegal_transitions),
 		T(x2_registers_fault_where_the_page_ignores), T(fixed_to_whom), T(logical_flat_and_cluster),
-		T(x2_destinations), T(lowest_priority_picks_one), T(what_is_refused), T(init_and_startup),
+		T(x2_destinations), T(lowest_priority_picks_one), T(what_is_refused), T(init_and_startup), T(init_is_told),
 		T(init_leaves_a_waiting_vcpu_alone), T(one_shot),
 		T(divide_changes_the_pace), T(periodic), T(a_tiny_period_is_no_storm), T(deadline),
 		T(deadline_over_a_pause), T(random_accesses), T(nothing_is_lost_between_threads),
