@@ -106,13 +106,21 @@ static void refine(struct insn *in)
 	in->regs_written = (uint16_t)(1u << in->rm);
 }
 
+/* Two words at any address; a call of memcpy, which a sanitizer makes of a builtin, would use vector registers. */
+struct two_words {
+	uint64_t word[2];
+} __attribute__((packed, may_alias));
+
 /* At most INSN_MAX bytes from rip on, none from the next page. Returns how many. */
 static unsigned take_text(const struct trans *t, uint8_t *text, uint64_t rip)
 {
 	unsigned off = (unsigned)(rip & ~PAGE_MASK), room = (unsigned)PAGE_SIZE - off;
 
 	if (room >= 16) {
-		__builtin_memcpy(text, t->bytes + off, 16);
+		const struct two_words *from = (const struct two_words *)(const void *)(t->bytes + off);
+
+		((struct two_words *)(void *)text)->word[0] = from->word[0];
+		((struct two_words *)(void *)text)->word[1] = from->word[1];
 		return INSN_MAX;
 	}
 	bt_copy(text, t->bytes + off, room);
