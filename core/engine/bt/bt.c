@@ -573,7 +573,7 @@ static int attach(struct engine_vm *e, const struct gamut_pv_guest *guest, void 
 	if (!e->vm.present)
 		return -EINVAL;
 	FOR_EACH_VCPU(&e->vm, v) {
-		v->pv.upper = calloc(v->mem->limit >> PAGE_SHIFT, sizeof(uint32_t));
+		v->pv.upper = calloc(v->mem->limit >> PAGE_SHIFT, sizeof(*v->pv.upper));
 		if (!v->pv.upper)
 			return -ENOMEM;
 		cpus[v->index] = pv_init(v, guest, opaque);

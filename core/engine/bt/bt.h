@@ -206,6 +206,11 @@ struct bt_smp {
 	uint64_t lost;  /* how often it waited for that lock: what was walked before may not be so any more */
 };
 
+/* Where a table of the upper half was found: PV_REGION (pv.h) of two places. */
+struct bt_pv_seen {
+	uint32_t region[2];
+};
+
 /* A vCPU whose guest's kernel runs in ring 3; see pv.c. */
 struct bt_pv {
 	const struct gamut_pv_guest *guest; /* the monitor; NULL: an ordinary guest */
@@ -216,7 +221,7 @@ struct bt_pv {
 	uint64_t root[2];      /* top-level tables, by TLB_* */
 	struct gamut_pv_cpu cpu;
 	struct { uint64_t va; const uint8_t *host; } tables[2][PV_TABLES];
-	uint32_t *upper;       /* by frame: a table that the upper half was translated through, and where; see pv.h */
+	struct bt_pv_seen *upper; /* by frame: a table that the upper half was translated through, and where; see pv.h */
 	bool upper_stale[2];   /* by TLB_*: one of them has lost something since the last full flush */
 	/* While emulate_write runs an instruction: who gets stores to which page, and what came of it. */
 	int (*store)(void *opaque, uint64_t gpa, uint64_t old_value, uint64_t new_value);

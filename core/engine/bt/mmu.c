@@ -245,19 +245,33 @@ static inline void walk_result(struct bt_vcpu *v, uint64_t va, unsigned access, 
 		note_large_code(v, va, size);
 }
 
+static void note_table(uint32_t seen[2], uint32_t region)
+{
+	if (seen[0] == region || seen[0] == PV_REGIONS)
+		return;
+	if (seen[0] == 0 || region == PV_REGIONS)
+		seen[0] = region;
+	else if (seen[1] == 0 || seen[1] == region)
+		seen[1] = region;
+	else
+		seen[0] = PV_REGIONS;
+}
+
 /*
  * The upper half of a PV guest's spaces is kept over changes of the root that
  * leave it as it is (see pv.c), for which the tables behind it are noted.
  */
 static void note_upper(struct bt_vcpu *v, uint64_t va, const struct walk *w, struct mmu_page *page)
 {
-	for (unsigned i = 0; i < w->n; i++) {
+	if (!w->step[0].slot)
+		return;
+	/* The top-level table is looked at when it is replaced, or changed while in force. */
+	for (unsigned i = 1; i < w->n; i++) {
 		uint64_t gpa = (uint64_t)((const uint8_t *)w->step[i].slot - v->mem->base);
-		uint32_t *seen = &v->pv.upper[gpa >> PAGE_SHIFT], region = i == 3 ? PV_REGION(va) : PV_REGIONS;
 
 		if (!w->step[i].slot)
 			return;
-		*seen = *seen == 0 || *seen == region ? region : PV_REGIONS;
+		note_table(v->pv.upper[gpa >> PAGE_SHIFT].region, i == 3 ? PV_REGION(va) : PV_REGIONS);
 	}
 	page->global = true;
 }

@@ -261,20 +261,24 @@ static void set_root(struct bt_vcpu *v, int table, uint64_t root)
  */
 static void note_change(struct bt_vcpu *v, uint64_t gpa, uint64_t old_value, uint64_t new_value)
 {
-	uint32_t region = v->pv.upper[gpa >> PAGE_SHIFT];
-	uint64_t va;
+	const uint32_t *seen = v->pv.upper[gpa >> PAGE_SHIFT].region;
+	uint64_t table = gpa & PAGE_MASK;
+	bool root = (table == v->pv.root[TLB_KERNEL] || table == v->pv.root[TLB_USER]) && gpa - table >= PAGE_SIZE / 2;
 
-	if (!region || !(old_value & PTE_P) || !((old_value ^ new_value) & ~(PTE_A | PTE_D)))
+	if ((!seen[0] && !root) || !(old_value & PTE_P) || !((old_value ^ new_value) & ~(PTE_A | PTE_D)))
 		return;
-	if (region == PV_REGIONS) {
+	if (seen[0] == PV_REGIONS || root) {
 		v->pv.upper_stale[TLB_KERNEL] = v->pv.upper_stale[TLB_USER] = true;
 		return;
 	}
-	va = PV_REGION_VA(region) | (gpa & ~PAGE_MASK) / 8 << PAGE_SHIFT;
-	if (old_value & PTE_NX)
-		tlb_drop_data(v, va);
-	else
-		tlb_flush_page(v, va);
+	for (unsigned i = 0; i < 2 && seen[i]; i++) {
+		uint64_t va = PV_REGION_VA(seen[i]) | (gpa & ~PAGE_MASK) / 8 << PAGE_SHIFT;
+
+		if (old_value & PTE_NX)
+			tlb_drop_data(v, va);
+		else
+			tlb_flush_page(v, va);
+	}
 }
 
 static void op_roots(struct gamut_pv_cpu *cpu, uint64_t kernel, uint64_t user)

@@ -7,8 +7,9 @@
 
 /*
  * What is noted of a table that addresses of the upper half were translated
- * through: for a lowest-level one the 2 MiB that it maps (1 and up), for any
- * other, and for one that is found at two places, PV_REGIONS.
+ * through: for a lowest-level one the 2 MiB that it maps (1 and up), of two
+ * places if need be (Linux maps what the builder did for it twice); for any
+ * other, and for one that is found at three places, PV_REGIONS.
  */
 #define PV_REGION(va) ((uint32_t)((va) >> 21 & 0x3ffffff) + 1)
 #define PV_REGION_VA(region) (0xffff800000000000ull | (uint64_t)((region) - 1) << 21)
