@@ -48,16 +48,17 @@ static void make_idt(uint8_t *page)
 	}
 }
 
-/* Code and data of ring 0 for the gates, and the TSS. User segments come with the registers. */
+/*
+ * Code and data of ring 0 for the gates, and the TSS. User segments come with
+ * the registers; loading one is #GP, so that the translator does it by the
+ * guest's own tables.
+ */
 static void make_gdt(uint8_t *page)
 {
 	uint64_t tss = DIRECT_VA + DIRECT_TSS * PAGE_SIZE;
 
 	put64(page, KERNEL_CS, 0x00209b0000000000ull);
 	put64(page, KERNEL_CS + 8, 0x00cf93000000ffffull);
-	put64(page, 0x20, 0x00cffb000000ffffull); /* 0x23: user code, 32-bit */
-	put64(page, 0x28, 0x00cff3000000ffffull); /* 0x2b: user data */
-	put64(page, 0x30, 0x0020fb0000000000ull); /* 0x33: user code, 64-bit */
 	put64(page, TSS_SEL, 0x67 | (tss & 0xffffff) << 16 | 0x8bull << 40 | (tss >> 24 & 0xff) << 56);
 	put64(page, TSS_SEL + 8, tss >> 32);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "engine/bt/decode.h"
 #include "engine/bt/fpu.h"
 
 #define POOL_PAGES 2048u
@@ -35,6 +36,7 @@
 #define CR4_TAKEN (CR4_OSXSAVE | CR4_FSGSBASE | CR4_PCE)
 #define EFER_FIXED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
+#define USER_FLAGS (FL_ARITH | FL_TF | FL_DF | FL_NT | FL_AC | FL_ID) /* what ring 3 can change */
 #define DR6_BS 0x4000u
 #define PF_WRITE 2u
 #define PF_FETCH 16u
@@ -356,6 +358,12 @@ static int store_fpu(struct direct *d)
 	return 0;
 }
 
+/* Of a SYSCALL they come out of r11, which may be anything when user code jumped to the stub's address by itself. */
+static void store_flags(struct bt_vcpu *v, uint64_t flags)
+{
+	bt_set_rflags(v, (flags & USER_FLAGS) | FL_IF);
+}
+
 /* The user's registers, wherever the vCPU stands; f as direct_stub_frame left it, or NULL when it is in user mode. */
 static void store_regs(struct direct *d, const struct direct_frame *f)
 {
@@ -368,15 +376,15 @@ static void store_regs(struct direct *d, const struct direct_frame *f)
 	if (f && f->vector == DIRECT_SYSCALL) {
 		/* The instruction runs again, so what it has overwritten does not matter. */
 		v->rip = v->gpr[RCX] - 2;
-		bt_set_rflags(v, v->gpr[R11]);
+		store_flags(v, v->gpr[R11]);
 		if (f->cs)
 			v->gpr[RSP] = f->rsp;
 	} else if (f) {
 		v->rip = f->rip;
 		v->gpr[RSP] = f->rsp;
-		bt_set_rflags(v, f->rflags & ~FL_RF);
+		store_flags(v, f->rflags);
 	} else {
-		bt_set_rflags(v, sync->regs.rflags);
+		store_flags(v, sync->regs.rflags);
 	}
 	v->seg[GAMUT_FS].base = v->seg_base[GAMUT_FS] = sync->sregs.fs.base;
 	v->seg[GAMUT_GS].base = v->seg_base[GAMUT_GS] = sync->sregs.gs.base;

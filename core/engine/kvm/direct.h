@@ -31,7 +31,9 @@
  * Known limits, all of software KVM, which gives ring 3 the host's own tables
  * and CPUID: `cpuid` is the host's, so are the results of sgdt, lsl and lar
  * and rdtscp's processor number; they are the guest's own wherever KVM has
- * hardware. Code with segment registers in use runs under the translator.
+ * hardware. Code with segment registers in use runs under the translator; a
+ * far transfer out of 64-bit code in the middle of a stay is met only where
+ * KVM has hardware.
  */
 #ifndef ENGINE_KVM_DIRECT_H
 #define ENGINE_KVM_DIRECT_H

@@ -63,11 +63,14 @@ __asm__(".section .rodata\n"
         /* writes over an instruction that it has just run, which the translator has translated */
         /* sets TF: a trap behind the next instruction */
         "code_step: 1: dec %rdi\n jnz 1b\n pushf\n orl $0x100, (%rsp)\n popf\n mov $0x77, %ebx\n syscall\n"
+        /* no system call: a jump to where they lead, with flags that user code cannot have */
+        "code_jump: 1: dec %rdi\n jnz 1b\n mov $0xffff808000000c00, %rax\n lea 2f(%rip), %rcx\n"
+        "mov $0x23202, %r11d\n jmp *%rax\n nop\n 2: syscall\n syscall\n"
         "code_patch: 1: dec %rdi\n jnz 1b\n lea 3f(%rip), %rbx\n mov (%rsi), %eax\n mov %eax, (%rbx)\n"
         "mov $0, %eax\n jmp 3f\n .balign 64\n3: nop\n nop\n nop\n nop\n syscall\n"
         "user_code_end:\n.previous\n");
 extern const uint8_t user_code[], user_code_end[], code_spin[], code_sum[], code_touch[], code_wait[], code_fault[],
-	code_null[], code_int3[], code_step[], code_patch[];
+	code_null[], code_int3[], code_step[], code_jump[], code_patch[];
 
 struct rig {
 	const struct engine_ops *ops;
@@ -338,6 +341,17 @@ static void test_traps(void **state)
 	assert_true(r->cpu->dr6 & 0x4000);
 }
 
+/* What user code puts into r11 is not taken for flags that only the kernel may set. */
+static void test_forged_flags(void **state)
+{
+	NEED_KVM(state);
+
+	run(r, code_jump, LONG, 0);
+	assert_int_equal(r->cpu->rflags & (FL_VM | FL_IOPL), 0);
+	assert_true(r->cpu->rflags & FL_IF);
+	assert_int_equal(bt_vcpu_of(r->vcpu)->rflags & (FL_VM | FL_IOPL), 0);
+}
+
 /* A page that user code saw in KVM is replaced: it sees the new one. */
 static void test_mapping_changes(void **state)
 {
@@ -433,6 +447,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_page_faults_are_filled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_faults, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_traps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forged_flags, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_mapping_changes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_write_protection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_self_modification, setup, teardown),
