@@ -56,6 +56,39 @@ struct gamut_io_ops {
 	uint32_t size;
 	uint64_t (*read)(void *opaque, uint64_t offset, uint32_t width);
 	void (*write)(void *opaque, uint64_t offset, uint32_t width, uint64_t value);
+	/*
+	 * Ports only, and optional: `count` accesses in a row of the same width to
+	 * the same offset (REP INS and REP OUTS); buf holds count * width bytes,
+	 * little endian. At least one is done; returns how many, the rest comes
+	 * again. Without them the core makes single accesses. [vcpu]
+	 */
+	uint32_t (*read_many)(void *opaque, uint64_t offset, uint32_t width, void *buf, uint32_t count);
+	uint32_t (*write_many)(void *opaque, uint64_t offset, uint32_t width, const void *buf, uint32_t count);
+};
+
+/* What a range is in. */
+enum gamut_space {
+	GAMUT_SPACE_PIO = 0,
+	GAMUT_SPACE_MMIO = 1,
+};
+
+/* How a host-owned page is mapped: see page_map_as. */
+enum gamut_page_how {
+	GAMUT_PAGE_RAM = 0, /* read and written as RAM */
+	GAMUT_PAGE_ROM = 1, /* read and executed as RAM; a write is an MMIO write */
+};
+
+/* Interrupt controllers that the engine can have: see irqchip_create. */
+enum gamut_irqchip {
+	GAMUT_IRQCHIP_WHOLE = 0, /* the 8259s, the I/O APIC and the local APICs */
+	GAMUT_IRQCHIP_SPLIT = 1, /* the local APICs alone */
+};
+
+/* What a pin of an I/O APIC sends, as a device writes it (Intel SDM volume 3, "Message Signalled Interrupts"). */
+struct gamut_irqchip_pin {
+	uint64_t address;
+	uint32_t data;
+	uint32_t set; /* 0: the pin is masked */
 };
 
 /* Return 0, or -EPERM for #GP(0) in the guest. [vcpu] */
@@ -193,6 +226,14 @@ struct gamut_boot {
 	const void *ramdisk; /* NULL when none */
 	uint64_t ramdisk_size;
 	const char *cmdline; /* never NULL */
+	/*
+	 * The kernel's file as it is on disk, NULL when none was given. A file
+	 * that is no ELF and holds none (n_segments is 0) is not refused by the
+	 * core: platforms say what they can boot.
+	 */
+	const void *image;
+	uint64_t image_size;
+	const char *not_elf; /* why n_segments is 0 although there is a file: a sentence; NULL otherwise */
 };
 
 /* How a domain ends; becomes the exit status of `gamut run`. */
@@ -428,6 +469,47 @@ struct gamut_host {
 	 * are hypercalls only after this was called. [control]
 	 */
 	void (*hypercall_insn)(struct gamut_inst *inst, uint8_t insn[3]);
+
+	/*
+	 * Takes the accesses to a space (enum gamut_space) that no range claims:
+	 * for a bus whose windows the guest moves. The handler sees addresses, not
+	 * offsets, and answers all ones where there is nothing. An access of which
+	 * only a part is claimed arrives in bytes. 0; -EBUSY when the space has
+	 * one already. Registered like a range. [control]
+	 */
+	int (*bus_fallback)(struct gamut_inst *inst, uint32_t space, const struct gamut_io_ops *ops, void *opaque);
+	/*
+	 * As page_map, and says how (enum gamut_page_how): a page that is mapped
+	 * at gpa already changes to it in place. A write to a ROM page goes to the
+	 * MMIO range that covers it, else to the fallback. Reads never do.
+	 * [control] [vcpu] [io]
+	 */
+	int (*page_map_as)(struct gamut_inst *inst, struct gamut_page *pages, uint32_t index, uint64_t gpa,
+	                   uint32_t how);
+	/*
+	 * The engine's own interrupt controllers (enum gamut_irqchip) in place of
+	 * an irq_source's local APICs. With GAMUT_IRQCHIP_WHOLE the plugin
+	 * registers no port, page or MSR of theirs and irq_source is not asked;
+	 * with GAMUT_IRQCHIP_SPLIT irq_source stands for the 8259 pair's ExtINT,
+	 * and eoi (may be NULL) is told of ends of interrupt of the vectors that
+	 * irqchip_route named. 0; -ENOTSUP: the engine has no such thing on this
+	 * host; -EBUSY: too late. In create only. [control]
+	 */
+	int (*irqchip_create)(struct gamut_inst *inst, uint32_t kind, void (*eoi)(void *opaque, uint32_t vector),
+	                      void *opaque);
+	/* An input of the whole irqchip: 0-15 the ISA lines, to both controllers, 16-23 the I/O APIC. [any] */
+	int (*irqchip_line)(struct gamut_inst *inst, uint32_t gsi, uint32_t level);
+	/* A message to the engine's local APICs. [any] */
+	int (*irqchip_msi)(struct gamut_inst *inst, uint64_t address, uint32_t data);
+	/* Split: what each pin of the plugin's I/O APIC sends now, for eoi; replaces the former. [control] [vcpu] */
+	int (*irqchip_route)(struct gamut_inst *inst, const struct gamut_irqchip_pin *pins, uint32_t n);
+	/*
+	 * The guest's CR8 is the task priority of an interrupt controller: ops
+	 * are asked on every access to it. NULL of both: CR8 is the engine's own
+	 * register. Before start ends. [control]; read and write on [vcpu]
+	 */
+	int (*cr8_register)(struct gamut_inst *inst, uint64_t (*read)(void *opaque, uint32_t vcpu),
+	                    void (*write)(void *opaque, uint32_t vcpu, uint64_t value), void *opaque);
 };
 
 #ifdef __cplusplus
