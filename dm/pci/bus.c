@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Windows that a function can have: its BARs and the expansion ROM. */
-#define WINDOWS_EACH (GAMUT_PCI_BARS + 1)
+/* Windows that a function can have: its BARs, the expansion ROM, and a fixed one. */
+#define WINDOWS_EACH (GAMUT_PCI_BARS + 2)
 
 /* ---- accesses that no other range claims ---- */
 
@@ -346,6 +346,7 @@ void pci_bus_reset(struct pci_bus *bus)
 		bus_irq(bus, f, 0);
 		memcpy(f->config, f->power_on, PCI_CONFIG);
 		pci_msi_reset(f);
+		f->fixed.size = 0;
 	}
 	pci_config_map(bus);
 	pthread_mutex_unlock(&bus->lock);

@@ -208,6 +208,12 @@ static void open_rom(struct gamut_pci_function *f, struct pci_map *memory)
 		open_window(&f->bus->memory, memory, reg & ~(ROM_LEAST - 1), rom_window(f), UINT32_MAX, &rom_ops, f);
 }
 
+static void open_fixed(struct gamut_pci_function *f, struct pci_map *io)
+{
+	if (f->fixed.size)
+		open_window(&f->bus->io, io, f->fixed.base, f->fixed.size, UINT16_MAX, f->fixed.ops, f->opaque);
+}
+
 void pci_config_map(struct pci_bus *bus)
 {
 	struct pci_map *io = pci_windows_begin(&bus->io), *memory = pci_windows_begin(&bus->memory);
@@ -217,12 +223,31 @@ void pci_config_map(struct pci_bus *bus)
 
 		for (uint32_t i = 0; f && i < GAMUT_PCI_BARS; i++)
 			open_bar(f, i, io, memory);
-		if (f)
+		if (f) {
 			open_rom(f, memory);
+			open_fixed(f, io);
+		}
 	}
 	pci_windows_publish(&bus->io, io);
 	pci_windows_publish(&bus->memory, memory);
 	__atomic_fetch_add(bus->moves, 1, __ATOMIC_RELAXED);
+}
+
+void pci_fixed_window(struct gamut_pci_function *f, uint64_t base, uint64_t size, const struct gamut_io_ops *ops)
+{
+	pthread_mutex_lock(&f->bus->lock);
+	f->fixed = (struct pci_fixed){ base, size, ops };
+	pci_config_map(f->bus);
+	pthread_mutex_unlock(&f->bus->lock);
+}
+
+void pci_power_on(struct gamut_pci_function *f, uint32_t offset, uint32_t width, uint32_t value, uint32_t mask)
+{
+	pthread_mutex_lock(&f->bus->lock);
+	pci_put(f, offset, width, value);
+	memcpy(f->power_on + offset, f->config + offset, width);
+	put_mask(f, offset, width, mask);
+	pthread_mutex_unlock(&f->bus->lock);
 }
 
 /* ---- access ---- */

@@ -77,6 +77,11 @@ struct gamut_pci_function {
 	uint8_t *msix_table;      /* 16 bytes a vector */
 	uint64_t *msix_pending;   /* a bit a vector */
 	uint32_t msi_pending;
+
+	struct pci_fixed {
+		uint64_t base, size; /* ports; size 0: none */
+		const struct gamut_io_ops *ops;
+	} fixed; /* under bus->lock; see pci_fixed_window */
 };
 
 struct pci_bus_config {
@@ -121,6 +126,13 @@ void pci_bus_finish(struct pci_bus *bus);
 
 /* The two ways in from the processor, for tests: as registered by pci_bus_register; opaque is the bus. */
 extern const struct gamut_io_ops pci_config_ops, pci_io_ops, pci_memory_ops;
+
+/* ---- for the functions of the chip set ---- */
+
+/* A register's value at power-on and the bits of it that can be written, as the bus itself would not have it. [control] */
+void pci_power_on(struct gamut_pci_function *f, uint32_t offset, uint32_t width, uint32_t value, uint32_t mask);
+/* The function's one window of ports that no BAR opens, as registers of its own say; size 0 closes it. [vcpu] */
+void pci_fixed_window(struct gamut_pci_function *f, uint64_t base, uint64_t size, const struct gamut_io_ops *ops);
 
 /* ---- between the files of the bus ---- */
 
