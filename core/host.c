@@ -154,6 +154,11 @@ static int host_page_unmap(struct gamut_inst *inst, struct gamut_page *pages, ui
 	return mem_page_unmap(&inst->domain->mem, pages, index);
 }
 
+static int host_page_map_as(struct gamut_inst *inst, struct gamut_page *pages, uint32_t index, uint64_t gpa, uint32_t how)
+{
+	return mem_page_map_as(&inst->domain->mem, pages, index, gpa, how);
+}
+
 static int host_mem_release(struct gamut_inst *inst, uint64_t gpa, uint64_t len)
 {
 	return mem_release(&inst->domain->mem, gpa, len);
@@ -315,6 +320,14 @@ static int host_hypercall_register(struct gamut_inst *inst, uint32_t nr, gamut_h
 {
 	char err[256] = "";
 	int rc = bus_add_hypercall(&inst->domain->bus, nr, fn, opaque, instance_owner(inst), err, sizeof(err));
+
+	return rc ? instance_fail(inst, rc, "%s", err) : 0;
+}
+
+static int host_bus_fallback(struct gamut_inst *inst, uint32_t space, const struct gamut_io_ops *ops, void *opaque)
+{
+	char err[256] = "";
+	int rc = bus_add_fallback(&inst->domain->bus, space, ops, opaque, instance_owner(inst), err, sizeof(err));
 
 	return rc ? instance_fail(inst, rc, "%s", err) : 0;
 }
@@ -605,4 +618,6 @@ const struct gamut_host gamut_host_table = {
 	.pv_attach = host_pv_attach,
 	.hypercall_call = host_hypercall_call,
 	.hypercall_insn = host_hypercall_insn,
+	.bus_fallback = host_bus_fallback,
+	.page_map_as = host_page_map_as,
 };

@@ -48,12 +48,18 @@ struct vcpu_exit {
 	enum exit_reason reason;
 	uint64_t rip; /* of the instruction, for messages */
 	union {
-		/* One element; rep string I/O comes one element an exit unless the engine batches. */
+		/*
+		 * One access, or, with count above 1, as many in a row to the same
+		 * port: string I/O, whose elements are in buf (count * width bytes,
+		 * the engine's) in place of data.
+		 */
 		struct {
 			uint16_t port;
 			uint8_t width; /* 1 2 4 */
 			bool write;
 			uint32_t data; /* in: filled by the handler */
+			uint32_t count;
+			void *buf;
 		} pio;
 		struct {
 			uint64_t gpa;
