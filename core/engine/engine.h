@@ -116,6 +116,14 @@ struct engine_vcpu_env {
 	int (*irq_accept)(void *opaque);
 	/* Whether accept would give one. */
 	int (*irq_pending)(void *opaque);
+	/*
+	 * True once CR8 is the task priority of a controller outside: then it is
+	 * read and written by these. NULL is false; it does not change after the
+	 * first run.
+	 */
+	const bool *cr8_outside;
+	uint64_t (*cr8_read)(void *opaque); /* 0 to 15 */
+	void (*cr8_write)(void *opaque, uint64_t value);
 };
 
 struct engine_caps {
@@ -141,6 +149,8 @@ struct engine_irqchip {
 	void (*eoi)(void *opaque, uint32_t vector); /* split; may be NULL */
 	void *opaque;
 };
+
+#define ENGINE_PINS 24u /* of an I/O APIC, at most */
 
 /* A message signalled interrupt, as devices write it. */
 struct engine_msi {
