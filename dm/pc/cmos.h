@@ -11,6 +11,7 @@
 #define DM_PC_CMOS_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "dm/pc/isa.h"
 

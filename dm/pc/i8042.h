@@ -7,6 +7,7 @@
 #define DM_PC_I8042_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "dm/pc/isa.h"
 #include "dm/pc/ps2.h"

@@ -35,4 +35,30 @@ static inline void isa_line_set(const struct isa_line *line, uint32_t level)
 		line->ops->set(line->self, line->number, level);
 }
 
+/*
+ * A wider access to a chip of eight bits is one access a byte, as the bus
+ * splits it. read and write get one byte's offset.
+ */
+static inline uint64_t isa_read(uint8_t (*read)(void *opaque, uint32_t offset), void *opaque, uint64_t offset,
+                                uint32_t width)
+{
+	uint64_t value = 0;
+
+	for (uint32_t i = 0; i < width; i++)
+		value |= (uint64_t)read(opaque, (uint32_t)offset + i) << (8 * i);
+	return value;
+}
+
+static inline void isa_write(void (*write)(void *opaque, uint32_t offset, uint8_t value), void *opaque,
+                             uint64_t offset, uint32_t width, uint64_t value)
+{
+	for (uint32_t i = 0; i < width; i++)
+		write(opaque, (uint32_t)offset + i, (uint8_t)(value >> (8 * i)));
+}
+
+static inline void isa_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
+}
+
 #endif

@@ -14,6 +14,7 @@
 #define DM_PC_VGA_H
 
 #include <pthread.h>
+#include <stdbool.h>
 
 #include "dm/pc/isa.h"
 #include "gamut/pc.h"
