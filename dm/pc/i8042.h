@@ -37,11 +37,9 @@ struct i8042 {
 	uint8_t output_port;
 	uint8_t out;          /* the output buffer */
 	uint8_t command;      /* whose argument is awaited at port 0x60; 0: none */
-	uint32_t from_mouse;  /* who filled the output buffer */
 	int response;         /* the controller's own answer that waits for the buffer; -1: none */
 	uint32_t response_aux; /* it looks like the mouse's */
 	bool f0;              /* the translation's state */
-	uint32_t levels;      /* of the two lines: bit 0 keyboard, 1 mouse */
 	uint64_t next_at;     /* domain ns before which no device's byte has arrived */
 	struct gamut_timer *timer;
 	struct ps2_keyboard keyboard;

@@ -11,26 +11,31 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PS2_QUEUE 32u /* bytes; a keyboard has at least 16 */
+#define PS2_QUEUE 32u /* bytes; a keyboard has at least 16, and Pause takes 8 */
 
 struct ps2_queue {
 	uint8_t data[PS2_QUEUE];
 	uint32_t head, count;
 };
 
-/* The oldest byte, taken. Only when there is one. */
-uint8_t ps2_queue_take(struct ps2_queue *q);
+/* A device's way out: answers to commands go before what waited already. */
+struct ps2_out {
+	struct ps2_queue answers, events;
+	uint8_t last; /* sent last, for Resend */
+};
+
+bool ps2_out_pending(const struct ps2_out *o);
+/* The next byte to the host, taken. Only when one is pending. */
+uint8_t ps2_out_take(struct ps2_out *o);
 
 struct ps2_keyboard {
-	struct ps2_queue queue;
+	struct ps2_out out;
 	uint8_t command;     /* whose argument is awaited; 0: none */
 	uint8_t set;         /* scan code set 1-3 */
-	uint8_t leds, rate;
-	uint8_t last;        /* sent last, for Resend */
-	bool scanning;       /* Enable, Default Disable */
-	uint8_t modifiers;   /* HID usages e0-e7 that are down, for keys whose codes depend on them */
-	uint8_t down[32];    /* all usages that are down */
-	uint8_t make_only[32], typematic[32]; /* set 3: keys by their code: no break code; repeats */
+	uint8_t leds, rate;  /* rate: as set by F3: the delay too. No key repeats by itself here. */
+	bool scanning;       /* Enable; not: Default Disable */
+	uint8_t modifiers;   /* usages e0-e7 that are down, for keys whose codes depend on them */
+	uint8_t no_break[32]; /* set 3: bit of a key's code: it sends no break code */
 };
 
 void ps2_keyboard_reset(struct ps2_keyboard *k);
@@ -42,9 +47,9 @@ int ps2_keyboard_key(struct ps2_keyboard *k, uint32_t usage, bool down);
 int ps2_translate(bool *f0, uint8_t byte);
 
 struct ps2_mouse {
-	struct ps2_queue queue;
+	struct ps2_out out;
 	uint8_t command;
-	uint8_t rate, resolution, last;
+	uint8_t rate, resolution;
 	bool remote, wrap, streaming, scaling;
 };
 
