@@ -38,14 +38,15 @@ struct cmos {
 	struct isa_line line;
 	pthread_mutex_t lock; /* over all below */
 
-	uint8_t ram[CMOS_SIZE]; /* registers A-D and the alarm included; the time only while SET */
-	uint8_t index[2];       /* of port 0x70, with the NMI bit, and of 0x72 */
-	int64_t offset;         /* ns: what the clock shows beyond the wall clock */
-	int64_t last_second;    /* for update-ended and alarm: seconds since 1970 that have been looked at */
-	uint64_t periodic_at;   /* domain ns of the next one */
-	uint32_t level;
+	uint8_t ram[CMOS_SIZE]; /* the time's bytes count only while the clock is stopped */
+	uint8_t index[2];       /* as written to 0x70 and 0x72 */
+	int64_t offset, phase;  /* seconds, and ns below a second, that the clock is ahead of the wall clock */
+	int64_t seen;           /* seconds shown when flags and daylight saving were last looked at */
+	uint8_t weekday;        /* day of the week beyond the calendar's, 0-6: the guest sets it at will */
+	uint8_t fell_back;      /* daylight saving has ended this year */
+	uint64_t ticks_seen;    /* 1/32768 s of domain time, likewise */
 	struct gamut_timer *periodic, *update;
-	uint64_t *ticks, *sets; /* counters */
+	uint64_t *interrupts, *sets; /* counters */
 };
 
 extern const struct gamut_io_ops cmos_io_ops;
