@@ -3,12 +3,11 @@
  * The IBM VGA: sequencer, CRT controller, graphics controller, attribute
  * controller, DAC and 256 KiB of memory in four planes.
  *
- * Memory. While the mode is a plain text mode - even addresses are plane 0,
- * odd ones plane 1, and a byte goes there as it is - the 32 KiB at 0xb8000 (or
- * 0xb0000) are pages of the host that the guest reads and writes without any
- * exit. What changed is found by comparing when somebody looks. As soon as a
- * register makes accesses something else, the pages go away and their bytes
- * into the planes; from then on every access is an exit. See vga-memory.c.
+ * What an access to its memory does hangs on a dozen registers, so each is an
+ * exit - but not in a plain text mode, see vga-memory.c.
+ *
+ * Absent: the light pen, the vertical retrace interrupt (its wire was left off
+ * by most boards) and the feature connector.
  */
 #ifndef DM_PC_VGA_H
 #define DM_PC_VGA_H
@@ -25,7 +24,6 @@
 #define VGA_WINDOW_SIZE 0x20000u
 #define VGA_PLANE 0x10000u
 #define VGA_TEXT 0x8000u   /* bytes of the text window */
-#define VGA_CELLS_MAX (VGA_TEXT / 2)
 
 #define VGA_SEQ_COUNT 8u
 #define VGA_CRTC_COUNT 0x19u
@@ -37,26 +35,27 @@ struct vga {
 	struct gamut_inst *inst;
 	pthread_mutex_t lock; /* over all below */
 
-	uint8_t misc, feature;
+	uint8_t misc, feature, enabled; /* enabled: port 0x3c3 */
 	uint8_t seq_index, seq[VGA_SEQ_COUNT];
 	uint8_t crtc_index, crtc[VGA_CRTC_COUNT];
 	uint8_t gfx_index, gfx[VGA_GFX_COUNT];
-	uint8_t attr_index, attr[VGA_ATTR_COUNT]; /* index with bit 5, the palette address source */
-	uint8_t attr_data;                        /* the flip-flop: 1, data is next */
-	uint8_t dac[256][3], dac_mask, dac_state; /* 6 bits each; state as port 0x3c7 reads */
-	uint8_t dac_read, dac_write, dac_step;    /* indices, and which of the three is next */
-	uint8_t dac_latch[3];
+	uint8_t attr_index; /* with bit 5: the palette is the display's */
+	uint8_t attr_data;  /* the flip-flop: 1, data is next */
+	uint8_t attr[VGA_ATTR_COUNT];
+	uint8_t dac[256][3], dac_latch[3], dac_mask; /* 6 bits a colour */
+	uint8_t dac_reading;                         /* 3 after a write to 0x3c7, 0 after one to 0x3c8 */
+	uint8_t dac_index, dac_step;                 /* the next entry, and which of its three */
 	uint8_t latch[4];
 
-	uint8_t *plane[4];          /* VGA_PLANE bytes each */
-	uint8_t *text;              /* VGA_TEXT bytes: the host pages */
-	struct gamut_page *pages;
-	uint32_t text_at;           /* where they are mapped, guest physical; 0: not */
+	uint8_t *plane[4];         /* VGA_PLANE bytes each */
+	struct gamut_page *pages;  /* the text window, VGA_TEXT bytes */
+	uint8_t *text;             /* the same, ours to read */
+	uint8_t *seen;             /* what was in it at the last look at the generation */
+	uint32_t text_at;          /* where it is mapped, guest physical; 0: not mapped */
+	uint32_t plain_accesses;   /* exits in a row that a mapping would have saved */
 	uint32_t decode_io, decode_memory;
-	uint64_t changes;           /* generation */
-	uint8_t *seen;              /* VGA_TEXT bytes: the text pages at the last look */
-	uint64_t retrace_base;
-	uint64_t *maps, *accesses;  /* counters: times the pages were mapped, accesses by exits */
+	uint64_t changes;          /* the generation */
+	uint64_t *maps, *accesses; /* counters: times that the window was mapped; exits to memory */
 };
 
 /* Ports 0x3b0-0x3df; the window 0xa0000-0xbffff. */
