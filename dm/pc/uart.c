@@ -523,6 +523,17 @@ void uart_finish(struct uart *u)
 
 /* ---- the other end ---- */
 
+/* The I/O thread is parked: what is staged is ours. */
+static void detach(struct uart *u)
+{
+	u->peer_slow = 0;
+	while (flush_piece(u))
+		;
+	memset(&u->peer, 0, sizeof(u->peer));
+	u->stage_tail = u->stage_head;
+}
+
+/* A peer that goes is given what has been sent to it, as far as it takes it. */
 int uart_attach(struct uart *u, const struct gamut_serial_peer *peer, void *opaque)
 {
 	uint8_t before;
@@ -535,12 +546,11 @@ int uart_attach(struct uart *u, const struct gamut_serial_peer *peer, void *opaq
 		return -EBUSY;
 	}
 	before = modem_inputs(u);
-	memset(&u->peer, 0, sizeof(u->peer));
+	detach(u);
 	if (peer)
 		memcpy(&u->peer, peer, peer->size < sizeof(u->peer) ? peer->size : sizeof(u->peer));
 	u->peer_opaque = opaque;
 	u->peer_slow = u->starved = 0;
-	u->stage_tail = u->stage_head;
 	modem_changed(u, before);
 	shift_out(u);
 	update(u);
