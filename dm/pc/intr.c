@@ -176,26 +176,13 @@ static int register_own(struct pc_intr *x)
 	return rc ? rc : lapics_register(&x->apics);
 }
 
-/* The engine's processors wait for their start in the engine, so they are up. */
-static int up_all(struct pc_intr *x)
-{
-	int rc = 0;
-
-	for (uint32_t i = 1; i < x->apics.n && !rc; i++)
-		rc = x->host->vcpu_up(x->inst, i);
-	return rc;
-}
-
 int pc_intr_register(struct pc_intr *x)
 {
 	int rc = x->host->pio_register(x->inst, I8254_PORT, 4, &i8254_ops, &x->pit);
 
 	if (rc)
 		return rc;
-	if (!x->kernel)
-		return register_own(x);
-	rc = lapics_cpuid(&x->apics);
-	return rc ? rc : up_all(x);
+	return x->kernel ? lapics_cpuid(&x->apics) : register_own(x);
 }
 
 /* ---- life cycle ---- */
@@ -259,8 +246,6 @@ void pc_intr_reset(struct pc_intr *x)
 	}
 	i8254_reset(&x->pit);
 	x->tick_waits = false;
-	if (x->kernel)
-		up_all(x);
 }
 
 /* Domain time stood still, and the 8254 with it; the guest's TSC did not. */
