@@ -70,6 +70,16 @@ static int host_option_string(struct gamut_inst *inst, const char *name, const c
 	return 1;
 }
 
+static int host_option_list(struct gamut_inst *inst, const char *name, uint32_t index, const char **value)
+{
+	const struct option_value *v = conf_option(inst->config, name);
+
+	if (!v || index >= v->n_list)
+		return 0;
+	*value = v->list[index];
+	return 1;
+}
+
 static uint32_t host_unit(struct gamut_inst *inst)
 {
 	return inst->config->unit;
@@ -605,4 +615,5 @@ const struct gamut_host gamut_host_table = {
 	.pv_attach = host_pv_attach,
 	.hypercall_call = host_hypercall_call,
 	.hypercall_insn = host_hypercall_insn,
+	.option_list = host_option_list,
 };
