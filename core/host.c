@@ -70,6 +70,16 @@ static int host_option_string(struct gamut_inst *inst, const char *name, const c
 	return 1;
 }
 
+static int host_option_list(struct gamut_inst *inst, const char *name, uint32_t index, const char **value)
+{
+	const struct option_value *v = conf_option(inst->config, name);
+
+	if (!v || index >= v->n_list)
+		return 0;
+	*value = v->list[index];
+	return 1;
+}
+
 static uint32_t host_unit(struct gamut_inst *inst)
 {
 	return inst->config->unit;
@@ -696,4 +706,5 @@ const struct gamut_host gamut_host_table = {
 	.irqchip_msi = host_irqchip_msi,
 	.irqchip_route = host_irqchip_route,
 	.cr8_register = host_cr8_register,
+	.option_list = host_option_list,
 };

@@ -513,6 +513,12 @@ struct gamut_host {
 	 */
 	int (*cr8_register)(struct gamut_inst *inst, uint64_t (*read)(void *opaque, uint32_t vcpu),
 	                    void (*write)(void *opaque, uint32_t vcpu, uint64_t value), void *opaque);
+
+	/*
+	 * String `index` (0 first) of an option of type GAMUT_OPTION_LIST: 1, or 0
+	 * past its end. It lives as long as the instance. [control]
+	 */
+	int (*option_list)(struct gamut_inst *inst, const char *name, uint32_t index, const char **value);
 };
 
 #ifdef __cplusplus

@@ -122,6 +122,19 @@ static int fake_option_string(struct gamut_inst *inst, const char *name, const c
 	return o != NULL;
 }
 
+/* An option given several times over is a list. */
+static int fake_option_list(struct gamut_inst *inst, const char *name, uint32_t index, const char **value)
+{
+	const struct host_fake *f = fake(inst);
+
+	for (uint32_t i = 0; i < f->n_options; i++)
+		if (!strcmp(f->options[i].name, name) && f->options[i].string && !index--) {
+			*value = f->options[i].string;
+			return 1;
+		}
+	return 0;
+}
+
 static uint32_t fake_unit(struct gamut_inst *inst)
 {
 	return fake(inst)->unit;
@@ -994,6 +1007,7 @@ static const struct gamut_host table = {
 	.irqchip_msi = fake_irqchip_msi,
 	.irqchip_route = fake_irqchip_route,
 	.cr8_register = fake_cr8_register,
+	.option_list = fake_option_list,
 };
 
 /* ---- the test's side ---- */

@@ -145,7 +145,7 @@ uint32_t host_fake_destroy(struct host_fake *f);
 /* Guest physical space goes on up to there, at least. */
 void host_fake_grow(struct host_fake *f, uint64_t space);
 
-/* A value for option_int, option_bool or, with string not NULL, option_string. */
+/* A value for option_int, option_bool or, with string not NULL, option_string; given more than once, option_list. */
 void host_fake_option(struct host_fake *f, const char *name, int64_t number, const char *string);
 /* What lookup will find. */
 void host_fake_give(struct host_fake *f, const char *id, uint32_t revision, const void *ops, void *self);

@@ -143,7 +143,7 @@ struct engine_vcpu {
 	/* the exit under way */
 	enum kvm_owed owed;
 	bool unseen;     /* kvm_settle met a new exit, which is still to be reported */
-	uint32_t done;   /* elements of a string, bytes of an MMIO access that are answered */
+	uint32_t done;   /* bytes of an MMIO access that are answered */
 	uint8_t skip;    /* HYPERCALL: rip will move by so much when the exit is finished */
 	bool hypercall;
 
