@@ -22,6 +22,14 @@ static bool holds(const struct pci_window *p, uint64_t address, uint32_t width)
 	return width - 1 <= p->last - address;
 }
 
+/* Whether somebody off the bus takes an access to memory. */
+static bool otherwise(struct pci_bus *bus, struct pci_windows *w, uint64_t address, uint32_t width, uint32_t write,
+                      uint64_t *value)
+{
+	return w == &bus->memory && bus->config.otherwise &&
+	       !bus->config.otherwise(bus->config.opaque, address, width, write, value);
+}
+
 static uint64_t window_read(struct pci_bus *bus, struct pci_windows *w, uint64_t address, uint32_t width)
 {
 	struct pci_window p;
@@ -29,6 +37,8 @@ static uint64_t window_read(struct pci_bus *bus, struct pci_windows *w, uint64_t
 
 	if (find(bus, w, address, &p) && holds(&p, address, width))
 		return p.ops->read(p.opaque, address - p.first + p.offset, width);
+	if (otherwise(bus, w, address, width, 0, &value))
+		return value;
 	if (width == 1)
 		return 0xff;
 	for (uint32_t i = 0; i < width; i++)
@@ -44,6 +54,8 @@ static void window_write(struct pci_bus *bus, struct pci_windows *w, uint64_t ad
 		p.ops->write(p.opaque, address - p.first + p.offset, width, value);
 		return;
 	}
+	if (otherwise(bus, w, address, width, 1, &value))
+		return;
 	for (uint32_t i = 0; i < width && width > 1; i++)
 		window_write(bus, w, address + i, 1, value >> 8 * i & 0xff);
 }

@@ -93,6 +93,11 @@ struct pci_bus_config {
 	/* Bytes within the address port, which are the south bridge's: offset 1 is 0xcf9. [vcpu] */
 	uint32_t (*side_read)(void *opaque, uint32_t offset);
 	void (*side_write)(void *opaque, uint32_t offset, uint32_t value);
+	/*
+	 * An access to memory that no window holds: 0, and a read has filled
+	 * *value; -ENOENT: not here either. May be NULL. [vcpu]
+	 */
+	int (*otherwise)(void *opaque, uint64_t address, uint32_t width, uint32_t write, uint64_t *value);
 	/* A function was added or removed; may be NULL. [control] */
 	void (*changed)(void *opaque);
 	void *opaque;
