@@ -123,9 +123,8 @@ int kvm_vm_enable(struct engine_vm *vm, uint32_t cap, uint64_t arg)
 }
 
 /*
- * A guest's vmcall is not to be rewritten into vmmcall in its memory, and the
- * kernel's own paravirtual MSRs exist only with the CPUID bits that announce
- * them. Both are refinements: an older kernel goes without.
+ * A guest's vmcall is not to be rewritten into vmmcall in its memory. A
+ * refinement: an older kernel goes without.
  */
 static void refine(struct engine_vm *vm)
 {
