@@ -323,6 +323,11 @@ int advise_kernel_facts(const char *path, struct advise_kernel *kernel, char *er
 	*kernel = (struct advise_kernel){ .path = path };
 	if (!image)
 		return -1;
+	if (image->unfit) {
+		copy(err, err_len, image->unfit);
+		image_destroy(image);
+		return -1;
+	}
 	take_image(image, kernel);
 	image_destroy(image);
 	find_config(kernel);

@@ -133,6 +133,31 @@ int bus_add_mmio(struct bus *bus, uint64_t gpa, uint64_t len, const struct gamut
 	return rc ? rc : table_add(bus, &bus->mmio, "addresses", (1ull << 52) - 1, &new, err, err_len);
 }
 
+int bus_add_fallback(struct bus *bus, uint32_t space, const struct gamut_io_ops *ops, void *opaque,
+                     struct bus_owner owner, char *err, unsigned err_len)
+{
+	struct bus_range *rest = space == GAMUT_SPACE_PIO ? &bus->pio_rest : &bus->mmio_rest;
+	const char *what = space == GAMUT_SPACE_PIO ? "ports" : "addresses";
+	int rc = check_ops(io_ops_ok(ops), what, owner.name, err, err_len);
+
+	if (rc)
+		return rc;
+	if (space != GAMUT_SPACE_PIO && space != GAMUT_SPACE_MMIO) {
+		snprintf(err, err_len, "space %u of %s is none", space, owner.name);
+		return -EINVAL;
+	}
+	if (bus->sealed) {
+		snprintf(err, err_len, "all other %s of %s come after the domain was started", what, owner.name);
+		return -EPERM;
+	}
+	if (rest->io) {
+		snprintf(err, err_len, "all other %s are claimed by %s and by %s", what, rest->owner.name, owner.name);
+		return -EBUSY;
+	}
+	*rest = (struct bus_range){ .len = UINT64_MAX, .io = ops, .opaque = opaque, .owner = owner };
+	return 0;
+}
+
 int bus_add_msr(struct bus *bus, uint32_t first, uint32_t count, const struct gamut_msr_ops *ops, void *opaque,
                 struct bus_owner owner, char *err, unsigned err_len)
 {
@@ -206,6 +231,12 @@ static const struct bus_range *port_find(const struct bus *bus, uint16_t port)
 	return i ? &bus->pio.ranges[i - 1] : NULL;
 }
 
+/* Whose a byte is: the range's, or the fallback's. NULL: nobody's. */
+static const struct bus_range *range_or(const struct bus_range *r, const struct bus_range *rest)
+{
+	return r ? r : rest->io ? rest : NULL;
+}
+
 /* One byte after the other, each to whom it belongs; wraps at the end of the port space. */
 static uint32_t pio_bytes(const struct bus *bus, uint16_t port, uint32_t width, bool write, uint32_t *data)
 {
@@ -213,7 +244,7 @@ static uint32_t pio_bytes(const struct bus *bus, uint16_t port, uint32_t width, 
 
 	for (uint32_t i = 0; i < width; i++) {
 		uint16_t at = (uint16_t)(port + i);
-		const struct bus_range *r = port_find(bus, at);
+		const struct bus_range *r = range_or(port_find(bus, at), &bus->pio_rest);
 		uint64_t byte = write ? *data >> (8 * i) & 0xff : 0xff;
 
 		if (r)
@@ -227,16 +258,70 @@ static uint32_t pio_bytes(const struct bus *bus, uint16_t port, uint32_t width, 
 	return owner;
 }
 
-uint32_t bus_pio(const struct bus *bus, uint16_t port, uint32_t width, bool write, uint32_t *data)
+/* No range claims any part of it. */
+static bool ports_free(const struct bus *bus, uint16_t port, uint32_t width)
+{
+	for (uint32_t i = 0; i < width; i++)
+		if (port + i >= BUS_PORTS || bus->port[port + i])
+			return false;
+	return true;
+}
+
+/* Who takes an access as a whole; NULL: it is a matter of its bytes. */
+static const struct bus_range *pio_whole(const struct bus *bus, uint16_t port, uint32_t width)
 {
 	const struct bus_range *r = port_find(bus, port);
+
+	if (r)
+		return range_holds(r, port, width) ? r : NULL;
+	return bus->pio_rest.io && ports_free(bus, port, width) ? &bus->pio_rest : NULL;
+}
+
+uint32_t bus_pio(const struct bus *bus, uint16_t port, uint32_t width, bool write, uint32_t *data)
+{
+	const struct bus_range *r = pio_whole(bus, port, width);
 	uint64_t value = *data;
 
-	if (!r || !range_holds(r, port, width))
+	if (!r)
 		return pio_bytes(bus, port, width, write, data);
 	range_access(r, port, width, write, &value);
 	*data = (uint32_t)value;
 	return r->owner.index;
+}
+
+/* Part of a run by a device that can; how many, 0 when it cannot. */
+static uint32_t range_many(const struct bus_range *r, uint16_t port, uint32_t width, bool write, uint8_t *buf,
+                           uint32_t count)
+{
+	uint32_t n = 0;
+
+	if (write && GAMUT_HAS(r->io, struct gamut_io_ops, write_many) && r->io->write_many)
+		n = r->io->write_many(r->opaque, port - r->base, width, buf, count);
+	else if (!write && GAMUT_HAS(r->io, struct gamut_io_ops, read_many) && r->io->read_many)
+		n = r->io->read_many(r->opaque, port - r->base, width, buf, count);
+	return n < count ? n : count;
+}
+
+uint32_t bus_pio_many(const struct bus *bus, uint16_t port, uint32_t width, bool write, void *buf, uint32_t count)
+{
+	const struct bus_range *r = pio_whole(bus, port, width);
+	uint32_t owner = r ? r->owner.index : BUS_UNCLAIMED;
+	uint8_t *at = buf;
+
+	for (uint32_t n; count; at += n * width, count -= n) {
+		uint32_t data = 0;
+
+		n = r ? range_many(r, port, width, write, at, count) : 0;
+		if (n)
+			continue;
+		/* One by itself: its device has no more to say of many. */
+		n = 1;
+		memcpy(&data, at, width);
+		owner = bus_pio(bus, port, width, write, &data);
+		if (!write)
+			memcpy(at, &data, width);
+	}
+	return owner;
 }
 
 static uint32_t mmio_bytes(const struct bus *bus, uint64_t gpa, uint32_t width, bool write, uint64_t *data)
@@ -245,7 +330,7 @@ static uint32_t mmio_bytes(const struct bus *bus, uint64_t gpa, uint32_t width, 
 	uint64_t value = 0;
 
 	for (uint32_t i = 0; i < width; i++) {
-		const struct bus_range *r = table_find(&bus->mmio, gpa + i);
+		const struct bus_range *r = range_or(table_find(&bus->mmio, gpa + i), &bus->mmio_rest);
 		uint64_t byte = write ? *data >> (8 * i) & 0xff : 0xff;
 
 		if (r)
@@ -259,17 +344,33 @@ static uint32_t mmio_bytes(const struct bus *bus, uint64_t gpa, uint32_t width, 
 	return owner;
 }
 
+/* Who takes an access as a whole; NULL: it is a matter of its bytes. */
+static const struct bus_range *mmio_whole(const struct bus *bus, struct bus_cache *cache, uint64_t gpa, uint32_t width)
+{
+	const struct bus_table *t = &bus->mmio;
+	uint32_t i = table_position(t, gpa);
+
+	if (i < t->n && gpa >= t->ranges[i].base) {
+		if (!range_holds(&t->ranges[i], gpa, width))
+			return NULL;
+		cache->mmio = &t->ranges[i];
+		return cache->mmio;
+	}
+	/* The next range, if there is one, is above gpa. */
+	if (!bus->mmio_rest.io || (i < t->n && t->ranges[i].base - gpa < width))
+		return NULL;
+	return &bus->mmio_rest;
+}
+
 uint32_t bus_mmio(const struct bus *bus, struct bus_cache *cache, uint64_t gpa, uint32_t width, bool write,
                   uint64_t *data)
 {
 	const struct bus_range *r = cache->mmio;
 
-	if (!r || !range_holds(r, gpa, width)) {
-		r = table_find(&bus->mmio, gpa);
-		if (!r || !range_holds(r, gpa, width))
-			return mmio_bytes(bus, gpa, width, write, data);
-		cache->mmio = r;
-	}
+	if (!r || !range_holds(r, gpa, width))
+		r = mmio_whole(bus, cache, gpa, width);
+	if (!r)
+		return mmio_bytes(bus, gpa, width, write, data);
 	range_access(r, gpa, width, write, data);
 	return r->owner.index;
 }

@@ -10,10 +10,11 @@
  * last.
  *
  * A device sees offsets from the start of its range. An access that crosses
- * the end of a range is split into bytes, as a bus would. An access that
- * nobody claims reads as all ones and is ignored when written; an MSR gives
- * #GP, a hypercall -ENOSYS. The dispatch functions say whose range it was, so
- * that the caller can keep account.
+ * the end of a range is split into bytes, as a bus would. An access, or a
+ * byte of one, that nobody claims goes to the space's fallback, which sees
+ * addresses; without one it reads as all ones and is ignored when written. An
+ * MSR gives #GP, a hypercall -ENOSYS. The dispatch functions say whose range it
+ * was, so that the caller can keep account.
  */
 #ifndef BUS_H
 #define BUS_H
@@ -56,6 +57,7 @@ struct bus_hypercall {
 
 struct bus {
 	struct bus_table pio, mmio, msr;
+	struct bus_range pio_rest, mmio_rest; /* the fallbacks; io is NULL: none */
 	uint16_t *port; /* index + 1 into pio.ranges for every port; made by bus_seal */
 	struct bus_hypercall hypercall[BUS_HYPERCALLS];
 	uint32_t n_hypercalls;
@@ -81,6 +83,9 @@ int bus_add_mmio(struct bus *bus, uint64_t gpa, uint64_t len, const struct gamut
                  struct bus_owner owner, char *err, unsigned err_len);
 int bus_add_msr(struct bus *bus, uint32_t first, uint32_t count, const struct gamut_msr_ops *ops, void *opaque,
                 struct bus_owner owner, char *err, unsigned err_len);
+/* For what no range of the space (enum gamut_space) claims; one a space. */
+int bus_add_fallback(struct bus *bus, uint32_t space, const struct gamut_io_ops *ops, void *opaque,
+                     struct bus_owner owner, char *err, unsigned err_len);
 int bus_add_hypercall(struct bus *bus, uint32_t nr, gamut_hypercall_fn fn, void *opaque, struct bus_owner owner,
                       char *err, unsigned err_len);
 /* No more registrations; builds the port table. 0 or -ENOMEM. [control] */
@@ -91,6 +96,8 @@ int bus_seal(struct bus *bus);
  * the owner, BUS_UNCLAIMED when nobody answered. [vcpu]
  */
 uint32_t bus_pio(const struct bus *bus, uint16_t port, uint32_t width, bool write, uint32_t *data);
+/* count accesses of that width to the same port; buf holds count * width bytes, little endian. */
+uint32_t bus_pio_many(const struct bus *bus, uint16_t port, uint32_t width, bool write, void *buf, uint32_t count);
 uint32_t bus_mmio(const struct bus *bus, struct bus_cache *cache, uint64_t gpa, uint32_t width, bool write,
                   uint64_t *data);
 /* *err is 0, or -EPERM for #GP. */

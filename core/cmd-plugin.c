@@ -33,7 +33,7 @@ static json_t *json_words(const char *const *words)
 
 static json_t *json_option(const struct gamut_option *o)
 {
-	static const char *const types[] = {"bool", "int", "string", "choice"};
+	static const char *const types[] = {"bool", "int", "string", "choice", "list", "path"};
 	json_t *j = json_object();
 
 	json_object_set_new(j, "name", json_text(o->name));

@@ -62,6 +62,17 @@ bool conf_file_readable(const char *path, char *why, size_t why_len)
 	return true;
 }
 
+bool conf_path_readable(const char *path, char *why, size_t why_len)
+{
+	struct stat st;
+
+	if (stat(path, &st) || !S_ISDIR(st.st_mode))
+		return file_there(path, &st, why, why_len);
+	if (faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS))
+		return bad(why, why_len, "%s cannot be read: %s; change its permissions", path, strerror(errno));
+	return true;
+}
+
 /*
  * No write bit at all is somebody's word that the image must not change; root,
  * whom permissions do not stop, heeds it as well.

@@ -37,6 +37,20 @@ const struct option_value *conf_option(const struct instance_config *instance, c
 	return find_value(instance, name);
 }
 
+/* One more string; room is what the list may come to hold. 0 or -1. */
+static int add_to_list(struct option_value *v, const char *str, uint32_t room)
+{
+	if (!v->list)
+		v->list = calloc(room, sizeof(*v->list));
+	if (!v->list)
+		return -1;
+	v->list[v->n_list] = strdup(str);
+	if (!v->list[v->n_list])
+		return -1;
+	v->n_list++;
+	return 0;
+}
+
 /* str is copied, and resolved when the option is a path. There is room for every option once. */
 static int add_value(struct reading *r, const struct gamut_option *o, int64_t num, const char *str,
                      unsigned line)
@@ -44,8 +58,11 @@ static int add_value(struct reading *r, const struct gamut_option *o, int64_t nu
 	struct option_value *v = &r->inst->values[r->inst->n_values];
 
 	*v = (struct option_value){.name = o->name, .type = o->type, .num = num, .line = line};
-	if (str) {
-		v->str = option_is_path(o) ? conf_resolve(r->l->c->dir, str) : strdup(str);
+	if (str && o->type == GAMUT_OPTION_LIST) {
+		if (add_to_list(v, str, 1))
+			return conf_no_memory(r->l);
+	} else if (str) {
+		v->str = option_is_path(o) && *str ? conf_resolve(r->l->c->dir, str) : strdup(str);
 		if (!v->str)
 			return conf_no_memory(r->l);
 	}
@@ -96,10 +113,28 @@ static int read_text(struct reading *r, const struct gamut_option *o, const conf
 		text = "";
 	if (o->type == GAMUT_OPTION_CHOICE && !option_choice_ok(o, text))
 		return wrong_choice(r, o, s, text);
-	if (option_is_path(o) && !*text)
+	if (o->type == GAMUT_OPTION_STRING && option_is_path(o) && !*text)
 		return conf_error(r->l, conf_setting_line(s), "%s.%s: is empty; name a file", r->where,
 		                  o->name);
 	return add_value(r, o, 0, text, conf_setting_line(s));
+}
+
+static int read_list(struct reading *r, const struct gamut_option *o, const config_setting_t *s)
+{
+	uint32_t n = (uint32_t)config_setting_length(s);
+	struct option_value *v = &r->inst->values[r->inst->n_values];
+	int rc = add_value(r, o, 0, NULL, conf_setting_line(s));
+
+	for (uint32_t i = 0; i < n && !rc; i++) {
+		const config_setting_t *e = config_setting_get_elem(s, i);
+
+		if (config_setting_type(e) != CONFIG_TYPE_STRING)
+			rc = conf_error(r->l, conf_setting_line(e), "%s.%s[%" PRIu32 "]: wants a string, not %s",
+			                r->where, o->name, i, conf_type_name(e));
+		else if (add_to_list(v, config_setting_get_string(e), n))
+			rc = conf_no_memory(r->l);
+	}
+	return rc;
 }
 
 static int read_value(struct reading *r, const struct gamut_option *o, const config_setting_t *s)
@@ -115,8 +150,13 @@ static int read_value(struct reading *r, const struct gamut_option *o, const con
 			return read_int(r, o, s);
 		break;
 	case CONFIG_TYPE_STRING:
-		if (o->type == GAMUT_OPTION_STRING || o->type == GAMUT_OPTION_CHOICE)
+		if (o->type != GAMUT_OPTION_BOOL && o->type != GAMUT_OPTION_INT)
 			return read_text(r, o, s);
+		break;
+	case CONFIG_TYPE_LIST:
+	case CONFIG_TYPE_ARRAY:
+		if (o->type == GAMUT_OPTION_LIST)
+			return read_list(r, o, s);
 		break;
 	default:
 		break;
@@ -222,6 +262,20 @@ static void check_path(struct reading *r)
 		conf_error(r->l, v->line ? v->line : r->inst->line, "%s.%s: %s", r->where, v->name, why);
 }
 
+/* Options of type PATH that the domain file gives. What a plugin has for a default may be missing. */
+static void check_given_paths(struct reading *r)
+{
+	char why[512];
+
+	for (uint32_t i = 0; i < r->inst->n_values; i++) {
+		const struct option_value *v = &r->inst->values[i];
+
+		if (v->type == GAMUT_OPTION_PATH && v->line && *v->str &&
+		    !conf_path_readable(v->str, why, sizeof(why)))
+			conf_error(r->l, v->line, "%s.%s: %s", r->where, v->name, why);
+	}
+}
+
 static int read_instance(struct reading *r, const config_setting_t *group)
 {
 	r->inst->values =
@@ -232,6 +286,7 @@ static int read_instance(struct reading *r, const config_setting_t *group)
 		read_group(r, group);
 	add_defaults(r, group);
 	check_path(r);
+	check_given_paths(r);
 	return 0;
 }
 
@@ -396,8 +451,12 @@ void conf_instances_finish(struct domain_config *c)
 	for (uint32_t i = 0; i < c->n_instances; i++) {
 		struct instance_config *inst = &c->instances[i];
 
-		for (uint32_t j = 0; j < inst->n_values; j++)
+		for (uint32_t j = 0; j < inst->n_values; j++) {
 			free(inst->values[j].str);
+			for (uint32_t k = 0; k < inst->values[j].n_list; k++)
+				free(inst->values[j].list[k]);
+			free(inst->values[j].list);
+		}
 		free(inst->values);
 	}
 	free(c->instances);

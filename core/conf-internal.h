@@ -56,6 +56,8 @@ char *conf_resolve(const char *dir, const char *path);
  * locking anything. On false, why holds "what is wrong; remedy".
  */
 bool conf_file_readable(const char *path, char *why, size_t why_len);
+/* The same for what may be a folder or an empty file. */
+bool conf_path_readable(const char *path, char *why, size_t why_len);
 bool conf_disk_usable(const char *path, bool readonly, char *why, size_t why_len);
 
 /* Memory against what the host has, processors in the affinity list. */

@@ -36,7 +36,9 @@ struct option_value {
 	const char *name; /* the plugin's own string */
 	uint32_t type;    /* enum gamut_option_type */
 	int64_t num;      /* INT and BOOL */
-	char *str;        /* STRING and CHOICE; paths are resolved. NULL for the others */
+	char *str;        /* STRING, CHOICE and PATH; paths are resolved. NULL for the others */
+	char **list;      /* LIST: n_list strings */
+	uint32_t n_list;
 	unsigned line;    /* 0: it is the default */
 };
 

@@ -44,8 +44,13 @@ static enum verdict handle_intr(struct vcpu *v, struct vcpu_exit *e)
 
 static enum verdict handle_pio(struct vcpu *v, struct vcpu_exit *e)
 {
-	uint32_t owner = bus_pio(v->set->bus, e->pio.port, e->pio.width, e->pio.write, &e->pio.data);
+	const struct bus *bus = v->set->bus;
+	uint32_t owner;
 
+	if (e->pio.count > 1)
+		owner = bus_pio_many(bus, e->pio.port, e->pio.width, e->pio.write, e->pio.buf, e->pio.count);
+	else
+		owner = bus_pio(bus, e->pio.port, e->pio.width, e->pio.write, &e->pio.data);
 	account(v, owner);
 	if (owner == BUS_UNCLAIMED)
 		unclaimed(v, "port", e->pio.write, e->pio.port, e->pio.width, e->pio.data, e->rip);

@@ -70,6 +70,16 @@ static int host_option_string(struct gamut_inst *inst, const char *name, const c
 	return 1;
 }
 
+static int host_option_list(struct gamut_inst *inst, const char *name, uint32_t index, const char **value)
+{
+	const struct option_value *v = conf_option(inst->config, name);
+
+	if (!v || index >= v->n_list)
+		return 0;
+	*value = v->list[index];
+	return 1;
+}
+
 static uint32_t host_unit(struct gamut_inst *inst)
 {
 	return inst->config->unit;
@@ -154,6 +164,11 @@ static int host_page_unmap(struct gamut_inst *inst, struct gamut_page *pages, ui
 	return mem_page_unmap(&inst->domain->mem, pages, index);
 }
 
+static int host_page_map_as(struct gamut_inst *inst, struct gamut_page *pages, uint32_t index, uint64_t gpa, uint32_t how)
+{
+	return mem_page_map_as(&inst->domain->mem, pages, index, gpa, how);
+}
+
 static int host_mem_release(struct gamut_inst *inst, uint64_t gpa, uint64_t len)
 {
 	return mem_release(&inst->domain->mem, gpa, len);
@@ -196,9 +211,13 @@ static int host_guest_write(struct gamut_inst *inst, uint32_t vcpu, uint64_t va,
 
 static int host_vcpu_get(struct gamut_inst *inst, uint32_t vcpu, struct gamut_vcpu_state *state)
 {
+	const struct vcpus *set = &inst->domain->vcpus;
 	struct vcpu *v = find_vcpu(inst, vcpu);
+	int rc = v ? inst->domain->engine->vcpu_get(v->engine, state) : -EINVAL;
 
-	return v ? inst->domain->engine->vcpu_get(v->engine, state) : -EINVAL;
+	if (!rc && set->cr8_outside && GAMUT_HAS(state, struct gamut_vcpu_state, cr8))
+		state->cr8 = set->cr8_read(set->cr8_opaque, vcpu) & 15;
+	return rc;
 }
 
 static int set_up(struct gamut_inst *inst, uint32_t vcpu, bool up)
@@ -319,6 +338,14 @@ static int host_hypercall_register(struct gamut_inst *inst, uint32_t nr, gamut_h
 	return rc ? instance_fail(inst, rc, "%s", err) : 0;
 }
 
+static int host_bus_fallback(struct gamut_inst *inst, uint32_t space, const struct gamut_io_ops *ops, void *opaque)
+{
+	char err[256] = "";
+	int rc = bus_add_fallback(&inst->domain->bus, space, ops, opaque, instance_owner(inst), err, sizeof(err));
+
+	return rc ? instance_fail(inst, rc, "%s", err) : 0;
+}
+
 static int host_cpuid_set(struct gamut_inst *inst, uint32_t vcpu, uint32_t leaf, uint32_t subleaf,
                           const uint32_t regs[4])
 {
@@ -361,6 +388,73 @@ static int host_irq_source(struct gamut_inst *inst, const struct gamut_irq_sourc
 	set->irq = ops;
 	set->irq_opaque = opaque;
 	return 0;
+}
+
+static int host_cr8_register(struct gamut_inst *inst, uint64_t (*read)(void *opaque, uint32_t vcpu),
+                             void (*write)(void *opaque, uint32_t vcpu, uint64_t value), void *opaque)
+{
+	struct vcpus *set = &inst->domain->vcpus;
+
+	if (!read != !write)
+		return instance_fail(inst, EINVAL, "CR8 needs a read and a write function");
+	if (inst->domain->phase >= PHASE_START)
+		return instance_fail(inst, EPERM, "CR8 is given to a controller before the domain is started");
+	if (read && set->cr8_outside)
+		return instance_fail(inst, EBUSY, "CR8 is another controller's already");
+	set->cr8_outside = read != NULL;
+	set->cr8_read = read;
+	set->cr8_write = write;
+	set->cr8_opaque = opaque;
+	return 0;
+}
+
+/* ---- interrupt controllers of the engine ------------------------------------------------- */
+
+static int host_irqchip_create(struct gamut_inst *inst, uint32_t kind, void (*eoi)(void *opaque, uint32_t vector),
+                               void *opaque)
+{
+	const struct engine_irqchip config = { .split = kind == GAMUT_IRQCHIP_SPLIT, .eoi = eoi, .opaque = opaque };
+	struct domain *d = inst->domain;
+	int rc;
+
+	if (kind != GAMUT_IRQCHIP_WHOLE && kind != GAMUT_IRQCHIP_SPLIT)
+		return instance_fail(inst, EINVAL, "interrupt controllers of kind %u are not known", kind);
+	if (d->phase != PHASE_ENGINE)
+		return instance_fail(inst, EBUSY, "interrupt controllers in the engine are made in create alone");
+	rc = d->engine->irqchip_create ? d->engine->irqchip_create(d->vm, &config) : -ENOTSUP;
+	if (rc)
+		return instance_fail(inst, -rc, "the engine %s has no interrupt controllers here: %s", d->engine->name,
+		                     strerror(-rc));
+	vcpus_irqchip(&d->vcpus);
+	return 0;
+}
+
+static int host_irqchip_line(struct gamut_inst *inst, uint32_t gsi, uint32_t level)
+{
+	const struct domain *d = inst->domain;
+
+	return d->vcpus.irqchip ? d->engine->irqchip_line(d->vm, gsi, level != 0) : -ENOTSUP;
+}
+
+static int host_irqchip_msi(struct gamut_inst *inst, uint64_t address, uint32_t data)
+{
+	const struct domain *d = inst->domain;
+
+	return d->vcpus.irqchip ? d->engine->irqchip_msi(d->vm, address, data) : -ENOTSUP;
+}
+
+static int host_irqchip_route(struct gamut_inst *inst, const struct gamut_irqchip_pin *pins, uint32_t n)
+{
+	struct engine_msi msi[ENGINE_PINS];
+	const struct domain *d = inst->domain;
+
+	if (!d->vcpus.irqchip)
+		return -ENOTSUP;
+	if (n > ENGINE_PINS)
+		return -EINVAL;
+	for (uint32_t i = 0; i < n; i++)
+		msi[i] = (struct engine_msi){ .set = pins[i].set != 0, .address = pins[i].address, .data = pins[i].data };
+	return d->engine->irqchip_route(d->vm, msi, n);
 }
 
 static void host_irq_raise(struct gamut_inst *inst, uint32_t vcpu)
@@ -605,4 +699,12 @@ const struct gamut_host gamut_host_table = {
 	.pv_attach = host_pv_attach,
 	.hypercall_call = host_hypercall_call,
 	.hypercall_insn = host_hypercall_insn,
+	.bus_fallback = host_bus_fallback,
+	.page_map_as = host_page_map_as,
+	.irqchip_create = host_irqchip_create,
+	.irqchip_line = host_irqchip_line,
+	.irqchip_msi = host_irqchip_msi,
+	.irqchip_route = host_irqchip_route,
+	.cr8_register = host_cr8_register,
+	.option_list = host_option_list,
 };

@@ -208,11 +208,19 @@ static uint64_t page_span(uint64_t gpa, uint64_t len)
 	return ((gpa & ~PAGE_MASK) + len + PAGE_SIZE - 1) >> PAGE_SHIFT;
 }
 
+static bool has_kind(const struct mem *m, uint64_t gpa, uint64_t len, enum mem_kind kind)
+{
+	return len && memchr(m->kind + (gpa >> PAGE_SHIFT), kind, page_span(gpa, len));
+}
+
 bool mem_valid(const struct mem *m, uint64_t gpa, uint64_t len)
 {
-	if (!in_space(m, gpa, len))
-		return false;
-	return !len || !memchr(m->kind + (gpa >> PAGE_SHIFT), MEM_NONE, page_span(gpa, len));
+	return in_space(m, gpa, len) && !has_kind(m, gpa, len, MEM_NONE);
+}
+
+bool mem_writable(const struct mem *m, uint64_t gpa, uint64_t len)
+{
+	return mem_valid(m, gpa, len) && !has_kind(m, gpa, len, MEM_ROM);
 }
 
 int mem_read(struct mem *m, uint64_t gpa, void *buf, uint64_t len)
@@ -227,7 +235,7 @@ int mem_read(struct mem *m, uint64_t gpa, void *buf, uint64_t len)
 
 int mem_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len)
 {
-	if (!mem_valid(m, gpa, len))
+	if (!mem_writable(m, gpa, len))
 		return -EFAULT;
 	memcpy(m->base + gpa, buf, len);
 	mem_dirty(m, gpa, len);
@@ -236,7 +244,7 @@ int mem_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len)
 
 void *mem_get(struct mem *m, uint64_t gpa, uint64_t len)
 {
-	return len && mem_valid(m, gpa, len) ? m->base + gpa : NULL;
+	return len && mem_writable(m, gpa, len) ? m->base + gpa : NULL;
 }
 
 static void tell(struct mem *m, uint64_t gpa, uint64_t len, bool remapped)
@@ -339,12 +347,17 @@ static int scar_reserve(struct mem *m, uint64_t gpa)
 	return 0;
 }
 
-static int page_map_locked(struct mem *m, struct gamut_page *p, uint32_t index, uint64_t gpa)
+static bool is_host_kind(uint8_t kind)
+{
+	return kind == MEM_HOST || kind == MEM_ROM;
+}
+
+static int page_map_locked(struct mem *m, struct gamut_page *p, uint32_t index, uint64_t gpa, uint8_t as)
 {
 	uint8_t *kind = &m->kind[gpa >> PAGE_SHIFT];
 	int err;
 
-	if (p->place[index].gpa != UNMAPPED || *kind == MEM_HOST)
+	if (p->place[index].gpa != UNMAPPED || is_host_kind(*kind))
 		return -EBUSY;
 	err = scar_reserve(m, gpa);
 	if (err)
@@ -353,20 +366,75 @@ static int page_map_locked(struct mem *m, struct gamut_page *p, uint32_t index, 
 	if (err)
 		return err;
 	p->place[index] = (struct page_place){ .gpa = gpa, .hidden = *kind };
-	*kind = MEM_HOST;
+	*kind = as;
 	return 0;
+}
+
+/* The host page that is mapped there. Rare, and there are few of them: no index. */
+static struct page_place *place_at(const struct mem *m, uint64_t gpa)
+{
+	for (struct gamut_page *p = m->pages; p; p = p->next)
+		for (uint32_t i = 0; i < p->n; i++)
+			if (p->place[i].gpa == gpa)
+				return &p->place[i];
+	return NULL;
+}
+
+/* One mmap puts it over the other: nobody finds nothing there in between. */
+static int page_replace(struct mem *m, struct gamut_page *p, uint32_t index, uint64_t gpa, uint8_t as)
+{
+	struct page_place *old = place_at(m, gpa);
+	int err;
+
+	if (!old || p->place[index].gpa != UNMAPPED)
+		return -EBUSY;
+	err = map_at(m, gpa, PAGE_SIZE, p->fd, index * PAGE_SIZE);
+	if (err)
+		return err;
+	p->place[index] = (struct page_place){ .gpa = gpa, .hidden = old->hidden };
+	old->gpa = UNMAPPED;
+	m->kind[gpa >> PAGE_SHIFT] = as;
+	return 0;
+}
+
+static bool page_place_valid(const struct mem *m, const struct gamut_page *pages, uint32_t index, uint64_t gpa)
+{
+	return index < pages->n && !(gpa & ~PAGE_MASK) && in_space(m, gpa, PAGE_SIZE);
 }
 
 int mem_page_map(struct mem *m, struct gamut_page *pages, uint32_t index, uint64_t gpa)
 {
 	int err;
 
-	if (index >= pages->n || gpa & ~PAGE_MASK || !in_space(m, gpa, PAGE_SIZE))
+	if (!page_place_valid(m, pages, index, gpa))
 		return -EINVAL;
 	pthread_mutex_lock(&m->lock);
-	err = page_map_locked(m, pages, index, gpa);
+	err = page_map_locked(m, pages, index, gpa, MEM_HOST);
 	pthread_mutex_unlock(&m->lock);
 	if (!err)
+		tell(m, gpa, PAGE_SIZE, true);
+	return err;
+}
+
+int mem_page_map_as(struct mem *m, struct gamut_page *pages, uint32_t index, uint64_t gpa, uint32_t how)
+{
+	uint8_t as = how == GAMUT_PAGE_ROM ? MEM_ROM : MEM_HOST, *kind;
+	bool same;
+	int err = 0;
+
+	if (!page_place_valid(m, pages, index, gpa) || (how != GAMUT_PAGE_RAM && how != GAMUT_PAGE_ROM))
+		return -EINVAL;
+	kind = &m->kind[gpa >> PAGE_SHIFT];
+	pthread_mutex_lock(&m->lock);
+	same = pages->place[index].gpa == gpa && *kind == as;
+	if (pages->place[index].gpa == gpa)
+		*kind = as;
+	else if (is_host_kind(*kind))
+		err = page_replace(m, pages, index, gpa, as);
+	else
+		err = page_map_locked(m, pages, index, gpa, as);
+	pthread_mutex_unlock(&m->lock);
+	if (!err && !same)
 		tell(m, gpa, PAGE_SIZE, true);
 	return err;
 }
@@ -465,19 +533,30 @@ int mem_populate(struct mem *m, uint64_t gpa, uint64_t len)
 
 /* ---- whole domain -------------------------------------------------------------------- */
 
-/* Under a host page lies configured RAM again. */
+/* Under a host page lies configured RAM again; what the page is, RAM or ROM, stays. */
 static void reset_hidden(struct mem *m)
 {
 	for (struct gamut_page *p = m->pages; p; p = p->next) {
 		for (uint32_t i = 0; i < p->n; i++) {
 			uint64_t gpa = p->place[i].gpa;
 
-			if (gpa == UNMAPPED)
-				continue;
-			m->kind[gpa >> PAGE_SHIFT] = MEM_HOST;
-			p->place[i].hidden = ram_offset(m, gpa) != UINT64_MAX ? MEM_RAM : MEM_NONE;
+			if (gpa != UNMAPPED)
+				p->place[i].hidden = ram_offset(m, gpa) != UINT64_MAX ? MEM_RAM : MEM_NONE;
 		}
 	}
+}
+
+/* All configured RAM that no host page lies over. */
+static void reset_kinds(struct mem *m)
+{
+	for (uint32_t i = 0; i < m->n_ranges; i++) {
+		uint8_t *kind = m->kind + (m->ranges[i].gpa >> PAGE_SHIFT);
+
+		for (uint64_t n = 0; n < m->ranges[i].size >> PAGE_SHIFT; n++)
+			if (kind[n] == MEM_NONE)
+				kind[n] = MEM_RAM;
+	}
+	reset_hidden(m);
 }
 
 int mem_reset(struct mem *m)
@@ -486,9 +565,8 @@ int mem_reset(struct mem *m)
 
 	pthread_mutex_lock(&m->lock);
 	err = punch(m, 0, m->ram_size);
-	for (uint32_t i = 0; i < m->n_ranges && !err; i++)
-		memset(m->kind + (m->ranges[i].gpa >> PAGE_SHIFT), MEM_RAM, m->ranges[i].size >> PAGE_SHIFT);
-	reset_hidden(m);
+	if (!err)
+		reset_kinds(m);
 	pthread_mutex_unlock(&m->lock);
 	if (!err)
 		tell(m, 0, m->limit, true);

@@ -37,7 +37,7 @@
 enum mem_kind {
 	MEM_NONE = 0, /* hole: MMIO or nothing */
 	MEM_RAM = 1,
-	MEM_ROM = 2,  /* guest writes are ignored */
+	MEM_ROM = 2,  /* a host-owned page that is read as RAM; a write is an MMIO write */
 	MEM_HOST = 3, /* a host-owned page mapped over it; read and written as RAM */
 };
 
@@ -68,6 +68,8 @@ void mem_finish(struct mem *m);
 
 /* True when [gpa, gpa+len) is all RAM, ROM or host pages. Never overflows. */
 bool mem_valid(const struct mem *m, uint64_t gpa, uint64_t len);
+/* The same without ROM: what a device may write to, and hold. */
+bool mem_writable(const struct mem *m, uint64_t gpa, uint64_t len);
 
 static inline enum mem_kind mem_kind(const struct mem *m, uint64_t gpa)
 {
@@ -75,6 +77,7 @@ static inline enum mem_kind mem_kind(const struct mem *m, uint64_t gpa)
 }
 
 int mem_read(struct mem *m, uint64_t gpa, void *buf, uint64_t len);
+/* -EFAULT, and NULL from mem_get, where any of it is ROM: a pointer allows writing. */
 int mem_write(struct mem *m, uint64_t gpa, const void *buf, uint64_t len);
 void *mem_get(struct mem *m, uint64_t gpa, uint64_t len);
 void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len);
@@ -83,6 +86,12 @@ void mem_dirty(struct mem *m, uint64_t gpa, uint64_t len);
 struct gamut_page *mem_page_alloc(struct mem *m, uint32_t n, void **host);
 void mem_page_free(struct mem *m, struct gamut_page *pages);
 int mem_page_map(struct mem *m, struct gamut_page *pages, uint32_t index, uint64_t gpa);
+/*
+ * As GAMUT_PAGE_RAM or GAMUT_PAGE_ROM. The page changes in place when it is
+ * there already; another host page that is there is replaced, and mapped
+ * nowhere from then on.
+ */
+int mem_page_map_as(struct mem *m, struct gamut_page *pages, uint32_t index, uint64_t gpa, uint32_t how);
 int mem_page_unmap(struct mem *m, struct gamut_page *pages, uint32_t index);
 int mem_release(struct mem *m, uint64_t gpa, uint64_t len);
 int mem_populate(struct mem *m, uint64_t gpa, uint64_t len);

@@ -10,7 +10,8 @@
 
 bool option_is_path(const struct gamut_option *option)
 {
-	return option->type == GAMUT_OPTION_STRING && strcmp(option->name, OPTION_PATH) == 0;
+	return option->type == GAMUT_OPTION_PATH ||
+	       (option->type == GAMUT_OPTION_STRING && strcmp(option->name, OPTION_PATH) == 0);
 }
 
 bool option_word_ok(const char *word)
@@ -87,6 +88,12 @@ const char *option_wants(const struct gamut_option *option, char *buf, size_t le
 		break;
 	case GAMUT_OPTION_CHOICE:
 		return wants_choice(option, buf, len);
+	case GAMUT_OPTION_LIST:
+		snprintf(buf, len, "a list of strings");
+		break;
+	case GAMUT_OPTION_PATH:
+		snprintf(buf, len, "a path");
+		break;
 	default:
 		snprintf(buf, len, "a string");
 		break;

@@ -8,7 +8,7 @@
 
 #include "gamut/plugin.h"
 
-/* The option that names a host file, by convention (plugin.h). */
+/* The option that names a host file by convention (plugin.h); others say so by their type. */
 #define OPTION_PATH "path"
 bool option_is_path(const struct gamut_option *option);
 
@@ -20,7 +20,7 @@ bool option_choice_ok(const struct gamut_option *option, const char *text);
 
 /*
  * Parses the option's default text: *num for INT and BOOL, *str (the text
- * itself) for STRING and CHOICE. False when it is no value of the option.
+ * itself) for STRING, CHOICE, LIST and PATH. False when it is no value of the option.
  * The option must have a default.
  */
 bool option_default(const struct gamut_option *option, int64_t *num, const char **str);

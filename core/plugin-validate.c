@@ -87,7 +87,7 @@ static void check_option_values(const struct check *c, const char *choice, const
 {
 	char wants[256];
 
-	if (o->type > GAMUT_OPTION_CHOICE)
+	if (o->type > GAMUT_OPTION_PATH)
 		PROBLEM(c, "%s: option \"%s\" has type %" PRIu32 ", which ABI %u.%u does not know", choice,
 		        o->name, o->type, GAMUT_ABI_MAJOR, GAMUT_ABI_MINOR);
 	else if (o->type == GAMUT_OPTION_INT && o->min > o->max)

@@ -62,8 +62,9 @@ void vcpu_times(struct vcpu *v, uint64_t ns[VCPU_TIMES])
 	pthread_mutex_unlock(&v->times_lock);
 	wanted = ns[VCPU_RUNNING];
 	if (cpu < wanted) {
+		/* One that halts within the engine cannot be told from one that waits for a processor; most halt. */
 		ns[VCPU_RUNNING] = cpu;
-		ns[VCPU_RUNNABLE] += wanted - cpu;
+		ns[v->set->irqchip ? VCPU_BLOCKED : VCPU_RUNNABLE] += wanted - cpu;
 	}
 }
 
@@ -287,13 +288,27 @@ static int env_irq_pending(void *opaque)
 	return irq_is_pending(opaque);
 }
 
+static uint64_t env_cr8_read(void *opaque)
+{
+	const struct vcpu *v = opaque;
+
+	return v->set->cr8_read(v->set->cr8_opaque, v->index) & 15;
+}
+
+static void env_cr8_write(void *opaque, uint64_t value)
+{
+	const struct vcpu *v = opaque;
+
+	v->set->cr8_write(v->set->cr8_opaque, v->index, value);
+}
+
 static void vcpu_power_on(struct vcpu *v)
 {
 	v->set->ops->vcpu_reset(v->engine);
 	v->exit = (struct vcpu_exit){ .reason = EXIT_INTR };
 	v->idle_mask = 0;
 	v->block = v->has_pending = false;
-	atomic_store(&v->up, v->index == 0);
+	atomic_store(&v->up, v->index == 0 || v->set->irqchip);
 }
 
 static void vcpu_destroy(struct vcpu *v)
@@ -328,6 +343,9 @@ static struct vcpu *vcpu_create(struct vcpus *set, uint32_t index, char *err, un
 		.attention = &v->attention,
 		.irq_accept = env_irq_accept,
 		.irq_pending = env_irq_pending,
+		.cr8_outside = &set->cr8_outside,
+		.cr8_read = env_cr8_read,
+		.cr8_write = env_cr8_write,
 	};
 	if (set->ops->vcpu_create(set->vm, index, &v->env, &v->engine, err, err_len)) {
 		v->engine = NULL;
@@ -378,6 +396,13 @@ void vcpus_finish(struct vcpus *set)
 	set->n = 0;
 	pthread_cond_destroy(&set->changed);
 	pthread_mutex_destroy(&set->lock);
+}
+
+void vcpus_irqchip(struct vcpus *set)
+{
+	set->irqchip = true;
+	for (uint32_t i = 0; i < set->n; i++)
+		atomic_store(&set->vcpu[i]->up, true);
 }
 
 /* Whole cache lines for each vCPU, so that counting touches nobody else's. */

@@ -83,6 +83,11 @@ struct vcpus {
 	struct log_limit unclaimed;
 	const struct gamut_irq_source *irq; /* NULL: none */
 	void *irq_opaque;
+	bool irqchip; /* the engine has the interrupt controllers: it starts, halts and wakes vCPUs by itself */
+	bool cr8_outside; /* CR8 is the controller's, by these */
+	uint64_t (*cr8_read)(void *opaque, uint32_t vcpu);
+	void (*cr8_write)(void *opaque, uint32_t vcpu, uint64_t value);
+	void *cr8_opaque;
 	const struct gamut_pv_guest *pv; /* the monitor of a guest in ring 3; NULL: none */
 	void *pv_opaque;
 	uint32_t pv_owner; /* bus_owner.index of its instance */
@@ -114,6 +119,8 @@ void vcpus_finish(struct vcpus *set);
 /* Room for counters of n owners; before the threads start. 0 or -ENOMEM. [control] */
 int vcpus_set_owners(struct vcpus *set, uint32_t n);
 
+/* The engine has interrupt controllers from now on: all vCPUs are up, and wait in it. Before they start. [control] */
+void vcpus_irqchip(struct vcpus *set);
 /* Starts the threads, parked. 0 or -errno, and then none runs. [control] */
 int vcpus_start(struct vcpus *set);
 /* Ends and joins the threads. [control] */

@@ -48,12 +48,18 @@ struct vcpu_exit {
 	enum exit_reason reason;
 	uint64_t rip; /* of the instruction, for messages */
 	union {
-		/* One element; rep string I/O comes one element an exit unless the engine batches. */
+		/*
+		 * One access, or, with count above 1, as many in a row to the same
+		 * port: string I/O, whose elements are in buf (count * width bytes,
+		 * the engine's) in place of data.
+		 */
 		struct {
 			uint16_t port;
 			uint8_t width; /* 1 2 4 */
 			bool write;
 			uint32_t data; /* in: filled by the handler */
+			uint32_t count;
+			void *buf;
 		} pio;
 		struct {
 			uint64_t gpa;
@@ -110,6 +116,14 @@ struct engine_vcpu_env {
 	int (*irq_accept)(void *opaque);
 	/* Whether accept would give one. */
 	int (*irq_pending)(void *opaque);
+	/*
+	 * True once CR8 is the task priority of a controller outside: then it is
+	 * read and written by these. NULL is false; it does not change after the
+	 * first run.
+	 */
+	const bool *cr8_outside;
+	uint64_t (*cr8_read)(void *opaque); /* 0 to 15 */
+	void (*cr8_write)(void *opaque, uint64_t value);
 };
 
 struct engine_caps {
@@ -135,6 +149,8 @@ struct engine_irqchip {
 	void (*eoi)(void *opaque, uint32_t vector); /* split; may be NULL */
 	void *opaque;
 };
+
+#define ENGINE_PINS 24u /* of an I/O APIC, at most */
 
 /* A message signalled interrupt, as devices write it. */
 struct engine_msi {

@@ -5,7 +5,8 @@
  * A kernel goes through at most three steps: a bzImage gives its payload, a
  * packed stream gives what is in it (from the cache when that was done
  * before), and an ELF file gives segments and notes, which point into the
- * mapping that is kept. Nothing is copied but by unpacking.
+ * mapping that is kept. Nothing is copied but by unpacking. A step that fails
+ * leaves the file as it is, and the sentence about it for those who ask for more.
  */
 #include "image/image.h"
 
@@ -26,9 +27,11 @@
 
 struct image_parts {
 	char *kernel_path, *cmdline;
-	struct image_bytes kernel; /* the ELF file: mapped, or unpacked */
+	struct image_bytes file;   /* the kernel's file */
+	struct image_bytes kernel; /* the ELF file when that is another: unpacked */
 	struct image_bytes ramdisk;
 	struct image_elf elf;
+	char unfit[512];
 };
 
 /* The packed part of a kernel file, and what its container says of it. */
@@ -100,42 +103,36 @@ static int open_bzimage(struct image *image, const struct image_options *options
 	return unpack(image, options, packed, err);
 }
 
-/* Finds out what the file is and leaves its ELF bytes in parts->kernel. */
-static int open_kernel(struct image *image, const struct image_options *options,
-                       const struct image_error *err)
+/* Finds out what the file is and unpacks it when it is packed: *elf are its ELF bytes. */
+static int open_kernel(struct image *image, const struct image_options *options, struct packed *packed,
+                       const struct image_bytes **elf, const struct image_error *err)
 {
-	struct packed packed = {0};
-	struct image_bytes file = {0};
-	int error = image_map_file(&file, "kernel", &packed.st, err);
+	const struct image_bytes *file = &image->parts->file;
 
-	if (error)
-		return error;
-	packed.bytes = file;
+	packed->bytes = *file;
+	*elf = &image->parts->kernel;
 	image->format = IMAGE_ELF;
-	if (image_elf_is(file.data, file.size)) {
-		image->parts->kernel = file;
+	if (bzimage_is(file->data, file->size))
+		return open_bzimage(image, options, packed, err);
+	if (image_packing(file->data, file->size))
+		return unpack(image, options, packed, err);
+	*elf = file;
+	if (image_elf_is(file->data, file->size))
 		return 0;
-	}
-	if (bzimage_is(file.data, file.size))
-		error = open_bzimage(image, options, &packed, err);
-	else if (image_packing(file.data, file.size))
-		error = unpack(image, options, &packed, err);
-	else
-		error = image_fail(err, ENOEXEC,
-		                   "is not a kernel that can be booted: neither an ELF file nor a Linux "
-		                   "bzImage; use vmlinux or vmlinuz");
-	image_unmap(&file);
-	return error;
+	return image_fail(err, ENOEXEC,
+	                  "is not a kernel that can be booted: neither an ELF file nor a Linux "
+	                  "bzImage; use vmlinux or vmlinuz");
 }
 
-static int load_kernel(struct image *image, const struct image_options *options,
+static int take_kernel(struct image *image, const struct image_options *options, struct packed *packed,
                        const struct image_error *err)
 {
 	struct image_parts *parts = image->parts;
-	int error = open_kernel(image, options, err);
+	const struct image_bytes *elf;
+	int error = open_kernel(image, options, packed, &elf, err);
 
 	if (!error)
-		error = image_elf_parse(&parts->elf, parts->kernel.data, parts->kernel.size, err);
+		error = image_elf_parse(&parts->elf, elf->data, elf->size, err);
 	if (error)
 		return error;
 	image->machine = parts->elf.machine;
@@ -156,6 +153,35 @@ static int load_kernel(struct image *image, const struct image_options *options,
 		                  "is a 32-bit kernel without a PVH entry (no %s note); use a 64-bit "
 		                  "(amd64) kernel",
 		                  image_note_name(XEN_ELFNOTE_PHYS32_ENTRY));
+	return 0;
+}
+
+/* Whether what went wrong is the file's own: then it is what it is. */
+static bool is_verdict(int error)
+{
+	return error == -ENOEXEC || error == -EFBIG;
+}
+
+static int load_kernel(struct image *image, const struct image_options *options,
+                       const struct image_error *err)
+{
+	struct image_parts *parts = image->parts;
+	struct packed packed = {0};
+	int error = image_map_file(&parts->file, "kernel", &packed.st, err);
+
+	if (error)
+		return error;
+	image->boot.image = parts->file.data;
+	image->boot.image_size = parts->file.size;
+	error = take_kernel(image, options, &packed, err);
+	if (!is_verdict(error))
+		return error;
+	snprintf(parts->unfit, sizeof(parts->unfit), "%s", err->text);
+	image->unfit = parts->unfit;
+	if (!image->boot.n_segments) {
+		image->format = IMAGE_RAW;
+		image->boot.not_elf = image->unfit;
+	}
 	return 0;
 }
 
@@ -223,6 +249,7 @@ void image_destroy(struct image *image)
 	if (image->parts) {
 		image_elf_finish(&image->parts->elf);
 		image_unmap(&image->parts->kernel);
+		image_unmap(&image->parts->file);
 		image_unmap(&image->parts->ramdisk);
 		free(image->parts->kernel_path);
 		free(image->parts->cmdline);
@@ -234,6 +261,7 @@ void image_destroy(struct image *image)
 void image_trim(const struct image *image)
 {
 	image_drop_pages(&image->parts->kernel);
+	image_drop_pages(&image->parts->file);
 	image_drop_pages(&image->parts->ramdisk);
 }
 
@@ -256,6 +284,8 @@ uint32_t image_modes(const struct image *image)
 	uint32_t mask = 0;
 	uint64_t value;
 
+	if (image->unfit)
+		return 0;
 	if (image_note_int(&image->boot, XEN_ELFNOTE_PHYS32_ENTRY, &value))
 		mask |= IMAGE_MODE_PVH;
 	if (image->boot.elf_class == 64 && image_is_pv(&image->boot))
@@ -291,6 +321,10 @@ int image_require(const struct image *image, uint32_t mode, char *err, size_t er
 
 	if (image->format == IMAGE_NONE) {
 		snprintf(err, err_len, "no kernel is named; give boot.kernel in the domain file");
+		return -ENOEXEC;
+	}
+	if (image->unfit) {
+		snprintf(err, err_len, "%s", image->unfit);
 		return -ENOEXEC;
 	}
 	if (can & mode)

@@ -6,7 +6,9 @@
  * A kernel file may be an ELF executable (vmlinux, a unikernel, GRUB for PVH),
  * a Linux bzImage whose payload is such an ELF file packed by any of the
  * kernel's own methods, or an ELF file packed with gzip, xz, lz4 or zstd
- * directly. Files come from users and distributions, hence from anybody: each
+ * directly. What is none of these, or cannot be unpacked, or is an ELF file for
+ * something else than a platform here boots, is loaded as it is: firmware and
+ * boot loaders in the guest have their own opinion of what a kernel is. Files come from users and distributions, hence from anybody: each
  * offset and length is checked before it is used, and unpacking stops at a cap.
  */
 #ifndef IMAGE_IMAGE_H
@@ -24,6 +26,7 @@ enum image_format {
 	IMAGE_NONE = 0, /* no kernel was named */
 	IMAGE_ELF = 1,
 	IMAGE_BZIMAGE = 2,
+	IMAGE_RAW = 3, /* no kernel that is known here; boot.not_elf says why */
 };
 
 /* Ways to boot an image, as a mask; see image_modes. */
@@ -52,6 +55,7 @@ struct image {
 	bool cached;               /* the unpacked kernel came from the cache */
 	uint32_t machine;          /* ELF e_machine */
 	uint16_t protocol;         /* Linux boot protocol, 0x020f = 2.15; 0 when not a bzImage */
+	const char *unfit;         /* a sentence: no platform here that enters kernels enters this one; NULL otherwise */
 	uint16_t xloadflags;       /* of the bzImage; bit 0: 64-bit entry */
 	struct image_parts *parts; /* private */
 };
@@ -59,7 +63,8 @@ struct image {
 /*
  * Reads and checks everything named in options (the strings are copied).
  * NULL with errno set and one sentence in err naming the file, what is wrong
- * with it and what would help. [control]
+ * with it and what would help: for files that cannot be read or are empty. What
+ * is wrong with a kernel as a kernel is in image->unfit. [control]
  */
 struct image *image_load(const struct image_options *options, char *err, size_t err_len);
 

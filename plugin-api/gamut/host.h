@@ -505,11 +505,20 @@ struct gamut_host {
 	int (*irqchip_route)(struct gamut_inst *inst, const struct gamut_irqchip_pin *pins, uint32_t n);
 	/*
 	 * The guest's CR8 is the task priority of an interrupt controller: ops
-	 * are asked on every access to it. NULL of both: CR8 is the engine's own
-	 * register. Before start ends. [control]; read and write on [vcpu]
+	 * are asked on every access to it (on engine kvm, before and after the
+	 * guest runs). vcpu_get shows what read says, on its caller's thread;
+	 * vcpu_set leaves CR8 to the controller. NULL of both: CR8 is the engine's
+	 * own register. 0; -EINVAL one of them alone; -EBUSY somebody has it; -EPERM
+	 * too late. Before start ends. [control]; read and write on [vcpu]
 	 */
 	int (*cr8_register)(struct gamut_inst *inst, uint64_t (*read)(void *opaque, uint32_t vcpu),
 	                    void (*write)(void *opaque, uint32_t vcpu, uint64_t value), void *opaque);
+
+	/*
+	 * String `index` (0 first) of an option of type GAMUT_OPTION_LIST: 1, or 0
+	 * past its end. It lives as long as the instance. [control]
+	 */
+	int (*option_list)(struct gamut_inst *inst, const char *name, uint32_t index, const char **value);
 };
 
 #ifdef __cplusplus

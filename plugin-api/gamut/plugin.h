@@ -54,6 +54,19 @@ enum gamut_option_type {
 	 */
 	GAMUT_OPTION_STRING = 2,
 	GAMUT_OPTION_CHOICE = 3, /* one of a fixed list of strings */
+	/*
+	 * Any number of strings, ( "a", "b" ) in the domain file; a string alone
+	 * is a list of one. Read with host->option_list. default_value, if any, is
+	 * the only member of the default.
+	 */
+	GAMUT_OPTION_LIST = 4,
+	/*
+	 * A string that names a host file or folder, whatever the option's name:
+	 * the core resolves a relative one against the domain file's folder, and
+	 * refuses one that was given and cannot be read. "" names nothing. A
+	 * default is not looked for. Read with host->option_string.
+	 */
+	GAMUT_OPTION_PATH = 5,
 };
 
 /*

@@ -216,6 +216,7 @@ static inline struct rig *rig_create(void)
 	memset(r->mem.kind, MEM_RAM, RIG_MEM >> PAGE_SHIFT);
 	v->mem = &r->mem;
 	v->exit = &r->exit;
+	v->env = &v->env_copy;
 	rig_lists(v, true);
 	assert_int_equal(cpuid_build(&v->cpuid, &v->n_cpuid), 0);
 	assert_int_equal(fpu_init(v), 0);

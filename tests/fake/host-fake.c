@@ -122,6 +122,19 @@ static int fake_option_string(struct gamut_inst *inst, const char *name, const c
 	return o != NULL;
 }
 
+/* An option given several times over is a list. */
+static int fake_option_list(struct gamut_inst *inst, const char *name, uint32_t index, const char **value)
+{
+	const struct host_fake *f = fake(inst);
+
+	for (uint32_t i = 0; i < f->n_options; i++)
+		if (!strcmp(f->options[i].name, name) && f->options[i].string && !index--) {
+			*value = f->options[i].string;
+			return 1;
+		}
+	return 0;
+}
+
 static uint32_t fake_unit(struct gamut_inst *inst)
 {
 	return fake(inst)->unit;
@@ -160,6 +173,7 @@ static uint8_t *page_ptr(struct host_fake *f, uint64_t gpa)
 	return f->hole[page] ? NULL : f->ram + gpa;
 }
 
+/* way: -1 read, 1 write, 0 and 2 look whether that can be. */
 static int each_page(struct host_fake *f, uint64_t gpa, void *buf, uint64_t len, int way)
 {
 	uint8_t *p = buf;
@@ -170,9 +184,9 @@ static int each_page(struct host_fake *f, uint64_t gpa, void *buf, uint64_t len,
 		uint64_t n = PAGE - gpa % PAGE < len ? PAGE - gpa % PAGE : len;
 		uint8_t *host = page_ptr(f, gpa);
 
-		if (!host)
+		if (!host || (way == 2 && f->rom[gpa / PAGE]))
 			return -EFAULT;
-		if (way > 0)
+		if (way == 1)
 			memcpy(host, p, n);
 		else if (way < 0)
 			memcpy(p, host, n);
@@ -187,7 +201,7 @@ static int fake_copy(struct host_fake *f, uint64_t gpa, void *buf, uint64_t len,
 {
 	pthread_mutex_lock(&f->lock);
 	/* buf is not touched in the first round: all or nothing. */
-	int rc = len > f->space ? -EFAULT : each_page(f, gpa, buf, len, 0);
+	int rc = len > f->space ? -EFAULT : each_page(f, gpa, buf, len, way > 0 ? 2 : 0);
 
 	if (!rc)
 		rc = each_page(f, gpa, buf, len, way);
@@ -211,10 +225,10 @@ static void *fake_mem_get(struct gamut_inst *inst, uint64_t gpa, uint64_t len)
 	uint8_t *first = NULL;
 
 	pthread_mutex_lock(&f->lock);
-	if (len && len <= f->space && gpa < f->space && gpa + len <= f->space) {
+	if (len && len <= f->space && gpa < f->space && gpa + len <= f->space && !f->rom[gpa / PAGE]) {
 		first = page_ptr(f, gpa);
 		for (uint64_t off = PAGE - gpa % PAGE; first && off < len; off += PAGE)
-			if (page_ptr(f, gpa + off) != first + off)
+			if (page_ptr(f, gpa + off) != first + off || f->rom[(gpa + off) / PAGE])
 				first = NULL;
 	}
 	if (first)
@@ -271,8 +285,10 @@ static struct gamut_page *fake_page_alloc(struct gamut_inst *inst, uint32_t n, v
 
 static void unmap_at(struct host_fake *f, struct gamut_page *p, uint32_t i)
 {
-	if (p->at[i] != UINT64_MAX)
+	if (p->at[i] != UINT64_MAX) {
 		f->over[p->at[i] / PAGE] = NULL;
+		f->rom[p->at[i] / PAGE] = 0;
+	}
 	p->at[i] = UINT64_MAX;
 }
 
@@ -312,6 +328,32 @@ static int fake_page_map(struct gamut_inst *inst, struct gamut_page *pages, uint
 	}
 	pthread_mutex_unlock(&f->lock);
 	return rc;
+}
+
+static void unmap_other(struct host_fake *f, uint64_t gpa)
+{
+	for (struct gamut_page *p = f->pages; p; p = p->next)
+		for (uint32_t i = 0; i < p->n; i++)
+			if (p->at[i] == gpa)
+				unmap_at(f, p, i);
+}
+
+static int fake_page_map_as(struct gamut_inst *inst, struct gamut_page *pages, uint32_t index, uint64_t gpa,
+                            uint32_t how)
+{
+	struct host_fake *f = fake(inst);
+
+	if (index >= pages->n || gpa % PAGE || gpa >= f->space || how > GAMUT_PAGE_ROM)
+		return -EINVAL;
+	if (pages->at[index] != UINT64_MAX && pages->at[index] != gpa)
+		return -EBUSY;
+	pthread_mutex_lock(&f->lock);
+	unmap_other(f, gpa);
+	f->over[gpa / PAGE] = pages->host + index * PAGE;
+	f->rom[gpa / PAGE] = how == GAMUT_PAGE_ROM;
+	pages->at[index] = gpa;
+	pthread_mutex_unlock(&f->lock);
+	return 0;
 }
 
 static int fake_page_unmap(struct gamut_inst *inst, struct gamut_page *pages, uint32_t index)
@@ -391,6 +433,64 @@ static int fake_msr_register(struct gamut_inst *inst, uint32_t first, uint32_t c
                              const struct gamut_msr_ops *ops, void *opaque)
 {
 	return add_range(fake(inst)->msr, &fake(inst)->n_msr, first, count, ops, opaque);
+}
+
+static int fake_bus_fallback(struct gamut_inst *inst, uint32_t space, const struct gamut_io_ops *ops, void *opaque)
+{
+	struct host_fake *f = fake(inst);
+
+	if (space > GAMUT_SPACE_MMIO)
+		return -EINVAL;
+	if (f->rest[space].ops)
+		return -EBUSY;
+	f->rest[space] = (struct host_fake_range){ .len = UINT64_MAX, .ops = ops, .opaque = opaque };
+	return 0;
+}
+
+static const struct host_fake_range *find_range(const struct host_fake_range *list, uint32_t n, uint64_t at)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (at - list[i].base < list[i].len)
+			return &list[i];
+	return NULL;
+}
+
+static const struct host_fake_range *who_takes(const struct host_fake *f, uint32_t space, uint64_t at)
+{
+	const struct host_fake_range *r = space == GAMUT_SPACE_PIO ? find_range(f->pio, f->n_pio, at) :
+	                                                             find_range(f->mmio, f->n_mmio, at);
+
+	return r ? r : f->rest[space].ops ? &f->rest[space] : NULL;
+}
+
+uint64_t host_fake_in(struct host_fake *f, uint32_t space, uint64_t at, uint32_t width)
+{
+	const struct host_fake_range *r = who_takes(f, space, at);
+	uint64_t ones = width >= 8 ? UINT64_MAX : (1ull << 8 * width) - 1;
+
+	return r ? ((const struct gamut_io_ops *)r->ops)->read(r->opaque, at - r->base, width) & ones : ones;
+}
+
+void host_fake_out(struct host_fake *f, uint32_t space, uint64_t at, uint32_t width, uint64_t value)
+{
+	const struct host_fake_range *r = who_takes(f, space, at);
+
+	if (r)
+		((const struct gamut_io_ops *)r->ops)->write(r->opaque, at - r->base, width, value);
+}
+
+int host_fake_rdmsr(struct host_fake *f, uint32_t vcpu, uint32_t msr, uint64_t *value)
+{
+	const struct host_fake_range *r = find_range(f->msr, f->n_msr, msr);
+
+	return r ? ((const struct gamut_msr_ops *)r->ops)->read(r->opaque, vcpu, msr, value) : -EPERM;
+}
+
+int host_fake_wrmsr(struct host_fake *f, uint32_t vcpu, uint32_t msr, uint64_t value)
+{
+	const struct host_fake_range *r = find_range(f->msr, f->n_msr, msr);
+
+	return r ? ((const struct gamut_msr_ops *)r->ops)->write(r->opaque, vcpu, msr, value) : -EPERM;
 }
 
 static int fake_hypercall_register(struct gamut_inst *inst, uint32_t nr, gamut_hypercall_fn fn, void *opaque)
@@ -520,6 +620,51 @@ static int fake_irq_source(struct gamut_inst *inst, const struct gamut_irq_sourc
 		return -EBUSY;
 	fake(inst)->irq = ops;
 	fake(inst)->irq_opaque = opaque;
+	return 0;
+}
+
+static int fake_irqchip_create(struct gamut_inst *inst, uint32_t kind, void (*eoi)(void *opaque, uint32_t vector),
+                               void *opaque)
+{
+	(void)inst;
+	(void)kind;
+	(void)eoi;
+	(void)opaque;
+	return -ENOTSUP;
+}
+
+static int fake_irqchip_line(struct gamut_inst *inst, uint32_t gsi, uint32_t level)
+{
+	(void)inst;
+	(void)gsi;
+	(void)level;
+	return -ENOTSUP;
+}
+
+static int fake_irqchip_msi(struct gamut_inst *inst, uint64_t address, uint32_t data)
+{
+	(void)inst;
+	(void)address;
+	(void)data;
+	return -ENOTSUP;
+}
+
+static int fake_irqchip_route(struct gamut_inst *inst, const struct gamut_irqchip_pin *pins, uint32_t n)
+{
+	(void)inst;
+	(void)pins;
+	(void)n;
+	return -ENOTSUP;
+}
+
+static int fake_cr8_register(struct gamut_inst *inst, uint64_t (*read)(void *opaque, uint32_t vcpu),
+                             void (*write)(void *opaque, uint32_t vcpu, uint64_t value), void *opaque)
+{
+	struct host_fake *f = fake(inst);
+
+	f->cr8_read = read;
+	f->cr8_write = write;
+	f->cr8_opaque = opaque;
 	return 0;
 }
 
@@ -855,6 +1000,14 @@ static const struct gamut_host table = {
 	.on_dead_halt = fake_on_dead_halt,
 	.vcpu_current = fake_vcpu_current,
 	.hypercall_insn = fake_hypercall_insn,
+	.bus_fallback = fake_bus_fallback,
+	.page_map_as = fake_page_map_as,
+	.irqchip_create = fake_irqchip_create,
+	.irqchip_line = fake_irqchip_line,
+	.irqchip_msi = fake_irqchip_msi,
+	.irqchip_route = fake_irqchip_route,
+	.cr8_register = fake_cr8_register,
+	.option_list = fake_option_list,
 };
 
 /* ---- the test's side ---- */
@@ -875,6 +1028,7 @@ struct host_fake *host_fake_create(uint64_t ram_size, uint32_t vcpus)
 	f->hole = need(calloc(1, f->space / PAGE));
 	memset(f->hole + ram_size / PAGE, 1, HOST_FAKE_SPARE / PAGE);
 	f->over = need(calloc(f->space / PAGE, sizeof(*f->over)));
+	f->rom = need(calloc(f->space / PAGE, 1));
 	f->domid = 1;
 	f->vcpus = vcpus < HOST_FAKE_VCPUS ? vcpus : HOST_FAKE_VCPUS;
 	f->name = "test";
@@ -896,6 +1050,8 @@ void host_fake_grow(struct host_fake *f, uint64_t space)
 	f->hole = need(realloc(f->hole, n));
 	memset(f->hole + had, 1, n - had);
 	f->over = need(realloc(f->over, n * sizeof(*f->over)));
+	f->rom = need(realloc(f->rom, n));
+	memset(f->rom + had, 0, n - had);
 	memset(f->over + had, 0, (n - had) * sizeof(*f->over));
 	f->space = space;
 }
@@ -916,6 +1072,7 @@ uint32_t host_fake_destroy(struct host_fake *f)
 	free(f->ram);
 	free(f->hole);
 	free(f->over);
+	free(f->rom);
 	free(f->inst);
 	return left;
 }

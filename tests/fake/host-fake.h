@@ -76,6 +76,7 @@ struct host_fake {
 	uint64_t ram_size, space;
 	uint8_t *hole;     /* per page: nonzero when not RAM */
 	uint8_t **over;    /* per page: host page mapped over it */
+	uint8_t *rom;      /* per page: nonzero when that is ROM */
 	uint32_t gets;     /* mem_get without mem_put */
 	uint64_t dirtied;  /* bytes named to mem_dirty */
 	struct gamut_page *pages; /* list of what page_alloc gave */
@@ -95,10 +96,14 @@ struct host_fake {
 		void *opaque;
 	} hypercalls[HOST_FAKE_HYPERCALLS];
 	struct host_fake_range pio[HOST_FAKE_ITEMS], mmio[HOST_FAKE_ITEMS], msr[HOST_FAKE_ITEMS];
+	struct host_fake_range rest[2]; /* bus_fallback, by enum gamut_space */
 	struct host_fake_cpuid cpuid[HOST_FAKE_ITEMS];
 	uint32_t n_pio, n_mmio, n_msr, n_cpuid;
 	const struct gamut_irq_source *irq;
 	void *irq_opaque;
+	uint64_t (*cr8_read)(void *opaque, uint32_t vcpu);
+	void (*cr8_write)(void *opaque, uint32_t vcpu, uint64_t value);
+	void *cr8_opaque;
 	gamut_halt_fn dead_halt;
 	void *dead_halt_opaque;
 
@@ -140,7 +145,7 @@ uint32_t host_fake_destroy(struct host_fake *f);
 /* Guest physical space goes on up to there, at least. */
 void host_fake_grow(struct host_fake *f, uint64_t space);
 
-/* A value for option_int, option_bool or, with string not NULL, option_string. */
+/* A value for option_int, option_bool or, with string not NULL, option_string; given more than once, option_list. */
 void host_fake_option(struct host_fake *f, const char *name, int64_t number, const char *string);
 /* What lookup will find. */
 void host_fake_give(struct host_fake *f, const char *id, uint32_t revision, const void *ops, void *self);
@@ -149,6 +154,16 @@ uint64_t host_fake_counter(const struct host_fake *f, const char *name);
 /* The leaf that was set for the vCPU (or for all), NULL when none. */
 const struct host_fake_cpuid *host_fake_cpuid(const struct host_fake *f, uint32_t vcpu, uint32_t leaf,
                                               uint32_t subleaf);
+
+/*
+ * An access to a port or an address as the guest makes it: to the range that
+ * holds it, else to the fallback, else all ones. Not split; widths are 1 to 8.
+ */
+uint64_t host_fake_in(struct host_fake *f, uint32_t space, uint64_t at, uint32_t width);
+void host_fake_out(struct host_fake *f, uint32_t space, uint64_t at, uint32_t width, uint64_t value);
+/* A register access; -EPERM where nobody has it. */
+int host_fake_rdmsr(struct host_fake *f, uint32_t vcpu, uint32_t msr, uint64_t *value);
+int host_fake_wrmsr(struct host_fake *f, uint32_t vcpu, uint32_t msr, uint64_t value);
 
 /* Makes a hypercall as the guest kernel would; restarts are followed. -ENOSYS when nothing is registered. */
 int64_t host_fake_hypercall(struct host_fake *f, struct gamut_hypercall *call);

@@ -54,6 +54,9 @@ struct rig {
 	_Atomic uint32_t attention;
 	int vectors[8]; /* pending, in order; ends with -1 */
 	unsigned accepted;
+	bool cr8_outside;
+	uint64_t cr8;
+	unsigned cr8_writes;
 };
 
 static inline int rig_accept(void *opaque)
@@ -76,6 +79,19 @@ static inline int rig_pending(void *opaque)
 static inline void rig_changed(void *opaque, uint64_t gpa, uint64_t len, bool remapped)
 {
 	engine_kvm.mem_changed(((struct rig *)opaque)->vm, gpa, len, remapped);
+}
+
+static inline uint64_t rig_cr8_read(void *opaque)
+{
+	return ((struct rig *)opaque)->cr8;
+}
+
+static inline void rig_cr8_write(void *opaque, uint64_t value)
+{
+	struct rig *r = opaque;
+
+	r->cr8 = value;
+	r->cr8_writes++;
 }
 
 /* Before anything else in a test. */
@@ -110,6 +126,9 @@ static inline int rig_setup_cpus(void **state, uint32_t vcpus)
 		.attention = &r->attention,
 		.irq_accept = rig_accept,
 		.irq_pending = rig_pending,
+		.cr8_outside = &r->cr8_outside,
+		.cr8_read = rig_cr8_read,
+		.cr8_write = rig_cr8_write,
 	};
 	if (engine_kvm.vcpu_create(r->vm, 0, &env, &r->v, err, sizeof(err)))
 		fail_msg("%s", err);

@@ -391,6 +391,10 @@ static void complete(struct bt_vcpu *v, struct vcpu_exit *exit)
 			complete_port(v, exit);
 			return;
 		}
+		if (v->io_run.n) {
+			io_many_done(v);
+			return;
+		}
 		value = exit->pio.data;
 		break;
 	case EXIT_MMIO:

@@ -189,6 +189,15 @@ struct bt_replay {
 	bool fault;   /* the last one ended in #GP (MSR) */
 };
 
+/* Elements of rep ins or rep outs that are out in one exit, in io_buf; see interp-io.c. */
+struct bt_io_run {
+	uint64_t gpa;  /* ins: where they go, within one page */
+	uint64_t next; /* rip after the instruction */
+	uint16_t n;    /* 0: none */
+	uint8_t size, addrsize;
+	bool write;
+};
+
 /* Offsets in struct bt_vcpu that assembly needs. */
 #define BT_OFF_JC 0x1000
 #define BT_OFF_TLB (BT_OFF_JC + 2 * 16 * JC_SIZE)
@@ -284,6 +293,7 @@ struct bt_vcpu {
 	struct vcpu_exit *exit; /* the core's, while vcpu_run is on */
 	struct bt_replay replay;
 	bool replay_on;        /* an exit is being completed */
+	struct bt_io_run io_run;
 	uint8_t pio_len;       /* a port access is out that need not run again: instruction length; 0: none */
 	bool exc_pending;      /* v->exc is to be delivered before anything runs */
 	enum exit_reason exited; /* what the last run returned */
@@ -324,6 +334,8 @@ struct bt_vcpu {
 	uint8_t jc_key[2];     /* KEY_* that the entries were filled for */
 	struct bt_itlb { uint64_t va, gpa, gen; } itlb[2][256]; /* code pages; valid while gen is itlb_gen[class][global] */
 	uint64_t itlb_gen[2][2];
+
+	uint8_t io_buf[PAGE_SIZE];
 
 	/* counters, for --stats */
 	uint64_t n_miss, n_walk, n_step, n_flush, n_translate, n_exit, n_exc, n_irq, n_lookup, n_smc, n_beside, n_ungrouped;

@@ -188,6 +188,12 @@ enum bt_step io_in(struct bt_vcpu *v, struct interp *x);
 enum bt_step io_out(struct bt_vcpu *v, struct interp *x);
 /* One port access through the replay record; checked by the caller. */
 enum bt_step io_port(struct bt_vcpu *v, uint16_t port, unsigned width, bool write, uint64_t *value);
+/*
+ * rep ins or rep outs with rcx not 0: STEP_EXIT with several elements of `size`
+ * in v->exit, STEP_FAULT, or STEP_OK: nothing was done, the next element is one
+ * by itself.
+ */
+enum bt_step io_many(struct bt_vcpu *v, const struct interp *x, unsigned size, bool ins);
 enum bt_step fpu_op_save(struct bt_vcpu *v, struct interp *x);
 enum bt_step fpu_op_env(struct bt_vcpu *v, struct interp *x);
 enum bt_step fpu_op_wait(struct bt_vcpu *v, struct interp *x);

@@ -270,8 +270,13 @@ enum bt_step interp_string(struct bt_vcpu *v, struct interp *x)
 	if (op->element == ins || op->element == outs)
 		s.size = s.size == 8 ? 4 : s.size;
 	s.delta = v->rflags & FL_DF ? -(uint64_t)s.size : s.size;
+	if (x->in.rep && !get_gpr(v, RCX, x->in.addrsize))
+		return STEP_OK;
+	step = x->in.rep && (op->element == ins || op->element == outs) ? io_many(v, x, s.size, op->dst) : STEP_OK;
+	if (step != STEP_OK)
+		return step;
 	if (x->in.rep)
-		return get_gpr(v, RCX, x->in.addrsize) ? repeat(&s, op) : STEP_OK;
+		return repeat(&s, op);
 	step = op->element(&s);
 	if (step == STEP_OK)
 		advance(&s, 1);

@@ -30,6 +30,9 @@ enum bt_step interp_step(struct bt_vcpu *v);
 /* The same, but #UD for an instruction that `may` refuses. */
 enum bt_step interp_step_if(struct bt_vcpu *v, bool (*may)(struct bt_vcpu *v, const struct insn *in));
 
+/* Completes an exit with several elements of rep ins or outs (v->io_run.n is not 0), answered by the core. */
+void io_many_done(struct bt_vcpu *v);
+
 /*
  * The executable area of a vCPU (v->native, INTERP_NATIVE_SIZE bytes), in
  * which the signal contract of bt.h holds. interp_init: 0 or -errno.

@@ -90,6 +90,9 @@ static enum bt_step span_at(struct bt_vcpu *v, uint64_t va, unsigned access, uin
 	if (step != STEP_OK)
 		return step;
 	*s = (struct span){ .gpa = page.gpa, .buf = buf, .len = len, .kind = mem_kind(v->mem, page.gpa) };
+	/* To a store ROM is a device like any. */
+	if ((access & ACC_WRITE) && s->kind == MEM_ROM)
+		s->kind = MEM_NONE;
 	return STEP_OK;
 }
 
@@ -207,7 +210,7 @@ static enum bt_step spans_now(struct bt_vcpu *v, uint64_t va, void *buf, unsigne
 		lost = v->smp.lost;
 		step = spans_of(v, va, buf, len, access, s, n);
 		for (unsigned i = 0; step == STEP_OK && (access & ACC_WRITE) && i < *n; i++)
-			if (s[i].kind == MEM_RAM || s[i].kind == MEM_HOST)
+			if (s[i].kind != MEM_NONE)
 				bt_code_write(v, s[i].gpa, s[i].len);
 	} while (v->smp.lost != lost);
 	return step;
@@ -282,9 +285,8 @@ static enum bt_step write_slow(struct bt_vcpu *v, uint64_t va, const void *buf, 
 	if (step != STEP_OK)
 		return step;
 	for (unsigned i = 0; i < n; i++) {
-		if (s[i].kind != MEM_RAM && s[i].kind != MEM_HOST)
-			continue;
-		copy(v->mem->base + s[i].gpa, s[i].buf, s[i].len);
+		if (s[i].kind != MEM_NONE)
+			copy(v->mem->base + s[i].gpa, s[i].buf, s[i].len);
 	}
 	return STEP_OK;
 }
@@ -350,7 +352,7 @@ enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned acce
 	if (*host || (va & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
 		return STEP_OK;
 	step = spans_now(v, va, NULL, len, access | ACC_WRITE, s, &n);
-	if (step == STEP_OK && (s[0].kind == MEM_RAM || s[0].kind == MEM_HOST))
+	if (step == STEP_OK && s[0].kind != MEM_NONE)
 		*host = v->mem->base + s[0].gpa;
 	return step;
 }

@@ -449,6 +449,7 @@ static enum bt_step port_access(struct bt_vcpu *v, uint32_t arg)
 	e->pio.width = (uint8_t)STEP_SIZE(arg);
 	e->pio.write = STEP_OP(arg) == OP_OUT;
 	e->pio.data = e->pio.write ? (uint32_t)(v->gpr[RAX] & (0xffffffffull >> (32 - 8 * e->pio.width))) : 0;
+	e->pio.count = 1;
 	v->pio_len = (uint8_t)STEP_LEN(arg);
 	return STEP_EXIT;
 }

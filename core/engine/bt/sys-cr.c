@@ -4,6 +4,7 @@
  */
 #include "engine/bt/fpu.h"
 #include "engine/bt/segment.h"
+#include "engine/bt/smp.h"
 #include "engine/bt/sys.h"
 
 #define CR0_VALID (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
@@ -46,6 +47,44 @@ static enum bt_step load_pdptes(struct bt_vcpu *v, uint64_t cr3)
 	return STEP_OK;
 }
 
+/* CR8 is a controller's: its code is not ours, and may use the vector registers, which are the guest's now. */
+static bool cr8_outside(struct bt_vcpu *v, bool write, uint64_t *value)
+{
+	const struct engine_vcpu_env *env = v->env;
+	bool live = v->fpu_live;
+
+	if (!env->cr8_outside || !*env->cr8_outside)
+		return false;
+	fpu_save(v);
+	smp_quiet(v);
+	if (write)
+		env->cr8_write(env->opaque, *value);
+	else
+		*value = env->cr8_read(env->opaque);
+	smp_busy(v);
+	if (live)
+		fpu_restore(v);
+	return true;
+}
+
+static enum bt_step read_cr8(struct bt_vcpu *v, uint64_t *value)
+{
+	if (v->cpl != 0)
+		return gp(v);
+	if (!cr8_outside(v, false, value))
+		*value = v->cr8;
+	return STEP_OK;
+}
+
+static enum bt_step write_cr8(struct bt_vcpu *v, uint64_t value)
+{
+	if (value > 15)
+		return gp(v);
+	if (!cr8_outside(v, true, &value))
+		v->cr8 = value;
+	return STEP_OK;
+}
+
 enum bt_step sys_read_cr(struct bt_vcpu *v, unsigned cr, uint64_t *value)
 {
 	switch (cr) {
@@ -62,8 +101,7 @@ enum bt_step sys_read_cr(struct bt_vcpu *v, unsigned cr, uint64_t *value)
 		*value = v->cr4;
 		break;
 	case 8:
-		*value = v->cr8;
-		break;
+		return read_cr8(v, value);
 	default:
 		return bt_fault(v, EXC_UD);
 	}
@@ -176,10 +214,7 @@ enum bt_step sys_write_cr(struct bt_vcpu *v, unsigned cr, uint64_t value)
 	case 4:
 		return write_cr4(v, value);
 	default:
-		if (value > 15)
-			return gp(v);
-		v->cr8 = value;
-		return STEP_OK;
+		return write_cr8(v, value);
 	}
 }
 

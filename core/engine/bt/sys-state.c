@@ -157,6 +157,7 @@ static void forget_progress(struct bt_vcpu *v)
 	v->shadow = 0;
 	v->nmi_blocked = v->halted = v->pending_db = v->replay_on = v->exc_pending = false;
 	v->pv.user = v->pv.trap_pending = false;
+	v->io_run.n = 0;
 	v->exc = (struct bt_exc){ 0 };
 	bt_zero(&v->replay, sizeof(v->replay));
 }

@@ -2,10 +2,10 @@
 /*
  * From KVM's exits to struct vcpu_exit, and the answers back.
  *
- * One exit of KVM may be several of ours: a string instruction on a port comes
- * with up to a page of elements, and an MMIO access that crosses a page in
- * parts of any length. v->done counts what has been handed out; the guest is
- * entered again when all of it is answered.
+ * One exit of KVM may be several of ours: an MMIO access that crosses a page
+ * comes in parts of any length. v->done counts what has been handed out; the
+ * guest is entered again when all of it is answered. A string instruction on a
+ * port comes with up to a page of elements, and so it goes out.
  */
 #include "engine/kvm/kvm.h"
 
@@ -102,14 +102,14 @@ static bool on_unknown(struct engine_vcpu *v, struct vcpu_exit *exit)
 
 static void *port_data(struct engine_vcpu *v)
 {
-	return (uint8_t *)v->run + v->run->io.data_offset + (uint64_t)v->done * v->run->io.size;
+	return (uint8_t *)v->run + v->run->io.data_offset;
 }
 
 static bool on_io(struct engine_vcpu *v, struct vcpu_exit *exit)
 {
 	const struct kvm_run *run = v->run;
 
-	if (!v->done && kvm_hypercall_exit(v, exit))
+	if (kvm_hypercall_exit(v, exit))
 		return true;
 	exit->reason = EXIT_PIO;
 	exit->rip = kvm_regs(v)->rip;
@@ -117,16 +117,17 @@ static bool on_io(struct engine_vcpu *v, struct vcpu_exit *exit)
 	exit->pio.width = run->io.size;
 	exit->pio.write = run->io.direction == KVM_EXIT_IO_OUT;
 	exit->pio.data = 0;
-	if (exit->pio.write)
+	exit->pio.count = run->io.count;
+	exit->pio.buf = port_data(v);
+	if (exit->pio.write && run->io.count == 1)
 		memcpy(&exit->pio.data, port_data(v), run->io.size);
 	return true;
 }
 
-static bool answer_io(struct engine_vcpu *v, struct vcpu_exit *exit)
+static void answer_io(struct engine_vcpu *v, const struct vcpu_exit *exit)
 {
-	if (!exit->pio.write)
+	if (!exit->pio.write && v->run->io.count == 1)
 		memcpy(port_data(v), &exit->pio.data, v->run->io.size);
-	return ++v->done < v->run->io.count && on_io(v, exit);
 }
 
 /* ---- MMIO --------------------------------------------------------------------------- */
@@ -279,7 +280,7 @@ bool kvm_exit_answer(struct engine_vcpu *v, struct vcpu_exit *exit)
 	if (v->hypercall)
 		return answer_hypercall(v, exit);
 	if (v->run->exit_reason == KVM_EXIT_IO)
-		more = answer_io(v, exit);
+		answer_io(v, exit);
 	else if (v->run->exit_reason == KVM_EXIT_MMIO)
 		more = answer_mmio(v, exit);
 	else if (v->run->exit_reason == KVM_EXIT_X86_RDMSR || v->run->exit_reason == KVM_EXIT_X86_WRMSR)

@@ -5,6 +5,9 @@
  * The controller is asked for a vector only when the guest can take it, as the
  * kernel said at the last exit (ready_for_interrupt_injection): to ask is to
  * acknowledge. Otherwise an exit is asked for at the moment when it can.
+ *
+ * CR8 is a field of the shared page: the kernel takes it from there at an entry
+ * and puts it there at an exit, which comes at once when the guest lowers it.
  */
 #include "engine/kvm/kvm.h"
 
@@ -36,6 +39,23 @@ static int offer_interrupt(struct engine_vcpu *v)
 		v->run->request_interrupt_window = 1;
 	}
 	return r;
+}
+
+static bool cr8_is_outside(const struct engine_vcpu *v)
+{
+	return v->env.cr8_outside && *v->env.cr8_outside && !v->vm->irqchip;
+}
+
+void kvm_cr8_in(struct engine_vcpu *v)
+{
+	if (cr8_is_outside(v))
+		v->run->cr8 = v->cr8 = v->env.cr8_read(v->env.opaque);
+}
+
+void kvm_cr8_out(struct engine_vcpu *v)
+{
+	if (cr8_is_outside(v) && v->run->cr8 != v->cr8)
+		v->env.cr8_write(v->env.opaque, v->run->cr8);
 }
 
 int kvm_irq_offer(struct engine_vcpu *v, uint32_t attention)

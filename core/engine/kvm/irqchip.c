@@ -6,6 +6,10 @@
  *
  * KVM wants them before the first vCPU. A plugin asks when vCPUs are there
  * already, in power-on state: the VM is then made anew, and its vCPUs with it.
+ *
+ * A reset puts the state of just after that back. The local APICs' is with the
+ * rest of their vCPUs' (state.c), the other chips' is the VM's and goes with
+ * vCPU 0.
  */
 #include "engine/kvm/kvm.h"
 
@@ -14,11 +18,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PINS 24u
-
 static int create_in(struct engine_vm *vm, bool split)
 {
-	return split ? kvm_vm_enable(vm, KVM_CAP_SPLIT_IRQCHIP, PINS) : kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
+	return split ? kvm_vm_enable(vm, KVM_CAP_SPLIT_IRQCHIP, ENGINE_PINS) : kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
 }
 
 static int attach_vcpus(struct engine_vm *vm)
@@ -31,6 +33,44 @@ static int attach_vcpus(struct engine_vm *vm)
 	return r;
 }
 
+static void detach_vcpus(struct engine_vm *vm)
+{
+	for (uint32_t i = 0; i < vm->n_vcpus; i++)
+		if (vm->vcpu[i])
+			kvm_vcpu_detach(vm->vcpu[i]);
+}
+
+static int save_chips(struct engine_vm *vm)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < KVM_CHIPS && !vm->split && !r; i++) {
+		vm->chips[i].chip_id = i;
+		r = kvm_ioctl(vm->fd, KVM_GET_IRQCHIP, &vm->chips[i]);
+	}
+	return r;
+}
+
+void kvm_irqchip_reset(struct engine_vm *vm)
+{
+	for (uint32_t i = 0; i < KVM_CHIPS && vm->irqchip && !vm->split; i++)
+		kvm_ioctl(vm->fd, KVM_SET_IRQCHIP, &vm->chips[i]);
+}
+
+/* Back to a VM that has none, so that somebody else can have them. */
+static int give_up(struct engine_vm *vm, int why)
+{
+	int r;
+
+	detach_vcpus(vm);
+	vm->irqchip = vm->split = false;
+	vm->eoi = NULL;
+	r = kvm_vm_remake(vm);
+	if (!r)
+		r = attach_vcpus(vm);
+	return r ? -EIO : why;
+}
+
 int kvm_irqchip_create(struct engine_vm *vm, const struct engine_irqchip *config)
 {
 	int r;
@@ -39,9 +79,7 @@ int kvm_irqchip_create(struct engine_vm *vm, const struct engine_irqchip *config
 		return -ENOTSUP;
 	if (vm->irqchip || vm->touched)
 		return -EBUSY;
-	for (uint32_t i = 0; i < vm->n_vcpus; i++)
-		if (vm->vcpu[i])
-			kvm_vcpu_detach(vm->vcpu[i]);
+	detach_vcpus(vm);
 	vm->irqchip = true;
 	vm->split = config->split;
 	vm->eoi = config->eoi;
@@ -49,7 +87,11 @@ int kvm_irqchip_create(struct engine_vm *vm, const struct engine_irqchip *config
 	r = kvm_vm_remake(vm);
 	if (!r)
 		r = create_in(vm, config->split);
-	return r ? r : attach_vcpus(vm);
+	if (!r)
+		r = save_chips(vm);
+	if (!r)
+		r = attach_vcpus(vm);
+	return r ? give_up(vm, r) : 0;
 }
 
 /* Of the whole irqchip: with a split one, pins are the plugin's. */
@@ -76,7 +118,7 @@ int kvm_irqchip_route(struct engine_vm *vm, const struct engine_msi *pins, uint3
 
 	if (!vm->split)
 		return -ENOTSUP;
-	if (n > PINS)
+	if (n > ENGINE_PINS)
 		return -EINVAL;
 	table = calloc(1, sizeof(*table) + n * sizeof(table->entries[0]));
 	if (!table)

@@ -76,6 +76,8 @@ static void vcpu_reset(struct engine_vcpu *v)
 	/* The signature that a processor shows in EDX is that of the CPUID it has by now. */
 	v->power_on->regs.rdx = v->signature;
 	kvm_set_state(v, v->power_on);
+	if (v->index == 0)
+		kvm_irqchip_reset(v->vm);
 }
 
 /* ---- running ------------------------------------------------------------------------ */
@@ -93,6 +95,7 @@ static bool ready(struct engine_vcpu *v, struct vcpu_exit *exit)
 		exit->rip = kvm_regs(v)->rip;
 		return false;
 	}
+	kvm_cr8_in(v);
 	r = kvm_irq_offer(v, attention);
 	if (r)
 		kvm_exit_error(v, exit, "giving an interrupt to KVM", r);
@@ -109,6 +112,7 @@ static bool entered(struct engine_vcpu *v, struct vcpu_exit *exit, bool *failed)
 		return true;
 	}
 	r = kvm_enter(v);
+	kvm_cr8_out(v);
 	*failed = r && r != -EINTR && r != -EAGAIN;
 	if (*failed)
 		kvm_exit_error(v, exit, "KVM_RUN", r);

@@ -75,6 +75,8 @@ struct kvm_slots {
 
 struct kvm_state;
 
+#define KVM_CHIPS 3u /* two 8259s and the I/O APIC: KVM_IRQCHIP_PIC_MASTER and up */
+
 struct engine_vm {
 	int kvm, fd; /* /dev/kvm, the VM */
 	struct mem *mem;
@@ -89,6 +91,7 @@ struct engine_vm {
 	bool irqchip, split; /* in the kernel; the upper half of it alone */
 	void (*eoi)(void *opaque, uint32_t vector); /* split */
 	void *eoi_opaque;
+	struct kvm_irqchip chips[KVM_CHIPS]; /* power-on state of a whole one */
 };
 
 /* Opens /dev/kvm and looks: descriptor, or -errno with a phrase in why. */
@@ -134,12 +137,13 @@ struct engine_vcpu {
 	struct kvm_state *power_on;
 	uint64_t tsc_offset; /* guest = host + offset; read by any thread */
 	uint64_t tsc_adjust;
+	uint64_t cr8;        /* as of the last entry, when it is a controller's outside */
 	uint32_t signature; /* CPUID leaf 1 EAX */
 
 	/* the exit under way */
 	enum kvm_owed owed;
 	bool unseen;     /* kvm_settle met a new exit, which is still to be reported */
-	uint32_t done;   /* elements of a string, bytes of an MMIO access that are answered */
+	uint32_t done;   /* bytes of an MMIO access that are answered */
 	uint8_t skip;    /* HYPERCALL: rip will move by so much when the exit is finished */
 	bool hypercall;
 
@@ -211,6 +215,7 @@ struct kvm_state {
 	struct kvm_vcpu_events events;
 	struct kvm_xcrs xcrs;
 	struct kvm_mp_state mp;
+	struct kvm_lapic_state apic; /* when that is in the kernel */
 	struct kvm_xsave *xsave; /* vm->features.xsave_size bytes */
 	struct kvm_msrs *msrs;   /* vm->n_msrs entries, without the TSC */
 };
@@ -251,6 +256,9 @@ void kvm_hypercall_insn(struct engine_vm *vm, uint8_t insn[3]);
 bool kvm_hypercall_exit(struct engine_vcpu *v, struct vcpu_exit *exit);
 int kvm_hypercall_complete(struct engine_vcpu *v, const struct vcpu_exit *exit);
 
+/* CR8 as the controller outside has it into the shared page, and what the guest made of it back. */
+void kvm_cr8_in(struct engine_vcpu *v);
+void kvm_cr8_out(struct engine_vcpu *v);
 /* NMIs and interrupts that attention speaks of, before an entry. 0 or -errno. */
 int kvm_irq_offer(struct engine_vcpu *v, uint32_t attention);
 
@@ -261,6 +269,7 @@ bool kvm_exit_answer(struct engine_vcpu *v, struct vcpu_exit *exit);
 void kvm_exit_error(struct engine_vcpu *v, struct vcpu_exit *exit, const char *what, int error);
 
 int kvm_irqchip_create(struct engine_vm *vm, const struct engine_irqchip *config);
+void kvm_irqchip_reset(struct engine_vm *vm);
 int kvm_irqchip_line(struct engine_vm *vm, uint32_t gsi, bool level);
 int kvm_irqchip_msi(struct engine_vm *vm, uint64_t address, uint32_t data);
 int kvm_irqchip_route(struct engine_vm *vm, const struct engine_msi *pins, uint32_t n);

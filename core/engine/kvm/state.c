@@ -48,6 +48,9 @@ static const struct part {
 	{ offsetof(struct kvm_state, debug), KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS },
 };
 
+/* After the MSRs, of which APIC_BASE is one. */
+static const struct part apic_part = { offsetof(struct kvm_state, apic), KVM_GET_LAPIC, KVM_SET_LAPIC };
+
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))
 
 static int get_xsave(struct engine_vcpu *v, struct kvm_state *s)
@@ -65,6 +68,8 @@ int kvm_get_state(struct engine_vcpu *v, struct kvm_state *s)
 		r = get_xsave(v, s);
 	for (unsigned i = 0; i < N_PARTS && !r; i++)
 		r = kvm_ioctl(v->fd, parts[i].get, (char *)s + parts[i].offset);
+	if (!r && v->vm->irqchip)
+		r = kvm_ioctl(v->fd, apic_part.get, &s->apic);
 	if (r)
 		return r;
 	s->regs = *kvm_regs(v);
@@ -95,6 +100,8 @@ int kvm_set_state(struct engine_vcpu *v, const struct kvm_state *s)
 		r = kvm_ioctl(v->fd, KVM_SET_XSAVE, s->xsave);
 	if (!r)
 		kvm_msrs_set(v, s->msrs->entries, s->msrs->nmsrs);
+	if (!r && v->vm->irqchip)
+		r = kvm_ioctl(v->fd, apic_part.set, (void *)(uintptr_t)&s->apic);
 	for (unsigned i = 0; i < N_PARTS && !r; i++)
 		r = kvm_ioctl(v->fd, parts[i].set, (char *)s + parts[i].offset);
 	return r;

@@ -81,12 +81,12 @@ static bool canonical(const struct walk *w, uint64_t va)
 
 static bool read_entry(const struct walk *w, uint64_t gpa, uint64_t *value)
 {
-	void *p = mem_get(w->mem, gpa, w->entry_size);
+	const void *p = w->mem->base + gpa;
 
-	if (!p)
+	if (!mem_valid(w->mem, gpa, w->entry_size))
 		return false;
-	*value = w->entry_size == 8 ? __atomic_load_n((uint64_t *)p, __ATOMIC_RELAXED) :
-	                              __atomic_load_n((uint32_t *)p, __ATOMIC_RELAXED);
+	*value = w->entry_size == 8 ? __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED) :
+	                              __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
 	return true;
 }
 

@@ -58,7 +58,7 @@ static int msr_write(void *opaque, uint32_t vcpu, uint32_t msr, uint64_t value)
 	return value == 13 ? -EPERM : 0;
 }
 
-static const struct gamut_io_ops io = { sizeof(io), dev_read, dev_write };
+static const struct gamut_io_ops io = { .size = sizeof(io), .read = dev_read, .write = dev_write };
 static const struct gamut_msr_ops msrs = { sizeof(msrs), msr_read, msr_write };
 
 static int setup(void **state)
@@ -174,7 +174,7 @@ static void test_overlap_names_both(void **state)
 
 static void test_ranges_that_cannot_be(void **state)
 {
-	static const struct gamut_io_ops half = { sizeof(half), dev_read, NULL };
+	static const struct gamut_io_ops half = { .size = sizeof(half), .read = dev_read };
 	struct device d;
 
 	(void)state;
@@ -239,12 +239,184 @@ static void test_hypercall(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* Addresses, not offsets; whole where nobody claims any of it, else bytes. */
+static void test_fallback_ports(void **state)
+{
+	struct device one = { .answer = 0x11 }, rest = { .answer = 0xaabbccdd };
+	uint32_t data = 0;
+
+	(void)state;
+	assert_int_equal(bus_add_pio(&bus, 0x100, 2, &io, &one, a, err, sizeof(err)), 0);
+	assert_int_equal(bus_add_fallback(&bus, GAMUT_SPACE_PIO, &io, &rest, b, err, sizeof(err)), 0);
+	assert_int_equal(bus_seal(&bus), 0);
+	assert_int_equal(bus_pio(&bus, 0xc000, 4, false, &data), 2);
+	assert_int_equal(data, 0xaabbccdd);
+	assert_int_equal(rest.offset, 0xc000);
+	assert_int_equal(rest.width, 4);
+	/* Half of it is the other's: two bytes each. */
+	assert_int_equal(bus_pio(&bus, 0x100, 4, false, &data), 1);
+	assert_int_equal(data, 0xdddd1111);
+	assert_int_equal(rest.offset, 0x103);
+	assert_int_equal(rest.width, 1);
+	assert_int_equal(rest.reads, 3);
+	/* From below into a range. */
+	data = 0x44332211;
+	assert_int_equal(bus_pio(&bus, 0xff, 2, true, &data), 2);
+	assert_int_equal(rest.value, 0x11);
+	assert_int_equal(one.value, 0x22);
+	/* Round the end of the space. */
+	assert_int_equal(bus_pio(&bus, 0xffff, 2, false, &data), 2);
+	assert_int_equal(rest.offset, 0);
+	assert_int_equal(rest.reads, 5);
+	/* The other space has none. */
+	assert_null(bus.mmio_rest.io);
+}
+
+static void test_fallback_addresses(void **state)
+{
+	struct device one = { .answer = 0x11 }, rest = { .answer = 0x1122334455667788 };
+	struct bus_cache cache = { 0 };
+	uint64_t data = 0;
+
+	(void)state;
+	assert_int_equal(bus_add_mmio(&bus, 0xfee00000, 0x1000, &io, &one, a, err, sizeof(err)), 0);
+	assert_int_equal(bus_add_fallback(&bus, GAMUT_SPACE_MMIO, &io, &rest, b, err, sizeof(err)), 0);
+	assert_int_equal(bus_seal(&bus), 0);
+	assert_int_equal(bus_mmio(&bus, &cache, 0xe0000010, 8, false, &data), 2);
+	assert_int_equal(data, 0x1122334455667788);
+	assert_int_equal(rest.offset, 0xe0000010);
+	assert_int_equal(rest.width, 8);
+	assert_int_equal(bus_mmio(&bus, &cache, 0xfee00ffc, 8, false, &data), 1);
+	assert_int_equal(data, 0x8888888811111111);
+	assert_int_equal(bus_mmio(&bus, &cache, 0xfedffffe, 4, false, &data), 2);
+	assert_int_equal(data, 0x11118888);
+	assert_int_equal(rest.offset, 0xfedfffff);
+	/* It is not what was hit last: ranges come first. */
+	assert_int_equal(bus_mmio(&bus, &cache, 0xfee00000, 4, false, &data), 1);
+	assert_int_equal(bus_mmio(&bus, &cache, 0xfedffffc, 4, false, &data), 2);
+	assert_int_equal(rest.width, 4);
+	assert_int_equal(bus_mmio(&bus, &cache, 0, 4, false, &data), 2);
+	assert_int_equal(bus_mmio(&bus, &cache, UINT64_MAX - 1, 4, false, &data), 2);
+}
+
+static void test_fallback_once(void **state)
+{
+	static const struct gamut_io_ops half = { .size = sizeof(half), .read = dev_read };
+	struct device d;
+
+	(void)state;
+	assert_int_equal(bus_add_fallback(&bus, 2, &io, &d, a, err, sizeof(err)), -EINVAL);
+	assert_int_equal(bus_add_fallback(&bus, GAMUT_SPACE_PIO, &half, &d, a, err, sizeof(err)), -EINVAL);
+	assert_int_equal(bus_add_fallback(&bus, GAMUT_SPACE_PIO, &io, &d, a, err, sizeof(err)), 0);
+	assert_int_equal(bus_add_fallback(&bus, GAMUT_SPACE_PIO, &io, &d, b, err, sizeof(err)), -EBUSY);
+	assert_non_null(strstr(err, "uart.0"));
+	assert_non_null(strstr(err, "pit.0"));
+	assert_int_equal(bus_seal(&bus), 0);
+	assert_int_equal(bus_add_fallback(&bus, GAMUT_SPACE_MMIO, &io, &d, b, err, sizeof(err)), -EPERM);
+}
+
+/* A device that moves up to five elements at once: an index that counts up, and a sum. */
+static uint32_t five_read(void *opaque, uint64_t offset, uint32_t width, void *buf, uint32_t count)
+{
+	struct device *d = opaque;
+
+	d->offset = offset;
+	d->width = width;
+	count = count < 5 ? count : 5;
+	for (uint32_t i = 0; i < count; i++) {
+		d->answer++;
+		memcpy((uint8_t *)buf + i * width, &d->answer, width);
+	}
+	d->reads++;
+	return count;
+}
+
+static uint32_t five_write(void *opaque, uint64_t offset, uint32_t width, const void *buf, uint32_t count)
+{
+	struct device *d = opaque;
+
+	d->offset = offset;
+	count = count < 5 ? count : 5;
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t v = 0;
+
+		memcpy(&v, (const uint8_t *)buf + i * width, width);
+		d->value += v;
+	}
+	d->writes++;
+	return count;
+}
+
+static void test_many(void **state)
+{
+	static const struct gamut_io_ops five = { sizeof(five), dev_read, dev_write, five_read, five_write };
+	struct device d = { 0 };
+	uint16_t buf[12];
+
+	(void)state;
+	assert_int_equal(bus_add_pio(&bus, 0x1f0, 8, &five, &d, a, err, sizeof(err)), 0);
+	assert_int_equal(bus_seal(&bus), 0);
+	assert_int_equal(bus_pio_many(&bus, 0x1f2, 2, false, buf, 12), 1);
+	for (unsigned i = 0; i < 12; i++)
+		assert_int_equal(buf[i], i + 1);
+	assert_int_equal(d.reads, 3);
+	assert_int_equal(d.offset, 2);
+	assert_int_equal(d.width, 2);
+	assert_int_equal(bus_pio_many(&bus, 0x1f2, 2, true, buf, 12), 1);
+	assert_int_equal(d.value, 78);
+	assert_int_equal(d.writes, 3);
+}
+
+/* A struct of before there were such functions, one without them, and one that lies. */
+static uint32_t lie(void *opaque, uint64_t offset, uint32_t width, void *buf, uint32_t count)
+{
+	struct device *d = opaque;
+
+	(void)offset;
+	memset(buf, 0x5a, (uint64_t)count * width);
+	return d->value ? UINT32_MAX : 0;
+}
+
+static void test_many_by_one(void **state)
+{
+	static const struct gamut_io_ops old = { .size = offsetof(struct gamut_io_ops, read_many), .read = dev_read,
+		                                 .write = dev_write, .read_many = five_read };
+	static const struct gamut_io_ops liar = { sizeof(liar), dev_read, dev_write, lie, NULL };
+	struct device d = { .answer = 0x1234 }, two = { .answer = 7 };
+	uint16_t buf[4];
+	uint32_t wide[2];
+
+	(void)state;
+	assert_int_equal(bus_add_pio(&bus, 0x10, 2, &old, &d, a, err, sizeof(err)), 0);
+	assert_int_equal(bus_add_pio(&bus, 0x12, 2, &liar, &two, b, err, sizeof(err)), 0);
+	assert_int_equal(bus_seal(&bus), 0);
+	assert_int_equal(bus_pio_many(&bus, 0x10, 2, false, buf, 4), 1);
+	assert_int_equal(buf[0], 0x1234);
+	assert_int_equal(buf[3], 0x1234);
+	assert_int_equal(d.reads, 4);
+	assert_int_equal(bus_pio_many(&bus, 0x10, 2, true, buf, 4), 1);
+	assert_int_equal(d.writes, 4);
+	/* Half one, half the other. */
+	assert_int_equal(bus_pio_many(&bus, 0x11, 2, false, buf, 2), 1);
+	assert_int_equal(buf[1], 0x0734);
+	/* None done is one by itself; more than there were is all. */
+	assert_int_equal(bus_pio_many(&bus, 0x12, 2, false, buf, 4), 2);
+	assert_int_equal(buf[3], 7);
+	two.value = 1;
+	assert_int_equal(bus_pio_many(&bus, 0x12, 2, false, buf, 4), 2);
+	assert_int_equal(buf[3], 0x5a5a);
+	assert_int_equal(bus_pio_many(&bus, 0x80, 4, false, wide, 2), BUS_UNCLAIMED);
+	assert_int_equal(wide[1], UINT32_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_port_offsets),  TEST(test_port_unclaimed),        TEST(test_port_across),
 		TEST(test_mmio),          TEST(test_overlap_names_both),    TEST(test_ranges_that_cannot_be),
-		TEST(test_msr),           TEST(test_hypercall),
+		TEST(test_msr),           TEST(test_hypercall),             TEST(test_fallback_ports),
+		TEST(test_fallback_addresses), TEST(test_fallback_once),  TEST(test_many),
+		TEST(test_many_by_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

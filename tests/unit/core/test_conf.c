@@ -228,6 +228,30 @@ static void instances_in_order_of_start(void **state)
 	assert_int_equal(conf_option(&f->c->instances[2], "frames")->num, 0x40);
 }
 
+static void options_with_many_values(void **state)
+{
+	struct fixture *f = *state;
+	const struct instance_config *nic;
+	char path[ROOMY];
+
+	good(f, BASE "axes = { net = \"xen\"; };\n"
+	             "nics = ( { forward = ( \"one\", \"two\" ); tftp = \".\"; }, { forward = \"three\"; search = []; } );");
+	nic = &f->c->instances[f->c->n_instances - 2];
+	assert_int_equal(nic->axis, GAMUT_AXIS_NET);
+	assert_int_equal(conf_option(nic, "forward")->n_list, 2);
+	assert_string_equal(conf_option(nic, "forward")->list[0], "one");
+	assert_string_equal(conf_option(nic, "forward")->list[1], "two");
+	assert_int_equal(conf_option(nic, "search")->n_list, 1);
+	assert_string_equal(conf_option(nic, "search")->list[0], "lan");
+	snprintf(path, sizeof(path), "%s/.", f->dir);
+	assert_string_equal(conf_option(nic, "tftp")->str, path);
+	nic++;
+	assert_int_equal(conf_option(nic, "forward")->n_list, 1);
+	assert_string_equal(conf_option(nic, "forward")->list[0], "three");
+	assert_int_equal(conf_option(nic, "search")->n_list, 0);
+	assert_string_equal(conf_option(nic, "tftp")->str, "/nowhere/at/all");
+}
+
 static void axes_without_devices_are_none(void **state)
 {
 	struct fixture *f = *state;
@@ -356,6 +380,11 @@ static const struct {
 	  "disks[1].dev: \"xvda\" is disks[0]'s already" },
 	{ "disks = ( { dev = \"xvda\"; path = \"a.img\"; }, { dev = \"xvdb\"; path = \"./a.img\"; } );", "disks[0]'s already" },
 	{ "nics = ( { mac = \"00:16:3E:00:00:01\"; }, { mac = \"00:16:3e:00:00:01\"; } );", "nics[1].mac:" },
+	{ "nics = ( { forward = 1; } );", "nics[0].forward: wants a list of strings, not an integer" },
+	{ "nics = ( { forward = ( \"a\", 2 ); } );", "nics[0].forward[1]: wants a string, not an integer" },
+	{ "nics = ( { mac = ( \"a\" ); } );", "nics[0].mac: wants a string, not a list" },
+	{ "nics = ( { tftp = \"gone\"; } );", "gone: no such file" },
+	{ "nics = ( { tftp = 1; } );", "nics[0].tftp: wants a path, not an integer" },
 	/* libconfig's own */
 	{ "memory = 1; memory = 2;", "duplicate setting name" },
 	{ "memory = ;", "syntax error" },
@@ -569,6 +598,7 @@ int main(void)
 	        T(defaults),
 	        T(everything_given),
 	        T(instances_in_order_of_start),
+	        T(options_with_many_values),
 	        T(axes_without_devices_are_none),
 	        T(auto_mode_says_why),
 	        T(same_name_same_uuid),

@@ -102,7 +102,7 @@ static void port_write(void *opaque, uint64_t offset, uint32_t width, uint64_t v
 	host->domain_end(f->inst, power);
 }
 
-static const struct gamut_io_ops port = { sizeof(port), port_read, port_write };
+static const struct gamut_io_ops port = { .size = sizeof(port), .read = port_read, .write = port_write };
 
 static int inst_create(const struct gamut_host *table, struct gamut_inst *inst, void **self)
 {

@@ -100,7 +100,7 @@ static void on_end(void *opaque, int how, const char *why)
 	snprintf(ended_why, sizeof(ended_why), "%s", why);
 }
 
-static const struct gamut_io_ops io = { sizeof(io), io_read, io_write };
+static const struct gamut_io_ops io = { .size = sizeof(io), .read = io_read, .write = io_write };
 static const struct gamut_msr_ops msrs = { sizeof(msrs), msr_read, msr_write };
 static uint64_t written;
 

@@ -309,6 +309,110 @@ static void test_reset(void **state)
 	mem_page_free(&m, p);
 }
 
+static void test_rom(void **state)
+{
+	void *host;
+	struct gamut_page *p = mem_page_alloc(&m, 2, &host);
+	uint64_t top = 4 * GIB - PAGE_SIZE;
+	uint8_t byte = 1;
+
+	(void)state;
+	memset(host, 0xea, 2 * PAGE_SIZE);
+	assert_int_equal(mem_page_map_as(&m, p, 0, top, GAMUT_PAGE_ROM), 0);
+	assert_int_equal(mem_kind(&m, top), MEM_ROM);
+	assert_int_equal(peek(top + 0xff0), 0xea);
+	/* No device writes to it, nor gets hold of it. */
+	assert_int_equal(mem_write(&m, top, &byte, 1), -EFAULT);
+	assert_null(mem_get(&m, top, 1));
+	assert_true(mem_valid(&m, top, PAGE_SIZE));
+	assert_false(mem_writable(&m, top, PAGE_SIZE));
+	assert_int_equal(peek(top), 0xea);
+	assert_int_equal(remaps, 1);
+	/* In place, and back. */
+	assert_int_equal(mem_page_map_as(&m, p, 0, top, GAMUT_PAGE_ROM), 0);
+	assert_int_equal(remaps, 1);
+	assert_int_equal(mem_page_map_as(&m, p, 0, top, GAMUT_PAGE_RAM), 0);
+	assert_int_equal(remaps, 2);
+	poke(top, 1);
+	assert_int_equal(mem_page_map_as(&m, p, 0, top, GAMUT_PAGE_ROM), 0);
+	assert_int_equal(peek(top), 1);
+	assert_int_equal(mem_page_map_as(&m, p, 0, top, 2), -EINVAL);
+	assert_int_equal(mem_page_map_as(&m, p, 0, 0x1000, GAMUT_PAGE_ROM), -EBUSY);
+	assert_int_equal(mem_page_map(&m, p, 1, top), -EBUSY);
+	/* It is ROM after a reset, too. */
+	assert_int_equal(mem_reset(&m), 0);
+	assert_int_equal(mem_kind(&m, top), MEM_ROM);
+	assert_int_equal(peek(top), 1);
+	assert_int_equal(mem_page_unmap(&m, p, 0), 0);
+	assert_int_equal(mem_kind(&m, top), MEM_NONE);
+	mem_page_free(&m, p);
+}
+
+/* Shadow RAM: one host page takes the place of another, over RAM and over a hole that was released. */
+static void test_replace(void **state)
+{
+	void *rom_host, *ram_host;
+	struct gamut_page *rom = mem_page_alloc(&m, 2, &rom_host), *ram = mem_page_alloc(&m, 2, &ram_host);
+
+	(void)state;
+	memset(rom_host, 1, 2 * PAGE_SIZE);
+	memset(ram_host, 2, 2 * PAGE_SIZE);
+	poke(0xf0000, 9);
+	assert_int_equal(mem_release(&m, 0xa0000, PAGE_SIZE), 0);
+	assert_int_equal(mem_page_map_as(&m, rom, 0, 0xf0000, GAMUT_PAGE_ROM), 0);
+	assert_int_equal(mem_page_map_as(&m, rom, 1, 0xa0000, GAMUT_PAGE_ROM), 0);
+	assert_int_equal(mem_page_map_as(&m, ram, 0, 0xf0000, GAMUT_PAGE_RAM), 0);
+	assert_int_equal(mem_page_map_as(&m, ram, 1, 0xa0000, GAMUT_PAGE_ROM), 0);
+	assert_int_equal(mem_kind(&m, 0xf0000), MEM_HOST);
+	assert_int_equal(mem_kind(&m, 0xa0000), MEM_ROM);
+	assert_int_equal(peek(0xf0000), 2);
+	assert_int_equal(peek(0xa0000), 2);
+	/* The old one is mapped nowhere. */
+	assert_int_equal(mem_page_unmap(&m, rom, 0), -ENOENT);
+	assert_int_equal(mem_page_map_as(&m, rom, 0, 0xf0000, GAMUT_PAGE_ROM), 0);
+	assert_int_equal(peek(0xf0000), 1);
+	assert_int_equal(mem_page_unmap(&m, rom, 0), 0);
+	assert_int_equal(mem_kind(&m, 0xf0000), MEM_RAM);
+	assert_int_equal(peek(0xf0000), 9);
+	mem_page_free(&m, ram);
+	assert_int_equal(mem_kind(&m, 0xa0000), MEM_NONE);
+	mem_page_free(&m, rom);
+}
+
+/* The VGA window of a PC: released at start and at every reset. */
+static void test_low_hole(void **state)
+{
+	(void)state;
+	for (unsigned life = 0; life < 3; life++) {
+		assert_int_equal(mem_release(&m, 0xa0000, 0x20000), 0);
+		assert_int_equal(mem_kind(&m, 0x9f000), MEM_RAM);
+		assert_int_equal(mem_kind(&m, 0xa0000), MEM_NONE);
+		assert_int_equal(mem_kind(&m, 0xbf000), MEM_NONE);
+		assert_int_equal(mem_kind(&m, 0xc0000), MEM_RAM);
+		assert_int_equal(mem_reset(&m), 0);
+		assert_int_equal(mem_kind(&m, 0xa0000), MEM_RAM);
+	}
+}
+
+/* Firmware of 16 MiB below 4 GiB. */
+static void test_large_rom(void **state)
+{
+	const uint32_t n = (16 * MIB) / PAGE_SIZE;
+	void *host;
+	struct gamut_page *p = mem_page_alloc(&m, n, &host);
+
+	(void)state;
+	for (uint32_t i = 0; i < n; i++) {
+		((uint8_t *)host)[i * PAGE_SIZE] = (uint8_t)i;
+		assert_int_equal(mem_page_map_as(&m, p, i, 4 * GIB - 16 * MIB + i * PAGE_SIZE, GAMUT_PAGE_ROM), 0);
+	}
+	assert_int_equal(peek(4 * GIB - PAGE_SIZE), (uint8_t)(n - 1));
+	assert_true(mem_valid(&m, 4 * GIB - 16 * MIB, 16 * MIB));
+	assert_false(mem_valid(&m, 4 * GIB - 16 * MIB - 1, 2));
+	assert_false(mem_valid(&m, 4 * GIB - 1, 2));
+	mem_page_free(&m, p);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -327,6 +431,10 @@ int main(void)
 		TEST(test_balloon_misuse),
 		TEST(test_page_over_released),
 		TEST(test_reset),
+		TEST(test_rom),
+		TEST(test_replace),
+		TEST(test_low_hole),
+		TEST(test_large_rom),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,10 +58,16 @@
 	SIZE(gamut_mem_range, 16), \
 	AT(gamut_mem_range, gpa, 0), \
 	AT(gamut_mem_range, size, 8), \
-	SIZE(gamut_io_ops, 24), \
+	SIZE(gamut_io_ops, 40), \
 	AT(gamut_io_ops, size, 0), \
 	AT(gamut_io_ops, read, 8), \
 	AT(gamut_io_ops, write, 16), \
+	AT(gamut_io_ops, read_many, 24), \
+	AT(gamut_io_ops, write_many, 32), \
+	SIZE(gamut_irqchip_pin, 16), \
+	AT(gamut_irqchip_pin, address, 0), \
+	AT(gamut_irqchip_pin, data, 8), \
+	AT(gamut_irqchip_pin, set, 12), \
 	SIZE(gamut_msr_ops, 24), \
 	AT(gamut_msr_ops, size, 0), \
 	AT(gamut_msr_ops, read, 8), \
@@ -116,7 +122,7 @@
 	AT(gamut_elf_note, type, 8), \
 	AT(gamut_elf_note, desc_size, 12), \
 	AT(gamut_elf_note, desc, 16), \
-	SIZE(gamut_boot, 72), \
+	SIZE(gamut_boot, 96), \
 	AT(gamut_boot, size, 0), \
 	AT(gamut_boot, n_segments, 4), \
 	AT(gamut_boot, n_notes, 8), \
@@ -128,7 +134,10 @@
 	AT(gamut_boot, ramdisk, 48), \
 	AT(gamut_boot, ramdisk_size, 56), \
 	AT(gamut_boot, cmdline, 64), \
-	SIZE(gamut_host, 528), \
+	AT(gamut_boot, image, 72), \
+	AT(gamut_boot, image_size, 80), \
+	AT(gamut_boot, not_elf, 88), \
+	SIZE(gamut_host, 584), \
 	AT(gamut_host, size, 0), \
 	AT(gamut_host, abi_major, 4), \
 	AT(gamut_host, abi_minor, 6), \
@@ -197,6 +206,13 @@
 	AT(gamut_host, pv_attach, 504), \
 	AT(gamut_host, hypercall_call, 512), \
 	AT(gamut_host, hypercall_insn, 520), \
+	AT(gamut_host, bus_fallback, 528), \
+	AT(gamut_host, page_map_as, 536), \
+	AT(gamut_host, irqchip_create, 544), \
+	AT(gamut_host, irqchip_line, 552), \
+	AT(gamut_host, irqchip_msi, 560), \
+	AT(gamut_host, irqchip_route, 568), \
+	AT(gamut_host, cr8_register, 576), \
 	SIZE(gamut_evtchn_ops, 40), \
 	AT(gamut_evtchn_ops, size, 0), \
 	AT(gamut_evtchn_ops, alloc, 8), \
@@ -295,7 +311,90 @@
 	AT(gamut_pv_guest, reserved, 4), \
 	AT(gamut_pv_guest, fast, 8), \
 	AT(gamut_pv_guest, slow, 16), \
-	AT(gamut_pv_guest, pending, 24)
+	AT(gamut_pv_guest, pending, 24), \
+	SIZE(gamut_irq_lines_ops, 72), \
+	AT(gamut_irq_lines_ops, size, 0), \
+	AT(gamut_irq_lines_ops, set, 8), \
+	AT(gamut_irq_lines_ops, message, 16), \
+	AT(gamut_irq_lines_ops, speaker_output, 24), \
+	AT(gamut_irq_lines_ops, speaker_gate, 32), \
+	AT(gamut_irq_lines_ops, refresh, 40), \
+	AT(gamut_irq_lines_ops, apic_id, 48), \
+	AT(gamut_irq_lines_ops, nmi, 56), \
+	AT(gamut_irq_lines_ops, mmio, 64), \
+	SIZE(gamut_pci_bar, 24), \
+	AT(gamut_pci_bar, kind, 0), \
+	AT(gamut_pci_bar, prefetchable, 4), \
+	AT(gamut_pci_bar, size, 8), \
+	AT(gamut_pci_bar, ops, 16), \
+	SIZE(gamut_pci_desc, 240), \
+	AT(gamut_pci_desc, size, 0), \
+	AT(gamut_pci_desc, devfn, 4), \
+	AT(gamut_pci_desc, multi_function, 6), \
+	AT(gamut_pci_desc, vendor, 8), \
+	AT(gamut_pci_desc, device, 10), \
+	AT(gamut_pci_desc, subsystem_vendor, 12), \
+	AT(gamut_pci_desc, subsystem, 14), \
+	AT(gamut_pci_desc, class_revision, 16), \
+	AT(gamut_pci_desc, pin, 20), \
+	AT(gamut_pci_desc, bar, 24), \
+	AT(gamut_pci_desc, msix_vectors, 168), \
+	AT(gamut_pci_desc, msix_bar, 172), \
+	AT(gamut_pci_desc, msi_vectors, 176), \
+	AT(gamut_pci_desc, rom, 184), \
+	AT(gamut_pci_desc, rom_size, 192), \
+	AT(gamut_pci_desc, config_at, 196), \
+	AT(gamut_pci_desc, n_config, 200), \
+	AT(gamut_pci_desc, config_value, 208), \
+	AT(gamut_pci_desc, config_mask, 216), \
+	AT(gamut_pci_desc, config_written, 224), \
+	AT(gamut_pci_desc, config_read, 232), \
+	SIZE(gamut_pci_bus_ops, 88), \
+	AT(gamut_pci_bus_ops, size, 0), \
+	AT(gamut_pci_bus_ops, add, 8), \
+	AT(gamut_pci_bus_ops, remove, 16), \
+	AT(gamut_pci_bus_ops, irq, 24), \
+	AT(gamut_pci_bus_ops, message, 32), \
+	AT(gamut_pci_bus_ops, dma_read, 40), \
+	AT(gamut_pci_bus_ops, dma_write, 48), \
+	AT(gamut_pci_bus_ops, bus_master, 56), \
+	AT(gamut_pci_bus_ops, config_get, 64), \
+	AT(gamut_pci_bus_ops, config_set, 72), \
+	AT(gamut_pci_bus_ops, devfn, 80), \
+	SIZE(gamut_serial_peer, 24), \
+	AT(gamut_serial_peer, size, 0), \
+	AT(gamut_serial_peer, receive, 8), \
+	AT(gamut_serial_peer, room, 16), \
+	SIZE(gamut_serial_ops, 32), \
+	AT(gamut_serial_ops, size, 0), \
+	AT(gamut_serial_ops, count, 4), \
+	AT(gamut_serial_ops, attach, 8), \
+	AT(gamut_serial_ops, send, 16), \
+	AT(gamut_serial_ops, kick, 24), \
+	SIZE(gamut_text_cell, 2), \
+	AT(gamut_text_cell, code, 0), \
+	AT(gamut_text_cell, attribute, 1), \
+	SIZE(gamut_text_screen, 84), \
+	AT(gamut_text_screen, size, 0), \
+	AT(gamut_text_screen, graphics, 4), \
+	AT(gamut_text_screen, blank, 8), \
+	AT(gamut_text_screen, columns, 12), \
+	AT(gamut_text_screen, rows, 16), \
+	AT(gamut_text_screen, cursor_on, 20), \
+	AT(gamut_text_screen, cursor_column, 24), \
+	AT(gamut_text_screen, cursor_row, 28), \
+	AT(gamut_text_screen, blink, 32), \
+	AT(gamut_text_screen, palette, 36), \
+	SIZE(gamut_text_screen_ops, 24), \
+	AT(gamut_text_screen_ops, size, 0), \
+	AT(gamut_text_screen_ops, look, 8), \
+	AT(gamut_text_screen_ops, generation, 16), \
+	SIZE(gamut_keyboard_ops, 16), \
+	AT(gamut_keyboard_ops, size, 0), \
+	AT(gamut_keyboard_ops, key, 8), \
+	SIZE(gamut_firmware_config_ops, 16), \
+	AT(gamut_firmware_config_ops, size, 0), \
+	AT(gamut_firmware_config_ops, file, 8)
 
 #define FROZEN_VALUES \
 	VALUE(GAMUT_AXIS_DISK, 0), \
@@ -315,6 +414,12 @@
 	VALUE(GAMUT_LOG_WARN, 1), \
 	VALUE(GAMUT_LOG_INFO, 2), \
 	VALUE(GAMUT_LOG_DEBUG, 3), \
+	VALUE(GAMUT_SPACE_PIO, 0), \
+	VALUE(GAMUT_SPACE_MMIO, 1), \
+	VALUE(GAMUT_PAGE_RAM, 0), \
+	VALUE(GAMUT_PAGE_ROM, 1), \
+	VALUE(GAMUT_IRQCHIP_WHOLE, 0), \
+	VALUE(GAMUT_IRQCHIP_SPLIT, 1), \
 	VALUE(GAMUT_ES, 0), \
 	VALUE(GAMUT_CS, 1), \
 	VALUE(GAMUT_SS, 2), \
@@ -335,13 +440,24 @@
 	VALUE(GAMUT_PV_ATTENTION, 3), \
 	VALUE(GAMUT_PV_RESUME, 0), \
 	VALUE(GAMUT_PV_SLOW, 1), \
+	VALUE(GAMUT_PCI_BAR_NONE, 0), \
+	VALUE(GAMUT_PCI_BAR_IO, 1), \
+	VALUE(GAMUT_PCI_BAR_MEM32, 2), \
+	VALUE(GAMUT_PCI_BAR_MEM64, 3), \
 	VALUE(GAMUT_FD_IN, 1), \
 	VALUE(GAMUT_FD_OUT, 2), \
 	VALUE(GAMUT_FD_ERR, 4), \
 	VALUE(GAMUT_PLUGIN_MAGIC, 0x54554d47), \
 	VALUE(GAMUT_BUILD_SIGNATURE, 0x1040808), \
 	VALUE(GAMUT_ABI_MAJOR, 1), \
-	VALUE(GAMUT_XEN_REVISION, 1)
+	VALUE(GAMUT_XEN_REVISION, 1), \
+	VALUE(GAMUT_IRQ_REVISION, 1), \
+	VALUE(GAMUT_IRQ_ISA, 16), \
+	VALUE(GAMUT_IRQ_COUNT, 24), \
+	VALUE(GAMUT_PCI_REVISION, 1), \
+	VALUE(GAMUT_PCI_BARS, 6), \
+	VALUE(GAMUT_PCI_ANY, 0xffff), \
+	VALUE(GAMUT_PC_REVISION, 1)
 /* clang-format on */
 
 #endif

@@ -114,11 +114,40 @@ static void refuse_with(const struct image_options *options, int error, const ch
 		fail_msg("errno %d, '%s' instead of %d, '%s: ... %s'", errno, err, error, path, sentence);
 }
 
+/* It is loaded as the bytes that it is; who wants a kernel hears why it is none. */
+static void unfit_with(const struct image_options *options, const char *sentence)
+{
+	struct image *image = load_with(options);
+	char err[512] = "";
+
+	assert_non_null(image->unfit);
+	assert_int_equal(image_modes(image), 0);
+	assert_int_equal(image_require(image, IMAGE_MODE_PVH, err, sizeof(err)), -ENOEXEC);
+	assert_string_equal(err, image->unfit);
+	assert_int_equal(image_require(image, IMAGE_MODE_PV, err, sizeof(err)), -ENOEXEC);
+	assert_string_equal(err, image->unfit);
+	if (!strstr(err, sentence) || strncmp(err, options->kernel, strlen(options->kernel)) || strchr(err, '\n'))
+		fail_msg("'%s' instead of '%s: ... %s'", err, options->kernel, sentence);
+	if (!image->boot.n_segments) {
+		assert_int_equal(image->format, IMAGE_RAW);
+		assert_ptr_equal(image->boot.not_elf, image->unfit);
+	} else {
+		assert_null(image->boot.not_elf);
+	}
+	image_trim(image);
+	image_destroy(image);
+}
+
 static void refuse(struct dir *d, const struct blob *b, const char *sentence)
 {
 	write_file(d->kernel, b->data, b->size);
-	refuse_with(&(struct image_options){.kernel = d->kernel, .no_cache = true}, ENOEXEC, d->kernel,
-	            sentence);
+	unfit_with(&(struct image_options){.kernel = d->kernel, .no_cache = true}, sentence);
+}
+
+static void check_file(const struct image *image, const struct blob *b)
+{
+	assert_int_equal(image->boot.image_size, b->size);
+	assert_memory_equal(image->boot.image, b->data, b->size);
 }
 
 static void check_tiny(const struct image *image, uint64_t bss)
@@ -171,8 +200,11 @@ static void test_elf64(void **state)
 	assert_int_equal(image->boot.n_notes, 4);
 	assert_int_equal(image->boot.segments[0].vaddr, 0xffffffff81000000u);
 	assert_int_equal(image_modes(image), IMAGE_MODE_PVH | IMAGE_MODE_PV);
+	assert_null(image->unfit);
+	assert_null(image->boot.not_elf);
 	image_trim(image);
 	check_tiny(image, 4096);
+	check_file(image, &b);
 	image_destroy(image);
 	blob_free(&b);
 }
@@ -464,11 +496,46 @@ static void test_bombs(void **state)
 		write_file(d->kernel, packed.data, packed.size);
 		image_destroy(load_with(&options)); /* just fits */
 		options.max_unpacked--;
-		refuse_with(&options, EFBIG, d->kernel, "unpacks to more than");
+		unfit_with(&options, "unpacks to more than");
 		options.max_unpacked = 1 << 20;
-		refuse_with(&options, EFBIG, d->kernel, "unpacks to more than 1 MiB");
+		unfit_with(&options, "unpacks to more than 1 MiB");
 		blob_free(&packed);
 	}
+	blob_free(&elf);
+}
+
+/* For a boot loader or for firmware: all bytes of a file that is no kernel here, and segments if it is ELF. */
+static void test_raw(void **state)
+{
+	struct blob elf = build_elf32(0), packed = pack_gzip(&elf),
+	            bz = build_bzimage(&packed, (uint32_t)elf.size);
+	const struct blob flat = {(uint8_t *)(uintptr_t) "\xfa\xf4 flat", 7};
+	struct image *image = load(*state, &elf);
+
+	check_file(image, &elf);
+	assert_int_equal(image->boot.n_segments, 1);
+	assert_int_equal(image->boot.elf_class, 32);
+	assert_null(image->boot.not_elf);
+	image_destroy(image);
+	image = load(*state, &bz);
+	check_file(image, &bz);
+	assert_int_equal(image->boot.n_segments, 1);
+	image_destroy(image);
+	image = load(*state, &flat);
+	check_file(image, &flat);
+	assert_int_equal(image->boot.n_segments, 0);
+	assert_non_null(strstr(image->boot.not_elf, "neither an ELF file nor a Linux bzImage"));
+	image_destroy(image);
+	/* What a boot protocol needs of it is in front of the payload that nobody here can unpack. */
+	memset(bz.data + bz.size - packed.size, 0xee, packed.size);
+	image = load(*state, &bz);
+	check_file(image, &bz);
+	assert_int_equal(image->boot.n_segments, 0);
+	assert_int_equal(image->format, IMAGE_RAW);
+	assert_non_null(image->boot.not_elf);
+	image_destroy(image);
+	blob_free(&bz);
+	blob_free(&packed);
 	blob_free(&elf);
 }
 
@@ -821,6 +888,7 @@ int main(void)
 	        FILE_TEST(test_methods_we_lack_are_named),
 	        FILE_TEST(test_packed_rubbish),
 	        FILE_TEST(test_bombs),
+	        FILE_TEST(test_raw),
 	        FILE_TEST(test_32_bit_without_pvh),
 	        FILE_TEST(test_bad_elf_headers),
 	        FILE_TEST(test_damaged_notes),

@@ -76,29 +76,189 @@ static void port_input(void **state)
 	assert_int_equal(r->v->replay.done, 0);
 }
 
-static void port_strings(void **state)
+/* What vcpu_run does with an exit of several elements. */
+static void assert_run(struct rig *r, enum bt_step step, unsigned width, unsigned count, bool write)
+{
+	assert_int_equal(step, STEP_EXIT);
+	assert_int_equal(r->exit.reason, EXIT_PIO);
+	assert_int_equal(r->exit.pio.port, 0x1f0);
+	assert_int_equal(r->exit.pio.width, width);
+	assert_int_equal(r->exit.pio.count, count);
+	assert_int_equal(r->exit.pio.write, write);
+	assert_int_equal(r->v->io_run.n, count > 1 ? count : 0);
+}
+
+static void rep_setup(struct rig *r, uint64_t count, uint64_t rsi, uint64_t rdi)
+{
+	r->v->gpr[RDX] = 0x1f0;
+	r->v->gpr[RCX] = count;
+	r->v->gpr[RSI] = rsi;
+	r->v->gpr[RDI] = rdi;
+}
+
+static void rep_ins(void **state)
+{
+	static const uint16_t words[3] = { 0x1111, 0x2222, 0x3333 };
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	rep_setup(r, 3, 0, RIG_DATA);
+	r->v->shadow = 1;
+	r->v->rflags |= FL_RF;
+	assert_run(r, run(r, "f3 66 6d"), 2, 3, false); /* rep insw */
+	assert_int_equal(r->v->gpr[RCX], 3);
+	assert_int_equal(r->v->rip, 0x30000);
+	memcpy(r->exit.pio.buf, words, sizeof(words));
+	io_many_done(r->v);
+	assert_int_equal(r->v->rip, 0x30003);
+	assert_int_equal(r->v->gpr[RCX], 0);
+	assert_int_equal(r->v->gpr[RDI], RIG_DATA + 6);
+	assert_int_equal(rig_get64(r, RIG_DATA), 0x333322221111);
+	assert_int_equal(r->v->shadow, 0);
+	assert_int_equal(r->v->rflags & FL_RF, 0);
+	/* A destination that faults does so before the port is read. */
+	rig_long(r, 0);
+	rep_setup(r, 3, 0, NOPAGE);
+	absent(r, NOPAGE);
+	assert_plain_fault(r, run(r, "f3 66 6d"), EXC_PF);
+	assert_int_equal(r->v->exc.cr2, NOPAGE);
+	assert_int_equal(r->v->gpr[RCX], 3);
+}
+
+static void rep_outs(void **state)
 {
 	struct rig *r = *state;
 
 	rig_long(r, 0);
-	r->v->gpr[RDX] = 0x1f0;
-	r->v->gpr[RCX] = 3;
-	r->v->gpr[RDI] = RIG_DATA;
-	put_code(r, "f3 66 6d"); /* rep insw */
+	memcpy(rig_at(r, RIG_DATA), "abcdefgh", 8);
+	rep_setup(r, 2, RIG_DATA, 0);
+	assert_int_equal(mmu_read(r->v, RIG_DATA, r->v->io_buf, 1, 0), STEP_OK); /* the page is at hand */
+	assert_run(r, run(r, "f3 6f"), 4, 2, true); /* rep outsd */
+	assert_memory_equal(r->exit.pio.buf, "abcdefgh", 8);
+	io_many_done(r->v);
+	assert_int_equal(r->v->gpr[RSI], RIG_DATA + 8);
+	assert_int_equal(r->v->rip, 0x30002);
+}
+
+/* To the end of the page, the element that crosses, and the rest. */
+static void rep_ins_over_pages(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	rep_setup(r, 10, 0, RIG_DATA + 0xff7);
+	assert_run(r, run(r, "f3 66 6d"), 2, 4, false);
+	memset(r->exit.pio.buf, 0x11, 8);
+	io_many_done(r->v);
+	assert_int_equal(r->v->rip, 0x30000);
+	assert_int_equal(r->v->gpr[RCX], 6);
+	assert_run(r, interp_step(r->v), 2, 1, false);
+	answer(r, 0x2222);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->gpr[RCX], 5);
+	assert_run(r, interp_step(r->v), 2, 5, false);
+	memset(r->exit.pio.buf, 0x33, 10);
+	io_many_done(r->v);
+	assert_memory_equal(rig_at(r, RIG_DATA + 0xff7), "\x11\x11\x11\x11\x11\x11\x11\x11\x22\x22\x33", 11);
+	assert_int_equal(r->v->gpr[RCX], 0);
+	assert_int_equal(r->v->rip, 0x30003);
+	/* The page behind is absent: what is before it arrives, and the fault says where. */
+	rig_long(r, 0);
+	rep_setup(r, 10, 0, RIG_DATA + 0xffc);
+	absent(r, NOPAGE);
+	assert_run(r, run(r, "f3 66 6d"), 2, 2, false);
+	io_many_done(r->v);
+	assert_plain_fault(r, interp_step(r->v), EXC_PF);
+	assert_int_equal(r->v->exc.cr2, NOPAGE);
+	assert_int_equal(r->v->gpr[RCX], 8);
+}
+
+/* 16-bit addresses wrap, counts are of 16 bits, and the limit holds; as in real mode. */
+static void rep_ins_16(void **state)
+{
+	struct rig *r = *state;
+
+	rig_protected(r, 0);
+	r->v->seg[GAMUT_ES].base = 0x40000;
+	rep_setup(r, 0xabcd0004, 0, 0x12340000 | 0xfffc);
+	assert_run(r, run(r, "67 f3 66 6d"), 2, 2, false);
+	memset(r->exit.pio.buf, 0x77, 4);
+	io_many_done(r->v);
+	assert_int_equal(r->v->gpr[RCX], 0xabcd0002);
+	assert_int_equal(r->v->gpr[RDI], 0x12340000);
+	assert_int_equal(rig_get32(r, 0x4fffc), 0x77777777);
+	assert_run(r, interp_step(r->v), 2, 2, false);
+	io_many_done(r->v);
+	assert_int_equal(r->v->rip, 0x30004);
+	/* One of the three is within the limit. */
+	rig_protected(r, 0);
+	r->v->seg[GAMUT_ES].limit = RIG_DATA + 2;
+	rep_setup(r, 3, 0, RIG_DATA);
+	assert_run(r, run(r, "f3 66 6d"), 2, 1, false);
+	answer(r, 0x4444);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_plain_fault(r, interp_step(r->v), EXC_GP);
+	assert_int_equal(r->v->gpr[RCX], 2);
+}
+
+/* One by one: downwards, to a device, with a trap after each. No port without the right to it. */
+static void rep_by_one(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	rep_setup(r, 3, 0, RIG_DATA + 8);
+	r->v->rflags |= FL_DF;
 	for (unsigned i = 0; i < 3; i++) {
-		assert_int_equal(r->v->rip, 0x30000);
-		assert_int_equal(interp_step(r->v), STEP_EXIT);
-		assert_int_equal(r->v->gpr[RCX], 3 - i);
+		assert_run(r, run(r, "f3 66 6d"), 2, 1, false);
 		answer(r, 0x1111 * (i + 1));
 		assert_int_equal(interp_step(r->v), STEP_OK);
 	}
+	assert_int_equal(rig_get64(r, RIG_DATA + 4) & 0xffffffffffff, 0x111122223333);
 	assert_int_equal(r->v->rip, 0x30003);
-	assert_int_equal(rig_get64(r, RIG_DATA) & 0xffffffffffff, 0x333322221111);
-	/* A destination that faults does so before the port is read. */
-	absent(r, RIG_DATA);
 	rig_long(r, 0);
-	r->v->gpr[RDI] = RIG_DATA;
-	assert_plain_fault(r, run(r, "6c"), EXC_PF);
+	rep_setup(r, 3, 0, RIG_DATA);
+	r->mem.kind[RIG_DATA >> 12] = MEM_NONE;
+	assert_run(r, run(r, "f3 66 6d"), 2, 1, false);
+	r->mem.kind[RIG_DATA >> 12] = MEM_RAM;
+	rig_long(r, 0);
+	rep_setup(r, 3, 0, RIG_DATA);
+	r->v->rflags |= FL_TF;
+	assert_run(r, run(r, "f3 66 6d"), 2, 1, false);
+	rig_long(r, 3);
+	rep_setup(r, 3, 0, RIG_DATA);
+	memset(rig_at(r, RIG_TSS + 0x1f0 / 8), 0xff, 2); /* the bitmap begins with the TSS */
+	assert_plain_fault(r, run(r, "f3 66 6d"), EXC_GP);
+	rig_long(r, 0);
+	rep_setup(r, 0, 0, NOPAGE);
+	assert_int_equal(run(r, "f3 66 6d"), STEP_OK);
+	assert_int_equal(r->v->rip, 0x30003);
+}
+
+/* Code that the elements are written over goes; a page that is no RAM any more takes none. */
+static void rep_ins_to_code(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	rep_setup(r, 4, 0, RIG_DATA);
+	r->mem.code[RIG_DATA >> 12] = 1;
+	r->covers = true;
+	assert_run(r, run(r, "f3 6c"), 1, 4, false);
+	r->invalidations = 0;
+	memset(r->exit.pio.buf, 0x90, 4);
+	io_many_done(r->v);
+	assert_int_equal(r->invalidations, 1);
+	assert_int_equal(r->invalidated_gpa, RIG_DATA);
+	assert_int_equal(rig_get32(r, RIG_DATA), 0x90909090);
+	rep_setup(r, 4, 0, RIG_DATA);
+	r->v->rip = 0x30000;
+	assert_run(r, interp_step(r->v), 1, 4, false);
+	memset(r->exit.pio.buf, 0x55, 4);
+	r->mem.kind[RIG_DATA >> 12] = MEM_ROM;
+	io_many_done(r->v);
+	assert_int_equal(rig_get32(r, RIG_DATA), 0x90909090);
+	assert_int_equal(r->v->gpr[RCX], 0);
 }
 
 static void mmio(void **state)
@@ -517,7 +677,7 @@ static void old_instructions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		OP_TEST(port_input),     OP_TEST(port_strings),  OP_TEST(mmio),          OP_TEST(mmio_string),
+		OP_TEST(port_input),     OP_TEST(rep_ins), OP_TEST(rep_outs), OP_TEST(rep_ins_over_pages), OP_TEST(rep_ins_16), OP_TEST(rep_by_one), OP_TEST(rep_ins_to_code),  OP_TEST(mmio),          OP_TEST(mmio_string),
 		OP_TEST(hypercalls),     OP_TEST(fault_in_second_page), OP_TEST(x87_store_fault), OP_TEST(refusals),
 		OP_TEST(single_step),    OP_TEST(breakpoints),   OP_TEST(sti_shadow),    OP_TEST(fpu_images),
 		OP_TEST(segment_bases),  OP_TEST(stack_frames_32), OP_TEST(decimal),     OP_TEST(real_mode),

@@ -552,17 +552,37 @@ static void read_modify_write(void **state)
 	assert_fault(r->v, mmu_rmw(r->v, 0x60000, 4, ACC_USER, &host), EXC_PF, 7);
 }
 
-static void rom_ignores_writes(void **state)
+/* Read like RAM; what is written to it is for the device that covers it. */
+static void rom(void **state)
 {
 	struct rig *r = *state;
 	uint32_t value = 1;
+	void *host;
 
 	rig_long(r, 0);
 	rig_put32(r, 0x70000, 42);
 	r->mem.kind[0x70] = MEM_ROM;
-	assert_int_equal(mmu_write(r->v, 0x70000, &value, 4, 0), STEP_OK);
 	assert_int_equal(mmu_read(r->v, 0x70000, &value, 4, 0), STEP_OK);
 	assert_int_equal(value, 42);
+	value = 7;
+	assert_int_equal(mmu_write(r->v, 0x70000, &value, 4, 0), STEP_EXIT);
+	assert_int_equal(r->exit.reason, EXIT_MMIO);
+	assert_true(r->exit.mmio.write);
+	assert_int_equal(r->exit.mmio.gpa, 0x70000);
+	assert_int_equal(r->exit.mmio.data, 7);
+	answer(r, 0);
+	assert_int_equal(mmu_write(r->v, 0x70000, &value, 4, 0), STEP_OK);
+	assert_int_equal(rig_get32(r, 0x70000), 42);
+	assert_int_equal(r->invalidations, 0);
+	/* A read-modify-write reads it and writes to the device. */
+	assert_int_equal(mmu_rmw(r->v, 0x70000, 4, 0, &host), STEP_OK);
+	assert_null(host);
+	/* RAM beside it waits for the device. */
+	r->v->replay.done = r->v->replay.next = 0;
+	assert_int_equal(mmu_write(r->v, 0x6fffe, &value, 4, 0), STEP_EXIT);
+	assert_int_equal(r->exit.mmio.gpa, 0x70000);
+	assert_int_equal(r->exit.mmio.width, 2);
+	assert_int_equal(rig_get32(r, 0x6fffc), 0);
 }
 
 static void fetches(void **state)
@@ -594,7 +614,7 @@ int main(void)
 		RIG_TEST(invlpg_of_large_code),   RIG_TEST(protect_by_gpa),         RIG_TEST(sizes_and_crossings),
 		RIG_TEST(write_is_all_or_nothing), RIG_TEST(mmio_pieces),           RIG_TEST(mmio_write_beside_ram),
 		RIG_TEST(mmio_beyond_the_record), RIG_TEST(writes_to_code),         RIG_TEST(read_modify_write),
-		RIG_TEST(rom_ignores_writes),     RIG_TEST(fetches), RIG_TEST(instruction_bit),
+		RIG_TEST(rom),                    RIG_TEST(fetches), RIG_TEST(instruction_bit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1011,6 +1011,57 @@ static void keys(void **state)
 	}
 }
 
+struct tpr {
+	uint64_t value;
+	unsigned reads, writes;
+};
+
+static uint64_t tpr_read(void *opaque)
+{
+	struct tpr *t = opaque;
+
+	t->reads++;
+	return t->value;
+}
+
+static void tpr_write(void *opaque, uint64_t value)
+{
+	struct tpr *t = opaque;
+
+	t->writes++;
+	t->value = value;
+}
+
+static void cr8_of_a_controller(void **state)
+{
+	struct rig *r = *state;
+	struct tpr tpr = { .value = 3 };
+	bool outside = false;
+	uint64_t value = 0;
+
+	rig_long(r, 0);
+	r->v->env_copy.opaque = &tpr;
+	r->v->env_copy.cr8_outside = &outside;
+	r->v->env_copy.cr8_read = tpr_read;
+	r->v->env_copy.cr8_write = tpr_write;
+	assert_int_equal(sys_write_cr(r->v, 8, 7), STEP_OK);
+	assert_int_equal(sys_read_cr(r->v, 8, &value), STEP_OK);
+	assert_int_equal(value, 7);
+	assert_int_equal(tpr.reads + tpr.writes, 0);
+	outside = true;
+	assert_int_equal(sys_read_cr(r->v, 8, &value), STEP_OK);
+	assert_int_equal(value, 3);
+	assert_int_equal(sys_write_cr(r->v, 8, 12), STEP_OK);
+	assert_int_equal(tpr.value, 12);
+	/* What cannot be is not asked for. */
+	assert_fault(r->v, sys_write_cr(r->v, 8, 16), EXC_GP, 0);
+	r->v->cpl = 3;
+	assert_fault(r->v, sys_write_cr(r->v, 8, 1), EXC_GP, 0);
+	assert_fault(r->v, sys_read_cr(r->v, 8, &value), EXC_GP, 0);
+	assert_int_equal(tpr.reads, 1);
+	assert_int_equal(tpr.writes, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1027,6 +1078,7 @@ int main(void)
 		RIG_TEST(sysenter_and_sysexit), RIG_TEST(swapgs), RIG_TEST(popf), RIG_TEST(cli_and_sti),
 		RIG_TEST(invpcid), RIG_TEST(reset_state), RIG_TEST(round_trip), RIG_TEST(impossible_states),
 		RIG_TEST(state_with_bad_pdptes), RIG_TEST(keys),
+		RIG_TEST(cr8_of_a_controller),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,7 +193,7 @@ static int setup(void **state)
 		return 0;
 	}
 	r->ops = engine_kvm_pv();
-	r->env = (struct engine_vcpu_env){ r, &r->attention, env_accept, env_pending };
+	r->env = (struct engine_vcpu_env){ .opaque = r, .attention = &r->attention, .irq_accept = env_accept, .irq_pending = env_pending };
 	if (mem_init(&r->mem, RAM, err, sizeof(err)) || r->ops->vm_create(&r->vm, &r->mem, &config, err, sizeof(err)) ||
 	    r->ops->vcpu_create(r->vm, 0, &r->env, &r->vcpu, err, sizeof(err)) ||
 	    r->ops->pv_attach(r->vm, &monitor, r, &r->cpu)) {

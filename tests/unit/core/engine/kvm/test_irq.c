@@ -197,6 +197,40 @@ static void a_storm_of_kicks_changes_nothing(void **state)
 	pthread_join(thread, NULL);
 }
 
+/* mov %cr8, %rax; out %eax, $0x10; mov %rbx, %cr8; out %eax, $0x11; mov %cr8, %rax; out %eax, $0x12 */
+static void cr8_is_the_controllers(void **state)
+{
+	RIG(r);
+	r->cr8_outside = true;
+	r->cr8 = 9;
+	rig_long(r, RIG_BYTES(0x44, 0x0f, 0x20, 0xc0, 0xe7, 0x10, 0x44, 0x0f, 0x22, 0xc3, 0xe7, 0x11, 0x44, 0x0f, 0x20,
+	                      0xc0, 0xe7, 0x12, 0xf4));
+	r->state.gpr[RBX] = 4;
+	rig_set(r);
+	rig_wants_out(r, 0x10, 4, 9);
+	assert_int_equal(r->cr8_writes, 0);
+	rig_wants_out(r, 0x11, 4, 9);
+	assert_int_equal(r->cr8, 4);
+	assert_int_equal(r->cr8_writes, 1);
+	/* By way of its registers, between two exits. */
+	r->cr8 = 15;
+	rig_wants_out(r, 0x12, 4, 15);
+	assert_int_equal(r->cr8_writes, 1);
+}
+
+static void cr8_is_the_processors(void **state)
+{
+	RIG(r);
+	rig_long(r, RIG_BYTES(0x44, 0x0f, 0x22, 0xc3, 0xe7, 0x10, 0x44, 0x0f, 0x20, 0xc0, 0xe7, 0x12, 0xf4));
+	r->state.gpr[RBX] = 4;
+	rig_set(r);
+	rig_wants_out(r, 0x10, 4, 0);
+	rig_wants_out(r, 0x12, 4, 4);
+	rig_fetch(r);
+	assert_int_equal(r->state.cr8, 4);
+	assert_int_equal(r->cr8_writes, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -211,6 +245,8 @@ int main(void)
 		RIG_TEST(a_running_guest_is_interrupted),
 		RIG_TEST(kicks_do_not_get_lost),
 		RIG_TEST(a_storm_of_kicks_changes_nothing),
+		RIG_TEST(cr8_is_the_controllers),
+		RIG_TEST(cr8_is_the_processors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

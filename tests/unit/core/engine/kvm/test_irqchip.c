@@ -157,6 +157,29 @@ static void external_interrupts_come_from_outside(void **state)
 	assert_int_equal(r->accepted, 1);
 }
 
+/* A pin that was high, a level in service, an APIC that was on: of the life before. */
+static void a_reset_is_of_all_chips(void **state)
+{
+	struct engine_irqchip whole = { .split = false };
+	struct kvm_irqchip before = { .chip_id = KVM_IRQCHIP_PIC_MASTER }, after = before;
+	struct kvm_lapic_state apic;
+
+	RIG(r);
+	IRQCHIP(r, &whole);
+	assert_int_equal(kvm_ioctl(r->vm->fd, KVM_GET_IRQCHIP, &before), 0);
+	wait_for_interrupts(r);
+	assert_int_equal(engine_kvm.irqchip_line(r->vm, 4, true), 0);
+	assert_int_equal(kvm_ioctl(r->vm->fd, KVM_GET_IRQCHIP, &after), 0);
+	assert_memory_not_equal(&before, &after, sizeof(before));
+	assert_int_equal(kvm_ioctl(r->v->fd, KVM_GET_LAPIC, &apic), 0);
+	assert_int_equal(apic.regs[0xf1] & 1, 1);
+	engine_kvm.vcpu_reset(r->v);
+	assert_int_equal(kvm_ioctl(r->vm->fd, KVM_GET_IRQCHIP, &after), 0);
+	assert_memory_equal(&before, &after, sizeof(before));
+	assert_int_equal(kvm_ioctl(r->v->fd, KVM_GET_LAPIC, &apic), 0);
+	assert_int_equal(apic.regs[0xf1] & 1, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +190,7 @@ int main(void)
 		RIG_TEST(too_late_with_state_of_ones_own),
 		RIG_TEST(ends_of_interrupt_are_told),
 		RIG_TEST(external_interrupts_come_from_outside),
+		RIG_TEST(a_reset_is_of_all_chips),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
