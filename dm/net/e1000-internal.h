@@ -142,7 +142,7 @@ struct e1000_ring {
 	uint32_t count, head, tail; /* descriptors */
 };
 
-/* False when the ring can hold nothing, or head or tail are outside it. lock held. */
+/* False, and *ring empty, when it can hold nothing, or head or tail are outside it. lock held. */
 bool e1000_ring(struct e1000 *d, uint32_t bal, struct e1000_ring *ring);
 
 /* ---- e1000-register.c ---- */

@@ -183,7 +183,7 @@ static const struct rule rules[] = {
         REG(ICS, ICR_ALL, .read = read_zero, .write = write_ics),
         REG(IMS, ICR_ALL, .write = write_ims),
         REG(IMC, ICR_ALL, .read = read_zero, .write = write_imc),
-        REG(RCTL, 0x07dfffdeu, .write = write_rx, .stops = true),
+        REG(RCTL, 0x06dfb3feu, .write = write_rx, .stops = true),
         REG(FCTTV, 0xffff),
         REG(TXCW, 0xc000ffffu),
         REG(RXCW, 0),
@@ -326,7 +326,10 @@ bool e1000_ring(struct e1000 *d, uint32_t bal, struct e1000_ring *ring)
 	        .head = r[4],
 	        .tail = r[6],
 	};
-	return ring->head < ring->count && ring->tail < ring->count && ring->base <= UINT64_MAX - r[2];
+	if (ring->head < ring->count && ring->tail < ring->count && ring->base <= UINT64_MAX - r[2])
+		return true;
+	*ring = (struct e1000_ring){0};
+	return false;
 }
 
 /* ---- windows ---- */

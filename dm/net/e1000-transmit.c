@@ -90,8 +90,8 @@ static void close_frame(struct e1000 *d, struct run *run)
 
 	tx->open = false;
 	run->budget -= BUDGET_FRAME;
-	/* Without IFCS the last four bytes are the FCS that software made. */
-	if (!(tx->command & TXD_IFCS) && length > NETDEV_HEADER + 4)
+	/* Without IFCS the last four bytes are the FCS that software made; not of a segment, which it did not. */
+	if (!tx->tse && !(tx->command & TXD_IFCS) && length > NETDEV_HEADER + 4)
 		length -= 4;
 	if (run->pad && length < FRAME_MIN) {
 		memset(frame + length, 0, FRAME_MIN - length);
@@ -131,12 +131,25 @@ static void begin_packet(struct e1000_tx *tx, const struct e1000_tx_desc *desc)
 	tx->bad = tx->tagged = false;
 	tx->command = desc->lower;
 	tx->options = desc->upper;
-	tx->cso = (uint8_t)(desc->lower >> 16);
-	tx->css = (uint8_t)(desc->upper >> 8);
 	tx->tse = (desc->lower & TXD_DEXT) && (desc->lower & TXD_TSE);
 	tx->header_length = tx->sent = tx->segments = 0;
 	if (tx->tse)
 		tx->bad = !segment_ok(&tx->segment);
+}
+
+/* Some of the command counts in the last descriptor, but software may give it in all of them. */
+static void add_command(struct e1000_tx *tx, const struct e1000_tx_desc *desc)
+{
+	tx->command |= desc->lower & TXD_IFCS;
+	if (desc->lower & TXD_VLE) {
+		tx->tagged = true;
+		tx->tag = (uint16_t)(desc->upper >> 16);
+	}
+	if (!(tx->command & TXD_DEXT) && desc->lower & TXD_EOP) {
+		tx->command |= desc->lower & TXD_IC;
+		tx->cso = (uint8_t)(desc->lower >> 16);
+		tx->css = (uint8_t)(desc->upper >> 8);
+	}
 }
 
 static bool fetch_bytes(struct e1000 *d, uint64_t address, uint8_t *to, uint32_t n)
@@ -275,10 +288,7 @@ static bool process(struct e1000 *d, struct run *run, const struct e1000_tx_desc
 	}
 	if (!tx->in_packet)
 		begin_packet(tx, desc);
-	if (desc->lower & TXD_VLE) {
-		tx->tagged = true;
-		tx->tag = (uint16_t)(desc->upper >> 16);
-	}
+	add_command(tx, desc);
 	if (!add_bytes(d, run, desc, desc->lower & (extended ? TXD_LENGTH : TXD_LENGTH_LEGACY)))
 		return false;
 	if (desc->lower & TXD_EOP)

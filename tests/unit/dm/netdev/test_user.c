@@ -1,0 +1,754 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The back end "user" as a guest sees it: a few frames of DHCP, ARP, ICMP and
+ * TCP, made by hand, and real sockets on the host's loopback at the other end.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dm/net/checksum.h"
+#include "dm/netdev/netdev.h"
+#include "dm/netdev/user.h"
+#include "fake/host-fake.h"
+
+#define KEPT 4096
+#define GUEST 0x0a00020fu /* 10.0.2.15 */
+#define HOST  0x0a000202u
+
+static const uint8_t mac[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
+
+struct world {
+	struct host_fake *f;
+	struct netdev *dev;
+	struct {
+		uint8_t data[2048];
+		uint32_t length;
+		uint8_t flags;
+	} *got;
+	uint32_t n_got, next; /* frames received; the first that no test has looked at */
+	uint32_t room, offers;
+	uint32_t writables;
+	uint8_t peer[6]; /* the host's address in the guest's network */
+};
+
+static uint32_t receive(void *opaque, const struct netdev_frame *frames, uint32_t n)
+{
+	struct world *w = opaque;
+	uint32_t i;
+
+	w->offers++;
+	for (i = 0; i < n && w->room; i++) {
+		assert_int_equal(frames[i].n_iov, 1);
+		if (w->n_got < KEPT) {
+			memcpy(w->got[w->n_got].data, frames[i].iov[0].iov_base, frames[i].length);
+			w->got[w->n_got].length = frames[i].length;
+			w->got[w->n_got++].flags = frames[i].offload.flags;
+		}
+		if (w->room != UINT32_MAX)
+			w->room--;
+	}
+	return i;
+}
+
+static void writable(void *opaque)
+{
+	((struct world *)opaque)->writables++;
+}
+
+static int open_dev(struct world *w)
+{
+	struct netdev_front front = {.receive = receive, .writable = writable, .opaque = w};
+	int error = 0;
+
+	memcpy(front.mac, mac, 6);
+	w->dev = netdev_open(w->f->host, w->f->inst, &front, &error);
+	return error;
+}
+
+static int setup(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	w->f = host_fake_create(1 << 20, 1);
+	w->got = calloc(KEPT, sizeof(*w->got));
+	w->room = UINT32_MAX;
+	*state = w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *w = *state;
+
+	netdev_close(w->dev);
+	assert_int_equal(host_fake_destroy(w->f), 0);
+	free(w->got);
+	free(w);
+	return 0;
+}
+
+/* Lets the loop run for ms milliseconds of real time, which libslirp goes by. */
+static void run_for(struct world *w, int ms)
+{
+	for (int i = 0; i <= ms; i++) {
+		host_fake_run(w->f);
+		if (i < ms) {
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+			host_fake_advance(w->f, 1000000);
+		}
+	}
+}
+
+/* ---- frames ---- */
+
+static void put16(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, v >> 16);
+	put16(p + 2, v & 0xffff);
+}
+
+static uint32_t get16(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 8 | p[1];
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+	return get16(p) << 16 | get16(p + 2);
+}
+
+static void send_frame(struct world *w, const uint8_t *frame, uint32_t length)
+{
+	/* In two pieces, as a guest's ring may have them. */
+	struct iovec iov[2] = {{(void *)(uintptr_t)frame, 20}, {(void *)(uintptr_t)(frame + 20), length - 20}};
+	struct netdev_frame f = {.iov = iov, .n_iov = 2, .length = length};
+
+	assert_int_equal(netdev_send(w->dev, &f, 1), 1);
+}
+
+/* An IPv4 header for n bytes that follow; returns where they go. */
+static uint8_t *make_ip(uint8_t *f, const uint8_t *to, uint8_t protocol, uint32_t from_ip, uint32_t to_ip, uint32_t n)
+{
+	memcpy(f, to, 6);
+	memcpy(f + 6, mac, 6);
+	put16(f + 12, 0x0800);
+	memset(f + 14, 0, 20);
+	f[14] = 0x45;
+	put16(f + 16, 20 + n);
+	f[22] = 64;
+	f[23] = protocol;
+	put32(f + 26, from_ip);
+	put32(f + 30, to_ip);
+	put16(f + 24, (uint16_t)~net_sum(f + 14, 20, 0));
+	return f + 34;
+}
+
+static void seal(uint8_t *f, uint8_t protocol, uint32_t at, uint32_t n)
+{
+	uint16_t sum = net_sum(f + 26, 8, (uint16_t)(protocol + n));
+
+	put16(f + 34 + at, 0);
+	put16(f + 34 + at, (uint16_t)~net_sum(f + 34, n, sum));
+}
+
+/* The next frame of the protocol, or NULL. IPv6 and others are passed over. */
+static const uint8_t *next_ip(struct world *w, uint8_t protocol, uint32_t *length)
+{
+	while (w->next < w->n_got) {
+		const uint8_t *f = w->got[w->next].data;
+
+		*length = w->got[w->next++].length;
+		if (*length >= 34 && get16(f + 12) == 0x0800 && f[23] == protocol)
+			return f;
+	}
+	return NULL;
+}
+
+/* ARP: learns the host's address and tells it ours. */
+static void arp(struct world *w)
+{
+	uint8_t f[42] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+	memcpy(f + 6, mac, 6);
+	put16(f + 12, 0x0806);
+	memcpy(f + 14, "\0\1\x08\0\6\4\0\1", 8);
+	memcpy(f + 22, mac, 6);
+	put32(f + 28, GUEST);
+	put32(f + 38, HOST);
+	send_frame(w, f, sizeof(f));
+	host_fake_run(w->f);
+	for (; w->next < w->n_got; w->next++) {
+		const uint8_t *a = w->got[w->next].data;
+
+		if (get16(a + 12) == 0x0806 && get16(a + 20) == 2) {
+			memcpy(w->peer, a + 22, 6);
+			w->next++;
+			return;
+		}
+	}
+	fail_msg("no answer to ARP");
+}
+
+/* ---- DHCP ---- */
+
+static uint32_t make_dhcp(uint8_t *f, uint8_t type)
+{
+	static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+	uint32_t n = 8 + 300;
+	uint8_t *u = make_ip(f, all, 17, 0, 0xffffffffu, n), *b = u + 8;
+
+	memset(u, 0, n);
+	put16(u, 68);
+	put16(u + 2, 67);
+	put16(u + 4, n);
+	memcpy(b, "\1\1\6\0\x12\x34\x56\x78", 8);
+	memcpy(b + 28, mac, 6);
+	memcpy(b + 236, "\x63\x82\x53\x63\x35\1", 6);
+	b[242] = type;
+	b[243] = 0xff;
+	seal(f, 17, 6, n);
+	return 34 + n;
+}
+
+static const uint8_t *dhcp_option(const uint8_t *bootp, uint32_t n, uint8_t which)
+{
+	for (uint32_t at = 240; at + 1 < n && bootp[at] != 0xff; at += bootp[at] ? bootp[at + 1] + 2u : 1)
+		if (bootp[at] == which)
+			return bootp + at + 1;
+	return NULL;
+}
+
+static void dhcp_offers_an_address(void **state)
+{
+	struct world *w = *state;
+	const uint8_t *f, *o;
+	uint8_t out[512];
+	uint32_t n;
+
+	host_fake_option(w->f, "hostname", 0, "web");
+	host_fake_option(w->f, "bootfile", 0, "boot.ipxe");
+	host_fake_option(w->f, "domainname", 0, "example.org");
+	host_fake_option(w->f, "search", 0, "a.example.org");
+	host_fake_option(w->f, "search", 0, "b.example.org");
+	assert_int_equal(open_dev(w), 0);
+	send_frame(w, out, make_dhcp(out, 1));
+	assert_int_equal(w->n_got, 0); /* never from inside send */
+	host_fake_run(w->f);
+	f = next_ip(w, 17, &n);
+	assert_non_null(f);
+	assert_int_equal(w->got[w->next - 1].flags, NETDEV_CSUM_VALID);
+	assert_int_equal(get16(f + 36), 68);
+	assert_int_equal(get32(f + 42 + 16), GUEST);
+	assert_memory_equal(f + 42 + 28, mac, 6);
+	assert_string_equal((const char *)f + 42 + 108, "boot.ipxe");
+	o = dhcp_option(f + 42, n - 42, 53);
+	assert_true(o && o[1] == 2);
+	o = dhcp_option(f + 42, n - 42, 3);
+	assert_true(o && get32(o + 1) == HOST);
+	o = dhcp_option(f + 42, n - 42, 12);
+	assert_true(o && o[0] == 3 && !memcmp(o + 1, "web", 3));
+	assert_non_null(dhcp_option(f + 42, n - 42, 119));
+	send_frame(w, out, make_dhcp(out, 3));
+	host_fake_run(w->f);
+	f = next_ip(w, 17, &n);
+	o = f ? dhcp_option(f + 42, n - 42, 53) : NULL;
+	assert_true(o && o[1] == 5);
+}
+
+static void other_networks(void **state)
+{
+	struct world *w = *state;
+	const uint8_t *f, *o;
+	uint8_t out[512];
+	uint32_t n;
+
+	host_fake_option(w->f, "network", 0, "192.168.7.0/26");
+	host_fake_option(w->f, "host", 0, "192.168.7.1");
+	host_fake_option(w->f, "dhcp-start", 0, "192.168.7.40");
+	host_fake_option(w->f, "ipv6", 0, NULL);
+	assert_int_equal(open_dev(w), 0);
+	send_frame(w, out, make_dhcp(out, 1));
+	host_fake_run(w->f);
+	f = next_ip(w, 17, &n);
+	assert_non_null(f);
+	assert_int_equal(get32(f + 42 + 16), 0xc0a80728);
+	o = dhcp_option(f + 42, n - 42, 1);
+	assert_true(o && get32(o + 1) == 0xffffffc0);
+	o = dhcp_option(f + 42, n - 42, 6);
+	assert_true(o && get32(o + 1) == 0xc0a80703);
+}
+
+/* ---- ICMP ---- */
+
+static void ping(struct world *w)
+{
+	const uint8_t *f;
+	uint8_t out[98], *i;
+	uint32_t n;
+
+	arp(w);
+	i = make_ip(out, w->peer, 1, GUEST, HOST, 64);
+	memset(i, 0x5a, 64);
+	i[0] = 8;
+	i[1] = 0;
+	put16(i + 2, 0);
+	put16(i + 2, (uint16_t)~net_sum(i, 64, 0));
+	send_frame(w, out, sizeof(out));
+	host_fake_run(w->f);
+	f = next_ip(w, 1, &n);
+	assert_non_null(f);
+	assert_int_equal(f[34], 0);
+	assert_memory_equal(f + 42, i + 8, 56);
+	assert_memory_equal(f, mac, 6);
+}
+
+static void the_host_answers_pings(void **state)
+{
+	assert_int_equal(open_dev(*state), 0);
+	ping(*state);
+}
+
+/* ---- TCP ---- */
+
+struct tcp {
+	uint32_t seq, ack;
+	uint16_t from, to, window;
+};
+
+#define FIN 1
+#define SYN 2
+#define RST 4
+#define PSH 8
+#define ACK 16
+
+static void tcp_send(struct world *w, struct tcp *t, uint8_t flags, const void *data, uint32_t n)
+{
+	uint8_t f[1600], *p = make_ip(f, w->peer, 6, GUEST, HOST, 20 + n);
+
+	memset(p, 0, 20);
+	put16(p, t->from);
+	put16(p + 2, t->to);
+	put32(p + 4, t->seq);
+	put32(p + 8, t->ack);
+	p[12] = 5 << 4;
+	p[13] = flags;
+	put16(p + 14, t->window);
+	memcpy(p + 20, data, n);
+	seal(f, 6, 16, 20 + n);
+	t->seq += n + (flags & (SYN | FIN) ? 1 : 0);
+	send_frame(w, f, 54 + n);
+}
+
+/* Takes the segments that have come; returns the flags of all, payload into buf. */
+static uint8_t tcp_take(struct world *w, struct tcp *t, uint8_t *buf, uint32_t *n)
+{
+	uint8_t flags = 0;
+	const uint8_t *f;
+	uint32_t length;
+
+	*n = 0;
+	while ((f = next_ip(w, 6, &length))) {
+		uint32_t header = 34 + (f[46] >> 4) * 4u, size = get16(f + 16) + 14 - header;
+
+		if (get16(f + 36) != t->from)
+			continue;
+		if (f[47] & SYN)
+			t->ack = get32(f + 38);
+		if (get32(f + 38) == t->ack) {
+			if (buf)
+				memcpy(buf + *n, f + header, size);
+			*n += size;
+			t->ack += size + (f[47] & (SYN | FIN) ? 1 : 0);
+		}
+		flags |= f[47];
+	}
+	return flags;
+}
+
+static int listener(uint16_t *port)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+	*port = ntohs(a.sin_port);
+	return fd;
+}
+
+/* A connection from the guest to the host's loopback; the accepted end. */
+static int connect_guest(struct world *w, struct tcp *t)
+{
+	uint8_t flags = 0;
+	uint16_t port;
+	uint32_t n;
+	int fd = listener(&port), peer;
+
+	*t = (struct tcp){.seq = 1000, .from = 40000, .to = port, .window = 65535};
+	arp(w);
+	tcp_send(w, t, SYN, NULL, 0);
+	for (int i = 0; i < 500 && !(flags & SYN); i++) {
+		run_for(w, 1);
+		flags |= tcp_take(w, t, NULL, &n);
+	}
+	assert_int_equal(flags & (SYN | ACK | RST), SYN | ACK);
+	tcp_send(w, t, ACK, NULL, 0);
+	run_for(w, 2);
+	peer = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	assert_true(peer >= 0);
+	close(fd);
+	return peer;
+}
+
+static void tcp_to_the_hosts_loopback(void **state)
+{
+	struct world *w = *state;
+	uint8_t buf[4096], flags = 0;
+	struct tcp t;
+	uint32_t n;
+	int fd;
+
+	assert_int_equal(open_dev(w), 0);
+	fd = connect_guest(w, &t);
+	tcp_send(w, &t, ACK | PSH, "hello", 5);
+	run_for(w, 2);
+	assert_int_equal(read(fd, buf, sizeof(buf)), 5);
+	assert_memory_equal(buf, "hello", 5);
+	assert_int_equal(write(fd, "world!", 6), 6);
+	for (int i = 0; i < 500 && !(flags & PSH); i++) {
+		run_for(w, 1);
+		flags |= tcp_take(w, &t, buf, &n);
+	}
+	assert_int_equal(n, 6);
+	assert_memory_equal(buf, "world!", 6);
+	tcp_send(w, &t, ACK | FIN, NULL, 0);
+	run_for(w, 5);
+	assert_int_equal(read(fd, buf, sizeof(buf)), 0);
+	close(fd);
+	run_for(w, 5);
+	flags = tcp_take(w, &t, buf, &n);
+	assert_true(flags & FIN);
+	assert_int_equal(host_fake_counter(w->f, "frames-dropped"), 0);
+}
+
+/* A guest that takes nothing: frames are kept, the host's sender is held up, and nothing is lost. */
+static void a_full_ring_loses_nothing(void **state)
+{
+	struct world *w = *state;
+	static uint8_t out[1 << 20], in[1 << 20];
+	uint32_t sent = 0, have = 0, n, idle = 0;
+	struct tcp t;
+	int fd;
+
+	assert_int_equal(open_dev(w), 0);
+	fd = connect_guest(w, &t);
+	for (uint32_t i = 0; i < sizeof(out); i++)
+		out[i] = (uint8_t)(i * 7 + (i >> 8));
+	w->room = 0;
+	for (int i = 0; i < 20; i++) {
+		ssize_t put = write(fd, out + sent, sizeof(out) - sent);
+
+		sent += put > 0 ? (uint32_t)put : 0;
+		run_for(w, 1);
+	}
+	n = w->offers;
+	run_for(w, 3);
+	assert_int_equal(w->offers, n); /* not asked again until ready */
+	assert_int_equal(w->next, w->n_got);
+	while (have < sizeof(in) && idle++ < 3000) {
+		ssize_t put = write(fd, out + sent, sizeof(out) - sent);
+
+		sent += put > 0 ? (uint32_t)put : 0;
+		w->room = 3;
+		w->n_got = w->next = 0;
+		netdev_ready(w->dev);
+		run_for(w, idle % 16 == 0);
+		tcp_take(w, &t, in + have, &n);
+		have += n;
+		if (n)
+			idle = 0;
+		w->room = 3;
+		tcp_send(w, &t, ACK, NULL, 0);
+	}
+	assert_int_equal(have, sizeof(in));
+	assert_memory_equal(in, out, sizeof(in));
+	assert_int_equal(host_fake_counter(w->f, "frames-dropped"), 0);
+	close(fd);
+}
+
+static void forwards_lead_to_the_guest(void **state)
+{
+	struct world *w = *state;
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	uint8_t flags = 0;
+	char text[64];
+	struct tcp t = {.seq = 77, .window = 65535};
+	uint16_t port;
+	const uint8_t *f = NULL;
+	uint32_t n;
+	int fd = listener(&port);
+
+	close(fd);
+	snprintf(text, sizeof(text), "tcp:127.0.0.1:%u-:22", port);
+	host_fake_option(w->f, "forward", 0, text);
+	assert_int_equal(open_dev(w), 0);
+	arp(w);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	a.sin_port = htons(port);
+	assert_true(!connect(fd, (struct sockaddr *)&a, sizeof(a)) || errno == EINPROGRESS);
+	for (int i = 0; i < 200 && !f; i++) {
+		run_for(w, 1);
+		f = next_ip(w, 6, &n);
+	}
+	assert_non_null(f);
+	assert_int_equal(f[47], SYN);
+	assert_int_equal(get16(f + 36), 22);
+	assert_int_equal(get32(f + 30), GUEST);
+	t.from = 22;
+	t.to = (uint16_t)get16(f + 34);
+	t.ack = get32(f + 38) + 1;
+	tcp_send(w, &t, SYN | ACK, NULL, 0);
+	run_for(w, 2);
+	assert_int_equal(write(fd, "x", 1), 1);
+	for (int i = 0; i < 200 && !(flags & PSH); i++) {
+		run_for(w, 1);
+		flags |= tcp_take(w, &t, NULL, &n);
+	}
+	assert_int_equal(n, 1);
+	close(fd);
+}
+
+/* ---- TFTP ---- */
+
+static void tftp_serves_the_folder(void **state)
+{
+	struct world *w = *state;
+	char dir[] = "/tmp/gamut-test-XXXXXX", path[64];
+	uint8_t f[128], *u;
+	const uint8_t *a;
+	uint32_t n;
+	int fd;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/boot", dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(write(fd, "payload", 7), 7);
+	close(fd);
+	host_fake_option(w->f, "tftp", 0, dir);
+	assert_int_equal(open_dev(w), 0);
+	arp(w);
+	u = make_ip(f, w->peer, 17, GUEST, HOST, 8 + 13);
+	put16(u, 5000);
+	put16(u + 2, 69);
+	put16(u + 4, 8 + 13);
+	memcpy(u + 8, "\0\1boot\0octet", 13);
+	seal(f, 17, 6, 8 + 13);
+	send_frame(w, f, 34 + 8 + 13);
+	host_fake_run(w->f);
+	a = next_ip(w, 17, &n);
+	assert_non_null(a);
+	assert_int_equal(get16(a + 36), 5000);
+	assert_memory_equal(a + 42, "\0\3\0\1payload", 11);
+	unlink(path);
+	rmdir(dir);
+}
+
+/* ---- what does not fit ---- */
+
+static void odd_frames_are_dropped(void **state)
+{
+	struct world *w = *state;
+	uint8_t data[64] = {0xff};
+	struct iovec iov[2] = {{data, 64}, {data, 64}};
+	struct netdev_frame frames[] = {
+	        {.iov = iov, .n_iov = 1, .length = 64, .offload.flags = NETDEV_CSUM_NEEDED},
+	        {.iov = iov, .n_iov = 1, .length = 64, .offload.gso_type = NETDEV_GSO_TCPV4},
+	        {.iov = iov, .n_iov = 1, .length = 13},
+	        {.iov = iov, .n_iov = 2, .length = 100}, /* the pieces are more */
+	        {.iov = iov, .n_iov = 2, .length = 200}, /* or less */
+	        {.iov = iov, .n_iov = 1, .length = NETDEV_FRAME_MAX + 1},
+	};
+
+	assert_int_equal(open_dev(w), 0);
+	assert_int_equal(netdev_send(w->dev, frames, 6), 6);
+	assert_int_equal(host_fake_counter(w->f, "frames-unsupported"), 6);
+	host_fake_run(w->f);
+}
+
+/* Every length and a lot of noise behind the headers of each protocol. */
+static void noise(void **state)
+{
+	struct world *w = *state;
+	uint32_t seed = 12345;
+	uint8_t f[256];
+
+	host_fake_option(w->f, "restrict", 1, NULL); /* nothing leaves this machine */
+	assert_int_equal(open_dev(w), 0);
+	arp(w);
+	for (uint32_t i = 0; i < 20000; i++) {
+		static const uint16_t types[] = {0x0800, 0x86dd, 0x0806, 0x88f8};
+		static const uint8_t protocols[] = {1, 6, 17, 58, 2};
+		struct iovec iov = {f, 14 + i % 200};
+		struct netdev_frame frame = {.iov = &iov, .n_iov = 1, .length = 14 + i % 200};
+
+		for (uint32_t k = 0; k < sizeof(f); k++) {
+			seed = seed * 1664525 + 1013904223;
+			f[k] = (uint8_t)(seed >> 24);
+		}
+		memcpy(f, w->peer, 6);
+		memcpy(f + 6, mac, 6);
+		put16(f + 12, types[seed >> 8 & 3]);
+		if (i & 1) {
+			make_ip(f, w->peer, protocols[(seed >> 11) % 5], GUEST, seed >> 10 & 1 ? HOST : 0xffffffffu,
+			        i % 200 > 20 ? i % 200 - 20 : 0);
+			put16(f + 36, seed >> 12 & 1 ? 67 : 69);
+		}
+		netdev_send(w->dev, &frame, 1);
+		if (i % 64 == 0) {
+			w->n_got = w->next = 0;
+			host_fake_run(w->f);
+		}
+	}
+	ping(w);
+}
+
+/* Sockets that a guest makes the host open have an end. */
+static void connections_are_bounded(void **state)
+{
+	struct world *w = *state;
+	struct tcp t = {.seq = 1, .window = 65535};
+	uint16_t port;
+	int fd = listener(&port);
+
+	host_fake_option(w->f, "connections", 16, NULL);
+	assert_int_equal(open_dev(w), 0);
+	arp(w);
+	for (uint16_t i = 0; i < 40; i++) {
+		t.from = (uint16_t)(2000 + i);
+		t.to = port;
+		t.seq = 1;
+		tcp_send(w, &t, SYN, NULL, 0);
+	}
+	run_for(w, 2);
+	assert_int_equal(host_fake_counter(w->f, "connections-refused"), 40 - 16);
+	close(fd);
+}
+
+static void flush_forgets(void **state)
+{
+	struct world *w = *state;
+	uint8_t out[512];
+
+	assert_int_equal(open_dev(w), 0);
+	w->room = 0;
+	send_frame(w, out, make_dhcp(out, 1));
+	host_fake_run(w->f);
+	assert_true(w->offers > 0);
+	netdev_flush(w->dev);
+	w->room = UINT32_MAX;
+	host_fake_run(w->f);
+	assert_int_equal(w->n_got, 0);
+}
+
+/* ---- options ---- */
+
+static void options_that_are_refused(void **state)
+{
+	static const struct {
+		const char *name, *value, *says;
+	} bad[] = {
+	        {"network", "10.0.2.0", "network: \"10.0.2.0\" is none"},
+	        {"network", "10.0.2.0/33", "network:"},
+	        {"network", "10.0.2.0/24x", "network:"},
+	        {"network", "10.0.2.1/24", "has bits beyond its first 24"},
+	        {"network", "10.0.2.0/29", "dhcp-start: the network has no room"},
+	        {"host", "10.0.3.2", "host: is no address"},
+	        {"host", "10.0.2.255", "host: is no address"},
+	        {"dns", "nowhere", "dns: \"nowhere\" is no IPv4 address"},
+	        {"dns", "10.0.2.2", "must be three addresses"},
+	        {"forward", "tcp:127.0.0.1:2222", "forward:"},
+	        {"forward", "sctp:127.0.0.1:2222-:22", "forward:"},
+	        {"forward", "tcp:127.0.0.1:0-:22", "forward:"},
+	        {"forward", "tcp:127.0.0.1:70000-:22", "forward:"},
+	        {"forward", "tcp:127.0.0.1:22-:22x", "forward:"},
+	        {"forward", "tcp:[::1]:2222-10.0.2.15:22", "forward:"},
+	        {"forward", "tcp:[::1:2222-:22", "forward:"},
+	        {"forward", "tcp:192.0.2.1:2222-:22", "cannot be had"},
+	        {"backend", "tun", "there is no network back end \"tun\""},
+	        {"hostname", "a-name-that-is-longer-than-the-answer-has-room-for", "hostname: is longer"},
+	        {"search", "", "search:"},
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		w->f->n_options = 0;
+		w->f->fails = 0;
+		host_fake_option(w->f, bad[i].name, 0, bad[i].value);
+		if (open_dev(w) >= 0 || w->dev || w->f->fails != 1 || !strstr(w->f->last_fail, bad[i].says))
+			fail_msg("%s = \"%s\": \"%s\" after %u", bad[i].name, bad[i].value, w->f->last_fail,
+			         w->f->fails);
+	}
+}
+
+static void forwards_are_parsed(void **state)
+{
+	struct user_forward f;
+
+	(void)state;
+	assert_true(user_forward_parse("udp::69-10.0.2.20:70", &f));
+	assert_true(f.udp);
+	assert_int_equal(((struct sockaddr_in *)&f.host)->sin_addr.s_addr, 0);
+	assert_int_equal(ntohs(((struct sockaddr_in *)&f.host)->sin_port), 69);
+	assert_int_equal(ntohl(((struct sockaddr_in *)&f.guest)->sin_addr.s_addr), 0x0a000214);
+	assert_true(user_forward_parse("tcp:[::1]:80-[fec0::15]:81", &f));
+	assert_false(f.udp);
+	assert_int_equal(f.guest.ss_family, AF_INET6);
+	assert_int_equal(ntohs(((struct sockaddr_in6 *)&f.guest)->sin6_port), 81);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	        T(dhcp_offers_an_address),
+	        T(other_networks),
+	        T(the_host_answers_pings),
+	        T(tcp_to_the_hosts_loopback),
+	        T(a_full_ring_loses_nothing),
+	        T(forwards_lead_to_the_guest),
+	        T(tftp_serves_the_folder),
+	        T(odd_frames_are_dropped),
+	        T(noise),
+	        T(connections_are_bounded),
+	        T(flush_forgets),
+	        T(options_that_are_refused),
+	        cmocka_unit_test(forwards_are_parsed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
