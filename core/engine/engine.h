@@ -122,6 +122,7 @@ struct engine_config {
 	uint32_t vcpus;
 	uint64_t code_cache; /* bytes, bt */
 	const char *debug;   /* bt's switches for bisecting, "" when none */
+	bool shadow;         /* the MMU is to be shadow page tables (caps.shadow) */
 };
 
 /*

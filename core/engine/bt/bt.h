@@ -232,6 +232,8 @@ struct bt_pv {
 
 struct block;
 struct bt_vm;
+struct shadow;
+struct shadow_hit;
 struct bt_handover;
 struct engine_vm;
 struct engine_vcpu;
@@ -289,6 +291,12 @@ struct bt_vcpu {
 	enum exit_reason exited; /* what the last run returned */
 	struct bt_pv pv;
 	struct bt_handover *handover; /* handover.h; NULL: user mode stays here */
+
+	/* ---- shadow paging (shadow.h) ---- */
+	struct shadow *spt;    /* NULL: hap */
+	struct shadow_hit *spt_hits;
+	uint32_t *wtag;        /* by frame: where the write tag is; tlb.c */
+	uint64_t n_shadow_fill;
 
 	/* ---- plumbing ---- */
 	struct bt_smp smp __attribute__((aligned(64)));
@@ -441,7 +449,7 @@ static inline void bt_code_write(struct bt_vcpu *v, uint64_t gpa, unsigned len)
 {
 	bt_note_writer(v, gpa);
 	if (atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed))
-		bt_code_write_slow(v, gpa, len);
+		bt_code_write_slow(v, gpa, len); /* or it is a shadowed table */
 }
 
 /*

@@ -80,6 +80,45 @@ static inline uint32_t list_add(struct bt_vcpu *v, int table, uint32_t index, ui
 	return flags | bit;
 }
 
+/*
+ * With shadow paging pages are write-protected all the time, so the one write
+ * tag that most pages have is noted by frame: 1 + its place. It may be gone by
+ * the time that somebody looks.
+ */
+#define WTAG_SEVERAL UINT32_MAX
+
+static struct tlb_entry *wtag_entry(struct bt_vcpu *v, uint32_t gfn)
+{
+	uint32_t at = v->wtag[gfn] - 1, index = at & (TLB_SIZE - 1);
+	struct tlb_entry *e = &v->tlb[at >> TLB_BITS][index];
+
+	return e->gpa_page == gfn && e->tag_w == e->tag_r && e->tag_w != tlb_invalid(index) ? e : NULL;
+}
+
+static void wtag_note(struct bt_vcpu *v, uint32_t gfn, int table, uint32_t index)
+{
+	uint32_t *old = &v->wtag[gfn], mine = 1 + ((uint32_t)table << TLB_BITS | index);
+
+	if (*old == mine || *old == WTAG_SEVERAL)
+		return;
+	*old = *old && wtag_entry(v, gfn) ? WTAG_SEVERAL : mine;
+}
+
+/* Whether no search is needed to take the frame's write tags away. */
+static bool wtag_drop(struct bt_vcpu *v, uint32_t gfn)
+{
+	struct tlb_entry *e;
+	uint32_t old = v->wtag[gfn];
+
+	v->wtag[gfn] = 0;
+	if (old == WTAG_SEVERAL)
+		return false;
+	e = old ? wtag_entry(v, gfn) : NULL;
+	if (e)
+		e->tag_w = tlb_invalid((old - 1) & (TLB_SIZE - 1));
+	return true;
+}
+
 static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int table, const struct mmu_page *page,
                                            bool writable)
 {
@@ -95,6 +134,8 @@ static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int t
 	e->tag_w = writable ? tag : tlb_invalid(index);
 	if (page->size > PAGE_SIZE && page->size != ~0ull)
 		hull_add(v, va, page->size);
+	if (writable && v->wtag)
+		wtag_note(v, e->gpa_page, table, index);
 	return e;
 }
 
@@ -107,6 +148,7 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 	*entry = NULL;
 	if (!bt_long_mode(v))
 		va = (uint32_t)va;
+again:
 	step = mmu_walk(v, va, access, page);
 	if (step != STEP_OK)
 		return step;
@@ -115,6 +157,10 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 		return STEP_OK;
 	if (page->writable)
 		bt_note_writer(v, page->gpa);
+	if (v->spt && (access & ACC_WRITE) && shadow_holds(v, page->gpa)) {
+		shadow_release_slow(v, page->gpa);
+		goto again;
+	}
 	fixed = kind == MEM_ROM ||
 	        atomic_load_explicit(&v->mem->code[page->gpa >> PAGE_SHIFT], memory_order_relaxed);
 	if ((access & ACC_WRITE) && fixed)
@@ -237,6 +283,8 @@ static void protect_list(struct bt_vcpu *v, int table, int kind, uint32_t gfn, b
 
 void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all)
 {
+	if (!all && v->wtag && wtag_drop(v, (uint32_t)(gpa >> PAGE_SHIFT)))
+		return;
 	for (int t = 0; t < 2; t++)
 		for (int kind = 0; kind < 2; kind++)
 			protect_list(v, t, kind, (uint32_t)(gpa >> PAGE_SHIFT), all);
