@@ -87,9 +87,9 @@ static inline uint32_t list_add(struct bt_vcpu *v, int table, uint32_t index, ui
  */
 #define WTAG_SEVERAL UINT32_MAX
 
-static struct tlb_entry *wtag_entry(struct bt_vcpu *v, uint32_t gfn)
+static struct tlb_entry *wtag_entry(struct bt_vcpu *v, uint32_t gfn, uint32_t noted)
 {
-	uint32_t at = v->wtag[gfn] - 1, index = at & (TLB_SIZE - 1);
+	uint32_t at = noted - 1, index = at & (TLB_SIZE - 1);
 	struct tlb_entry *e = &v->tlb[at >> TLB_BITS][index];
 
 	return e->gpa_page == gfn && e->tag_w == e->tag_r && e->tag_w != tlb_invalid(index) ? e : NULL;
@@ -101,7 +101,7 @@ static void wtag_note(struct bt_vcpu *v, uint32_t gfn, int table, uint32_t index
 
 	if (*old == mine || *old == WTAG_SEVERAL)
 		return;
-	*old = *old && wtag_entry(v, gfn) ? WTAG_SEVERAL : mine;
+	*old = *old && wtag_entry(v, gfn, *old) ? WTAG_SEVERAL : mine;
 }
 
 /* Whether no search is needed to take the frame's write tags away. */
@@ -113,7 +113,7 @@ static bool wtag_drop(struct bt_vcpu *v, uint32_t gfn)
 	v->wtag[gfn] = 0;
 	if (old == WTAG_SEVERAL)
 		return false;
-	e = old ? wtag_entry(v, gfn) : NULL;
+	e = old ? wtag_entry(v, gfn, old) : NULL;
 	if (e)
 		e->tag_w = tlb_invalid((old - 1) & (TLB_SIZE - 1));
 	return true;
