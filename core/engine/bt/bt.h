@@ -295,7 +295,7 @@ struct bt_vcpu {
 	/* ---- shadow paging (shadow.h) ---- */
 	struct shadow *spt;    /* NULL: hap */
 	struct shadow_hit *spt_hits;
-	uint32_t *wtag;        /* by frame: where the write tag is; tlb.c */
+	struct bt_wtag { uint16_t at[2]; } *wtag; /* by frame: where its write tags are; tlb.c */
 	uint64_t n_shadow_fill;
 
 	/* ---- plumbing ---- */

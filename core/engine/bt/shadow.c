@@ -150,7 +150,8 @@ struct shadow {
 /* The last table on the way to a 2M region. */
 struct shadow_hit {
 	uint64_t region, key, gen;
-	const uint64_t *table;
+	struct shadow_page *page;
+	uint64_t *table; /* of the page */
 	uint64_t rights, nx;
 	unsigned shift; /* of an entry of table */
 	unsigned size;  /* log2 of what it maps */
@@ -278,8 +279,15 @@ static inline void note_filled(struct shadow_page *p, unsigned i)
  * another by now. The bit is set before and, in case the page was emptied at
  * the same time, after.
  */
-static void entry_put(struct shadow *s, struct shadow_page *p, unsigned i, uint64_t old, uint64_t e)
+static inline void entry_put(struct bt_vcpu *v, struct shadow_page *p, unsigned i, uint64_t old, uint64_t e)
 {
+	struct shadow *s = v->spt;
+
+	if (smp_alone(v)) {
+		p->filled |= 1ull << i / 8;
+		p->e[i] = e;
+		return;
+	}
 	note_filled(p, i);
 	if (!entry_swap(&p->e[i], old, e))
 		return;
@@ -566,10 +574,22 @@ static bool descend(struct bt_vcpu *v, uint64_t va, uint64_t key, uint64_t gen, 
 		rights &= e;
 		nx |= e & NX;
 	}
-	*h = (struct shadow_hit){ .region = va >> 21, .key = key, .gen = gen, .table = p->e, .rights = rights, .nx = nx };
+	*h = (struct shadow_hit){ .region = va >> 21, .key = key, .gen = gen, .page = p, .table = p->e };
+	h->rights = rights;
+	h->nx = nx;
 	h->shift = shift_of(p->role);
 	h->size = h->shift + ((p->role & (ROLE_FORMAT | ROLE_LEVEL)) == (ROLE_32 | 1));
 	return true;
+}
+
+static inline struct shadow_hit *hit_slot(const struct bt_vcpu *v, uint64_t va, uint64_t key)
+{
+	return &v->spt_hits[(va >> 21 ^ key >> PAGE_SHIFT) % HITS];
+}
+
+static inline bool hit_is(const struct shadow_hit *h, uint64_t va, uint64_t key, uint64_t gen)
+{
+	return h->region == va >> 21 && h->key == key && h->gen == gen;
 }
 
 bool shadow_lookup(struct bt_vcpu *v, uint64_t va, struct shadow_leaf *leaf)
@@ -579,8 +599,8 @@ bool shadow_lookup(struct bt_vcpu *v, uint64_t va, struct shadow_leaf *leaf)
 
 	if (!root_key(v, va, &key))
 		return false;
-	h = &v->spt_hits[(va >> 21 ^ key >> PAGE_SHIFT) % HITS];
-	if ((h->region != va >> 21 || h->key != key || h->gen != gen) && !descend(v, va, key, gen, h))
+	h = hit_slot(v, va, key);
+	if (!hit_is(h, va, key, gen) && !descend(v, va, key, gen, h))
 		return false;
 	e = entry_get(&h->table[va >> h->shift & (ENTRIES - 1)]);
 	if (!e || (e & TABLE))
@@ -640,6 +660,28 @@ static bool can_keep(const struct bt_vcpu *v, const struct walk_step *step, unsi
 	return true;
 }
 
+/* The quick way: the walk ended in the table that the last lookup here ended in. */
+static bool install_hit(struct bt_vcpu *v, uint64_t va, uint64_t key, const struct walk_step *step, unsigned n)
+{
+	const struct shadow_hit *h = hit_slot(v, va, key);
+	struct shadow_page *p = h->page;
+	uint64_t table = step_gpa(v, &step[n - 1]) & PAGE_MASK, rights = W | U, nx = 0, e;
+	unsigned at;
+
+	if (!hit_is(h, va, key, __atomic_load_n(&v->spt->gen, __ATOMIC_ACQUIRE)) || p->gpa != table)
+		return false;
+	for (unsigned i = 0; i < n - 1; i++) {
+		rights &= step[i].value;
+		nx |= step[i].value & NX;
+	}
+	at = index_of(p->role, va);
+	e = entry_get(&p->e[at]);
+	if (level_of(p->role) != level_of((unsigned)key) + 1 - n || rights != h->rights || nx != h->nx || (e & TABLE))
+		return false;
+	entry_put(v, p, at, e, leaf_entry(p->role, step[n - 1].value));
+	return true;
+}
+
 /* Without the lock: all but the leaf is there. */
 static bool install_leaf(struct bt_vcpu *v, uint64_t va, uint64_t key, const struct walk_step *step, unsigned n)
 {
@@ -655,7 +697,7 @@ static bool install_leaf(struct bt_vcpu *v, uint64_t va, uint64_t key, const str
 		if (i == n - 1) {
 			if (e & TABLE)
 				return false;
-			entry_put(s, p, at, e, leaf_entry(p->role, step[i].value));
+			entry_put(v, p, at, e, leaf_entry(p->role, step[i].value));
 			return true;
 		}
 		if (!(e & TABLE) || !agrees(s, p->role, e, step[i].value))
@@ -714,7 +756,7 @@ static void install(struct bt_vcpu *v, uint64_t va, uint64_t key, const struct w
 		zap(v, p, at, e);
 		e = 0;
 	}
-	entry_put(s, p, at, e, leaf_entry(p->role, step[n - 1].value));
+	entry_put(v, p, at, e, leaf_entry(p->role, step[n - 1].value));
 }
 
 bool shadow_install(struct bt_vcpu *v, uint64_t va, const struct walk_step *step, unsigned n)
@@ -725,7 +767,7 @@ bool shadow_install(struct bt_vcpu *v, uint64_t va, const struct walk_step *step
 	if (!root_key(v, va, &key) || !can_keep(v, step, n))
 		return true;
 	v->n_shadow_fill++;
-	if (install_leaf(v, va, key, step, n))
+	if (install_hit(v, va, key, step, n) || install_leaf(v, va, key, step, n))
 		return true;
 	smp_lock(v);
 	ok = v->smp.lost == lost;

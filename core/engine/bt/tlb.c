@@ -81,41 +81,40 @@ static inline uint32_t list_add(struct bt_vcpu *v, int table, uint32_t index, ui
 }
 
 /*
- * With shadow paging pages are write-protected all the time, so the one write
- * tag that most pages have is noted by frame: 1 + its place. It may be gone by
- * the time that somebody looks.
+ * With shadow paging pages are write-protected all the time, so where a frame's
+ * write tag is in either table is noted: 1 + its index. It may be gone by the
+ * time that somebody looks.
  */
-#define WTAG_SEVERAL UINT32_MAX
+#define WTAG_SEVERAL UINT16_MAX
 
-static struct tlb_entry *wtag_entry(struct bt_vcpu *v, uint32_t gfn, uint32_t noted)
+static struct tlb_entry *wtag_entry(struct bt_vcpu *v, int table, uint32_t gfn, uint16_t noted)
 {
-	uint32_t at = noted - 1, index = at & (TLB_SIZE - 1);
-	struct tlb_entry *e = &v->tlb[at >> TLB_BITS][index];
+	struct tlb_entry *e = &v->tlb[table][noted - 1];
 
-	return e->gpa_page == gfn && e->tag_w == e->tag_r && e->tag_w != tlb_invalid(index) ? e : NULL;
+	return e->gpa_page == gfn && e->tag_w == e->tag_r && e->tag_w != tlb_invalid(noted - 1u) ? e : NULL;
 }
 
-static void wtag_note(struct bt_vcpu *v, uint32_t gfn, int table, uint32_t index)
+static inline void wtag_note(struct bt_vcpu *v, int table, uint32_t gfn, uint32_t index)
 {
-	uint32_t *old = &v->wtag[gfn], mine = 1 + ((uint32_t)table << TLB_BITS | index);
+	uint16_t *noted = &v->wtag[gfn].at[table];
 
-	if (*old == mine || *old == WTAG_SEVERAL)
+	if (*noted == index + 1 || *noted == WTAG_SEVERAL)
 		return;
-	*old = *old && wtag_entry(v, gfn, *old) ? WTAG_SEVERAL : mine;
+	*noted = *noted && wtag_entry(v, table, gfn, *noted) ? WTAG_SEVERAL : (uint16_t)(index + 1);
 }
 
-/* Whether no search is needed to take the frame's write tags away. */
-static bool wtag_drop(struct bt_vcpu *v, uint32_t gfn)
+/* Whether no search is needed to take the frame's write tags out of the table. */
+static bool wtag_drop(struct bt_vcpu *v, int table, uint32_t gfn)
 {
+	uint16_t noted = v->wtag[gfn].at[table];
 	struct tlb_entry *e;
-	uint32_t old = v->wtag[gfn];
 
-	v->wtag[gfn] = 0;
-	if (old == WTAG_SEVERAL)
+	v->wtag[gfn].at[table] = 0;
+	if (noted == WTAG_SEVERAL)
 		return false;
-	e = old ? wtag_entry(v, gfn, old) : NULL;
+	e = noted ? wtag_entry(v, table, gfn, noted) : NULL;
 	if (e)
-		e->tag_w = tlb_invalid((old - 1) & (TLB_SIZE - 1));
+		e->tag_w = tlb_invalid(noted - 1u);
 	return true;
 }
 
@@ -135,7 +134,7 @@ static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int t
 	if (page->size > PAGE_SIZE && page->size != ~0ull)
 		hull_add(v, va, page->size);
 	if (writable && v->wtag)
-		wtag_note(v, e->gpa_page, table, index);
+		wtag_note(v, table, e->gpa_page, index);
 	return e;
 }
 
@@ -283,11 +282,12 @@ static void protect_list(struct bt_vcpu *v, int table, int kind, uint32_t gfn, b
 
 void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all)
 {
-	if (!all && v->wtag && wtag_drop(v, (uint32_t)(gpa >> PAGE_SHIFT)))
-		return;
-	for (int t = 0; t < 2; t++)
+	for (int t = 0; t < 2; t++) {
+		if (!all && v->wtag && wtag_drop(v, t, (uint32_t)(gpa >> PAGE_SHIFT)))
+			continue;
 		for (int kind = 0; kind < 2; kind++)
 			protect_list(v, t, kind, (uint32_t)(gpa >> PAGE_SHIFT), all);
+	}
 	if (all) {
 		forget_tables(v, TLB_KERNEL);
 		forget_tables(v, TLB_USER);
