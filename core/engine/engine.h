@@ -115,6 +115,7 @@ struct engine_vcpu_env {
 struct engine_caps {
 	bool hap, shadow, pv_ring3, irqchip;
 	uint32_t max_vcpus;
+	const char *paging; /* why it lacks hap or shadow, as a clause; static; NULL: nothing to say */
 };
 
 /* Settings from the domain file that concern engines. */

@@ -1029,5 +1029,5 @@ int main(void)
 		RIG_TEST(state_with_bad_pdptes), RIG_TEST(keys),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RIG_RUN_BOTH(tests);
 }
