@@ -128,6 +128,42 @@ static void accessed_and_dirty(void **state)
 	}
 }
 
+/* What is reserved, and what PS means, depends on control bits: other shadow pages then. */
+static void roles(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	rig_put64(r, PTE_OF(VA), VA | 7 | 1ull << 63);
+	gpa_of(r, VA, ACC_READ);
+	assert_int_equal(sys_wrmsr(r->v, 0xc0000080, r->v->efer & ~EFER_NXE), STEP_OK);
+	assert_fault(r->v, mmu_walk(r->v, VA, ACC_READ, &(struct mmu_page){ 0 }), EXC_PF, 9);
+	assert_int_equal(sys_wrmsr(r->v, 0xc0000080, r->v->efer | EFER_NXE), STEP_OK);
+	assert_int_equal(walks(r, VA, ACC_READ), 0);
+}
+
+static void roles_32(void **state)
+{
+	struct rig *r = *state;
+
+	rig_put32(r, RIG_PML4 + 4, 0x800000 | 7 | PS);
+	rig_put32(r, 0x800000 + 4, 0x79000 | 7);
+	rig_state(r, false, 0);
+	r->state.cr0 |= CR0_PG;
+	r->state.cr4 = CR4_PSE;
+	rig_enter(r);
+	assert_int_equal(gpa_of(r, 0x401234, ACC_READ), 0x801234);
+	assert_int_equal(sys_write_cr(r->v, 4, 0), STEP_OK);
+	assert_int_equal(gpa_of(r, 0x401234, ACC_READ), 0x79234);
+	assert_int_equal(sys_write_cr(r->v, 4, CR4_PSE), STEP_OK);
+	assert_int_equal(walks(r, 0x401234, ACC_READ), 0);
+	/* Bit 21 of a 4M entry is reserved. */
+	bt_code_write(r->v, RIG_PML4 + 4, 4);
+	memcpy(rig_at(r, RIG_PML4 + 4), &(uint32_t){ 0xa00000 | 7 | PS | A }, 4);
+	load_cr3(r, RIG_PML4);
+	assert_fault(r->v, mmu_walk(r->v, 0x401234, ACC_READ, &(struct mmu_page){ 0 }), EXC_PF, 9);
+}
+
 /* ---- stores into tables ---------------------------------------------------------------------- */
 
 static void store_into_protected(void **state)
@@ -351,13 +387,21 @@ static uint64_t random_entry(uint64_t *s, enum mode mode)
 	return mode < MODE_PSE ? e : (uint32_t)e;
 }
 
+/* The first few, the last, and with 32-bit entries the same in the other half. */
+static uint64_t random_index(uint64_t *s, enum mode mode)
+{
+	uint64_t i = rng(s) % 3 ? rng(s) % 3 : 511;
+
+	return mode >= MODE_PSE && rng(s) % 3 == 0 ? 512 + i : i;
+}
+
 static uint64_t random_va(uint64_t *s, enum mode mode)
 {
 	uint64_t va = 0;
 	unsigned bits = mode < MODE_PSE ? 9 : 10;
 
 	for (unsigned shift = 12, i = 0; i < 4 && shift < 48; i++, shift += bits)
-		va |= (rng(s) % 3 ? rng(s) % 3 : (1u << bits) - 1) << shift;
+		va |= random_index(s, mode) << shift;
 	va |= rng(s) & 0xfff;
 	return mode == MODE_LONG ? (uint64_t)((int64_t)(va << 16) >> 16) : (uint32_t)va;
 }
@@ -399,7 +443,7 @@ static void compare_one(struct rig *r, uint64_t va, unsigned access)
 static void change_table(struct rig *r, uint64_t *s, enum mode mode)
 {
 	uint64_t table = TABLES + rng(s) % N_TABLES * 0x1000, value = random_entry(s, mode);
-	uint64_t last = mode < MODE_PSE ? 511 : 1023, i = rng(s) % 3 ? rng(s) % 3 : last;
+	uint64_t i = random_index(s, mode);
 
 	/* As mmu_write does when the TLB has nothing. */
 	if (mode < MODE_PSE) {
@@ -514,6 +558,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		SHADOW_TEST(kept_over_cr3),      SHADOW_TEST(control_bits_cost_nothing), SHADOW_TEST(accessed_and_dirty),
+		SHADOW_TEST(roles),              SHADOW_TEST(roles_32),
 		SHADOW_TEST(store_into_protected), SHADOW_TEST(several_write_tags),      SHADOW_TEST(upper_entries),
 		SHADOW_TEST(from_outside),       SHADOW_TEST(table_that_is_code),        SHADOW_TEST(recursive),
 		SHADOW_TEST(eviction),           SHADOW_TEST(large_pages_32),            SHADOW_TEST(random_long),
