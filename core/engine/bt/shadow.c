@@ -108,7 +108,7 @@
 #define ENTRIES 512u
 #define OWNER_ANY (~0ull)
 
-#define QUIET 2u        /* comparisons without a difference until a table is protected */
+#define QUIET 4u        /* comparisons without a difference until a table is protected */
 #define QUIET_SHARED 16u /* the same when another vCPU would have to be stopped for it */
 #define LOOSE_MAX 512u  /* loose shadow pages; beyond, all are protected */
 #define HITS 256u
@@ -603,6 +603,8 @@ bool shadow_lookup(struct bt_vcpu *v, uint64_t va, struct shadow_leaf *leaf)
 	if (!hit_is(h, va, key, gen) && !descend(v, va, key, gen, h))
 		return false;
 	e = entry_get(&h->table[va >> h->shift & (ENTRIES - 1)]);
+	if ((e & TABLE) && descend(v, va, key, gen, h)) /* where a large page was is a table now */
+		e = entry_get(&h->table[va >> h->shift & (ENTRIES - 1)]);
 	if (!e || (e & TABLE))
 		return false;
 	*leaf = (struct shadow_leaf){ .value = e, .rights = e & h->rights, .nx = (e & NX) | h->nx, .shift = h->size };
@@ -723,7 +725,6 @@ static struct shadow_page *link_child(struct bt_vcpu *v, struct shadow_page *p, 
 		e = table_entry(s, c, value);
 		note_filled(p, at);
 		__atomic_store_n(&p->e[at], e, __ATOMIC_SEQ_CST);
-		__atomic_fetch_add(&s->gen, 1, __ATOMIC_SEQ_CST);
 	}
 	adopt(v, child_of(s, e), p->owner);
 	if (!agrees(s, p->role, e, guest_entry(s, p, at))) {
