@@ -242,6 +242,7 @@ static int check_engine_axis(const struct domain_config *config, enum gamut_axis
 {
 	const struct axis_choice *a = &config->axes.axis[axis];
 	struct engine_caps have = *caps;
+	const char *why;
 	int rc = 0;
 
 	for (const char *const *need = a->desc ? a->desc->needs : NULL; need && *need; need++) {
@@ -249,10 +250,11 @@ static int check_engine_axis(const struct domain_config *config, enum gamut_axis
 
 		if (strncmp(*need, "engine:", 7) != 0 || (given && *given))
 			continue;
+		why = given == &have.hap || given == &have.shadow ? have.paging : NULL;
 		rc = diag_error(diag, config->file, a->line,
-		                "axes: %s = \"%s\" needs \"%s\", which the engine %s does not have on this host; "
+		                "axes: %s = \"%s\" needs \"%s\", which the engine %s does not have on this host%s%s; "
 		                "%s%s%s",
-		                axis_name(axis), a->choice, *need, engine,
+		                axis_name(axis), a->choice, *need, engine, why ? ": " : "", why ? why : "",
 		                instead ? "use engine = \"" : "choose another ", instead ? instead : axis_name(axis),
 		                instead ? "\"" : "");
 	}

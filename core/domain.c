@@ -198,12 +198,21 @@ static void engine_down(struct domain *d)
 	d->vm = NULL;
 }
 
+static bool wants_shadow(const struct domain *d)
+{
+	struct engine_caps needs = { 0 };
+
+	preset_engine_needs(&d->config->axes, &needs);
+	return needs.shadow;
+}
+
 static int engine_up(struct domain *d)
 {
 	const struct engine_config config = {
 		.vcpus = (uint32_t)d->config->vcpus,
 		.code_cache = (uint64_t)d->config->bt_code_cache << 20,
 		.debug = d->config->bt_debug ? d->config->bt_debug : "",
+		.shadow = wants_shadow(d),
 	};
 	char err[256] = "";
 

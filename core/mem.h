@@ -16,8 +16,8 @@
  * no vCPU uses the old answer.
  *
  * mem->code is one byte a page for the bt engine: nonzero while translated
- * code was made from the page. Writers other than guest instructions ask
- * mem_dirty, which tells the engine only for such pages.
+ * code was made from the page, or a table in it is shadowed. Writers other than
+ * guest instructions ask mem_dirty, which tells the engine only for such pages.
  */
 #ifndef MEM_H
 #define MEM_H
@@ -41,11 +41,15 @@ enum mem_kind {
 	MEM_HOST = 3, /* a host-owned page mapped over it; read and written as RAM */
 };
 
+/* In mem->code. */
+#define MEM_CODE 1u  /* translated code was made from the page */
+#define MEM_TABLE 2u /* a page table of the guest, shadowed and write-protected */
+
 struct mem {
 	uint8_t *base;   /* host address of gpa 0 */
 	uint64_t limit;  /* bytes of guest physical space reserved; multiple of the page size */
 	uint8_t *kind;   /* enum mem_kind, limit >> PAGE_SHIFT of them */
-	_Atomic uint8_t *code;
+	_Atomic uint8_t *code; /* MEM_CODE, MEM_TABLE */
 	uint64_t ram_size; /* bytes of RAM configured */
 	struct gamut_mem_range *ranges; /* RAM as configured, ascending */
 	uint32_t n_ranges;

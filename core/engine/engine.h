@@ -129,6 +129,7 @@ struct engine_vcpu_env {
 struct engine_caps {
 	bool hap, shadow, pv_ring3, irqchip;
 	uint32_t max_vcpus;
+	const char *paging; /* why it lacks hap or shadow, as a clause; static; NULL: nothing to say */
 };
 
 /* Settings from the domain file that concern engines. */
@@ -136,6 +137,7 @@ struct engine_config {
 	uint32_t vcpus;
 	uint64_t code_cache; /* bytes, bt */
 	const char *debug;   /* bt's switches for bisecting, "" when none */
+	bool shadow;         /* the MMU is to be shadow page tables (caps.shadow) */
 };
 
 /*

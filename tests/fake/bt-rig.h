@@ -20,6 +20,7 @@
 #include "engine/bt/interp.h"
 #include "engine/bt/mmu.h"
 #include "engine/bt/segment.h"
+#include "engine/bt/shadow.h"
 #include "engine/bt/sys.h"
 
 #define RIG_MEM 0x1000000ull
@@ -52,7 +53,10 @@ struct rig {
 	unsigned jc_flushes, jc_flush_globals, jc_class_flushes[2], jc_pages, invalidations;
 	uint64_t invalidated_gpa;
 	bool covers;
+	struct shadow *shadow; /* of a rig that was made while rig_with_shadow was set */
 };
+
+static bool rig_with_shadow;
 
 static struct rig *rig_of; /* the rig of the running test: the code cache's services have no other way to it */
 
@@ -107,14 +111,19 @@ static inline uint8_t *rig_at(struct rig *r, uint64_t gpa)
 	return r->mem.base + gpa;
 }
 
+/* As another thread of the host would: the engine hears of it. */
 static inline void rig_put64(struct rig *r, uint64_t gpa, uint64_t value)
 {
 	memcpy(rig_at(r, gpa), &value, 8);
+	if (r->v->spt)
+		shadow_changed(r->v, gpa, false);
 }
 
 static inline void rig_put32(struct rig *r, uint64_t gpa, uint32_t value)
 {
 	memcpy(rig_at(r, gpa), &value, 4);
+	if (r->v->spt)
+		shadow_changed(r->v, gpa, false);
 }
 
 static inline uint64_t rig_get64(struct rig *r, uint64_t gpa)
@@ -221,6 +230,11 @@ static inline struct rig *rig_create(void)
 	assert_int_equal(cpuid_build(&v->cpuid, &v->n_cpuid), 0);
 	assert_int_equal(fpu_init(v), 0);
 	tlb_init(v);
+	if (rig_with_shadow) {
+		r->shadow = shadow_create(&r->mem, 0);
+		assert_non_null(r->shadow);
+		assert_int_equal(shadow_attach(v, r->shadow), 0);
+	}
 	sys_reset(v);
 	rig_tables(r);
 	return r;
@@ -228,6 +242,8 @@ static inline struct rig *rig_create(void)
 
 static inline void rig_destroy(struct rig *r)
 {
+	shadow_detach(r->v);
+	shadow_destroy(r->shadow);
 	fpu_finish(r->v);
 	rig_lists(r->v, false);
 	free(r->v->cpuid);
@@ -293,6 +309,12 @@ static inline int rig_teardown(void **state)
 	rig_destroy(*state);
 	return 0;
 }
+
+/* The same tests with the guest's tables walked each time, and with shadows of them. */
+#define RIG_RUN_BOTH(tests)                                                                          \
+	(rig_with_shadow = true, cmocka_run_group_tests_name("shadow", tests, NULL, NULL) +           \
+	                                 (rig_with_shadow = false,                                    \
+	                                  cmocka_run_group_tests_name("hap", tests, NULL, NULL)))
 
 #define RIG_TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup, rig_teardown)
 

@@ -245,6 +245,13 @@ user_cli:
 	cli
 	int	$0x80
 
+	.globl	user_vectors
+user_vectors:
+	movdqa	(%rbx), %xmm1
+	paddd	%xmm1, %xmm1
+	movdqu	%xmm1, 16(%rbx)
+	int	$0x80
+
 	/* LSTAR: the result is rax + 35. */
 	.globl	syscall_entry
 syscall_entry:

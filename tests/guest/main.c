@@ -123,6 +123,7 @@ static _Noreturn void run(void)
 	probe.quick = cmdline_word("quick");
 	probe.write = cmdline_word("write");
 	probe.shim = cmdline_word("shim");
+	probe.lean = cmdline_word("lean");
 	if (hostile) {
 		hostile_run(hostile);
 		probe_end(SHUTDOWN_poweroff);

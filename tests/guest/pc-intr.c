@@ -5,6 +5,8 @@
 #define LAPIC(reg) (LAPIC_BASE + (reg))
 #define IOAPIC_BASE 0xfec00000ul
 
+static bool x2apic; /* no page, but MSRs */
+
 void pic_init(uint16_t mask)
 {
 	static const uint8_t words[2][4] = {
@@ -30,7 +32,10 @@ void lapic_enable(void)
 
 void lapic_eoi(void)
 {
-	mmio_write(LAPIC(0xb0), 0);
+	if (x2apic)
+		wrmsr(0x80b, 0);
+	else
+		mmio_write(LAPIC(0xb0), 0);
 }
 
 static uint32_t ioapic_read(uint32_t reg)
@@ -150,11 +155,11 @@ static void check_x2apic(void)
 		return;
 	}
 	wrmsr(0x1b, base | 0x400);
+	x2apic = true;
 	check(rdmsr(0x802) == id, "x2APIC: the same id");
 	wrmsr(0x83f, LAPIC_VECTOR);
-	__asm__ volatile("sti; nop; cli"); /* its handler ends it in the page, which is not there: so by MSR here */
-	wrmsr(0x80b, 0);
-	check(pc.interrupts[LAPIC_VECTOR] == before + 1, "x2APIC: IPI to self");
+	check(pc_wait_interrupts(LAPIC_VECTOR, before + 1), "x2APIC: IPI to self");
+	x2apic = false;
 	wrmsr(0x1b, base & ~0xc00ull);
 	wrmsr(0x1b, base);
 	lapic_enable();

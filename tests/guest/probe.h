@@ -10,6 +10,7 @@
  *   write          write to the disk as well
  *   trace=NR       pv-hypercalls prints what it calls of this number
  *   tcg            the machine is QEMU's TCG: leave out what it lets pass
+ *   lean           the machine is a KVM in software, whose emulator knows few instructions of ring 0: leave out the rest
  *   shim           the hypervisor is xen-shim: leave out what it cannot
  *   hostile=NAME   instead of the checks, misbehave so (hostile.c and
  *                  hostile-pv.c have the lists)
@@ -67,7 +68,7 @@ struct frame {
 struct probe {
 	const struct hvm_start_info *start;
 	const char *cmdline;
-	bool quick, write, shim;
+	bool quick, write, shim, lean;
 	bool pv; /* started at the PV entry */
 	bool pc; /* started by Multiboot */
 
@@ -141,6 +142,7 @@ _Noreturn void user_leave(uint64_t result);
 void user_syscalls(void); /* rbx of them */
 void user_vmcall(void);
 void user_cli(void);
+void user_vectors(void); /* rbx: four numbers, which are doubled behind them */
 void check_cpu(void);
 /* That the last TRAPS, which returned trapped, was of this kind. */
 void check_trap(const char *name, bool trapped, int vector, uint64_t error);

@@ -15,6 +15,7 @@
 #include "engine/bt/mmu.h"
 #include "engine/bt/pv.h"
 #include "engine/bt/run.h"
+#include "engine/bt/shadow.h"
 #include "engine/bt/smp.h"
 #include "engine/bt/sys.h"
 #include "engine/bt/trans.h"
@@ -63,7 +64,7 @@ static bool probe(struct engine_caps *caps, char *why, unsigned why_len)
 	uint32_t size;
 	bool avx;
 
-	*caps = (struct engine_caps){ .hap = true, .pv_ring3 = true, .max_vcpus = BT_MAX_VCPUS };
+	*caps = (struct engine_caps){ .hap = true, .shadow = true, .pv_ring3 = true, .max_vcpus = BT_MAX_VCPUS };
 	if (!host_lahf()) {
 		snprintf(why, why_len, "the processor lacks lahf and sahf in 64-bit mode");
 		return false;
@@ -151,6 +152,7 @@ static void vm_destroy(struct engine_vm *e)
 	if (!e)
 		return;
 	cache_finish(&e->vm.cache);
+	shadow_destroy(e->vm.spt);
 	if (e->vm.writers)
 		munmap(e->vm.writers, masks_size(&e->vm));
 	if (e->vm.users)
@@ -192,6 +194,11 @@ static int vm_create(struct engine_vm **out, struct mem *mem, const struct engin
 		goto fail;
 	}
 	make_trampolines(&e->vm.cache);
+	if (config->shadow && !(e->vm.spt = shadow_create(mem, 0))) {
+		r = -ENOMEM;
+		snprintf(err, err_len, "no memory for shadow page tables");
+		goto fail;
+	}
 	r = bt_signal_init();
 	if (r)
 		goto fail;
@@ -215,6 +222,7 @@ static void vcpu_destroy(struct engine_vcpu *e)
 		free(v->tlb_list[i][1]);
 		free(v->jc_list[i]);
 	}
+	shadow_detach(v);
 	fpu_finish(v);
 	free(v->pv.upper);
 	free(v->cpuid);
@@ -264,7 +272,7 @@ static int vcpu_create(struct engine_vm *vm, uint32_t index, const struct engine
 	v->writers = vm->vm.writers;
 	for (unsigned i = 0; i < THUNK_COUNT; i++)
 		v->thunk[i] = thunks[i];
-	if (!vcpu_tables(v)) {
+	if (!vcpu_tables(v) || (vm->vm.spt && shadow_attach(v, vm->vm.spt))) {
 		vcpu_destroy(e);
 		snprintf(err, err_len, "no memory for a vCPU");
 		return -ENOMEM;
@@ -553,17 +561,31 @@ static uint64_t sum_of(const struct bt_vm *vm, const struct counter *c)
 	return sum;
 }
 
+#define N_SHADOW 8u
+
 static uint32_t stats(struct engine_vm *e, struct engine_stat *s, uint32_t n)
 {
+	static const struct counter fills = COUNTER("", n_shadow_fill);
 	const struct code_cache *c = &e->vm.cache;
+	const struct shadow *spt = e->vm.spt;
+	const struct shadow_stats shadow = shadow_stats(spt);
 	const struct engine_stat own[] = {
 		{ "code_cache_used_bytes", c->used },
 		{ "code_cache_meta_bytes", c->meta_used },
 		{ "code_cache_flushes", c->n_flush },
 		{ "blocks", c->n_blocks },
 		{ "translated_instructions", c->n_insns },
+		/* N_SHADOW of them, with shadow paging alone. */
+		{ "shadow_pages", shadow.pages },
+		{ "shadow_pages_made", shadow.made },
+		{ "shadow_fills", sum_of(&e->vm, &fills) },
+		{ "shadow_table_writes", shadow.writes },
+		{ "shadow_tables_protected", shadow.protected },
+		{ "shadow_compared", shadow.compared },
+		{ "shadow_zaps", shadow.zaps },
+		{ "shadow_evicted", shadow.evicted },
 	};
-	const uint32_t n_own = sizeof(own) / sizeof(own[0]), n_sums = sizeof(counters) / sizeof(counters[0]);
+	const uint32_t n_own = sizeof(own) / sizeof(own[0]) - (spt ? 0 : N_SHADOW), n_sums = sizeof(counters) / sizeof(counters[0]);
 
 	for (uint32_t i = 0; i < n_own && i < n; i++)
 		s[i] = own[i];
@@ -577,6 +599,7 @@ static int attach(struct engine_vm *e, const struct gamut_pv_guest *guest, void 
 	if (!e->vm.present)
 		return -EINVAL;
 	FOR_EACH_VCPU(&e->vm, v) {
+		shadow_detach(v); /* its tables are not the processor's, and its monitor knows of every change */
 		v->pv.upper = calloc(v->mem->limit >> PAGE_SHIFT, sizeof(*v->pv.upper));
 		if (!v->pv.upper)
 			return -ENOMEM;

@@ -244,6 +244,8 @@ struct bt_pv {
 
 struct block;
 struct bt_vm;
+struct shadow;
+struct shadow_hit;
 struct bt_handover;
 struct engine_vm;
 struct engine_vcpu;
@@ -302,6 +304,12 @@ struct bt_vcpu {
 	enum exit_reason exited; /* what the last run returned */
 	struct bt_pv pv;
 	struct bt_handover *handover; /* handover.h; NULL: user mode stays here */
+
+	/* ---- shadow paging (shadow.h) ---- */
+	struct shadow *spt;    /* NULL: hap */
+	struct shadow_hit *spt_hits;
+	struct bt_wtag { uint16_t at[2]; } *wtag; /* by frame: where its write tags are; tlb.c */
+	uint64_t n_shadow_fill;
 
 	/* ---- plumbing ---- */
 	struct bt_smp smp __attribute__((aligned(64)));
@@ -456,7 +464,7 @@ static inline void bt_code_write(struct bt_vcpu *v, uint64_t gpa, unsigned len)
 {
 	bt_note_writer(v, gpa);
 	if (atomic_load_explicit(&v->mem->code[gpa >> PAGE_SHIFT], memory_order_relaxed))
-		bt_code_write_slow(v, gpa, len);
+		bt_code_write_slow(v, gpa, len); /* or it is a shadowed table */
 }
 
 /*

@@ -5,6 +5,7 @@
 #include "engine/bt/cache.h"
 #include "engine/bt/decode.h"
 #include "engine/bt/mmu.h"
+#include "engine/bt/shadow.h"
 #include "engine/bt/smp.h"
 
 /* Room that any one block may take; translate.c stops well below it. */
@@ -88,7 +89,7 @@ static void forget_page(struct bt_vm *vm, uint64_t gpa)
 	uint64_t page = gpa >> PAGE_SHIFT;
 
 	vm->cache.pages[page] = NULL;
-	vm->mem->code[page] = 0;
+	atomic_fetch_and(&vm->mem->code[page], (uint8_t)~MEM_CODE);
 	if (vm->users)
 		vm->users[page] = 0;
 }
@@ -326,7 +327,7 @@ static void drop_overlapping(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 		v->n_smc++;
 	}
 	if (!c->pages[page])
-		v->mem->code[page] = 0;
+		atomic_fetch_and(&v->mem->code[page], (uint8_t)~MEM_CODE);
 }
 
 /* So that nobody finds them any more; then, who may have found them before. */
@@ -518,6 +519,8 @@ static void inval_one(struct bt_vcpu *v, const struct bt_inval *i)
 					   (uint32_t)(PAGE_SIZE - (gpa > i->gpa ? 0 : i->gpa & ~PAGE_MASK)));
 		if (i->remapped)
 			remapped(v->vm, gpa);
+		if (v->spt)
+			shadow_changed(v, gpa, i->remapped);
 	}
 	if (i->remapped) {
 		FOR_EACH_VCPU(v->vm, w)
@@ -531,6 +534,8 @@ static void inval_all(struct bt_vcpu *v)
 	cache_flush(v);
 	FOR_EACH_VCPU(v->vm, w)
 		tlb_flush(w, true);
+	if (v->spt)
+		shadow_clear(v);
 }
 
 /* Whoever comes with nothing left has waited, by the lock, for the one who serves it. */

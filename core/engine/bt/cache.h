@@ -120,6 +120,7 @@ struct bt_vm {
 	uint32_t lock __attribute__((aligned(64)));
 	uint64_t stopped;
 	struct trans *trans;  /* work space of the translator; with the lock */
+	struct shadow *spt;   /* shadow.h; NULL: hap */
 	bool bmi2;
 	bool no_links, all_live, no_groups; /* switches for bisecting: bt = { debug = "nolink,alllive,nogroup"; } */
 	bool interp_only;

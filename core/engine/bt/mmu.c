@@ -36,11 +36,6 @@
 
 enum walk_end { WALK_LEAF, WALK_ABSENT, WALK_RESERVED };
 
-struct walk_step {
-	void *slot; /* host address of the entry, NULL when it is not in writable memory */
-	uint64_t value;
-};
-
 struct walk {
 	struct walk_step step[4];
 	unsigned n;
@@ -169,7 +164,8 @@ static bool entry_add(struct bt_vcpu *v, struct walk_step *s, uint64_t bits, boo
 	uint32_t old32 = (uint32_t)old;
 	bool ok;
 
-	bt_code_write(v, gpa, wide ? 8 : 4);
+	if (!v->spt)
+		bt_code_write(v, gpa, wide ? 8 : 4);
 	if (v->smp.lost != lost)
 		return false;
 	if (wide)
@@ -179,7 +175,10 @@ static bool entry_add(struct bt_vcpu *v, struct walk_step *s, uint64_t bits, boo
 		ok = __atomic_compare_exchange_n((uint32_t *)s->slot, &old32, old32 | (uint32_t)bits, false,
 		                                 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 	s->value |= bits;
-	return ok;
+	/* The shadow allows for these bits: such a store releases no table. What code sees them hears of it after. */
+	if (v->spt && (v->mem->code[gpa >> PAGE_SHIFT] & MEM_CODE))
+		bt_code_write_slow(v, gpa, wide ? 8 : 4);
+	return ok && v->smp.lost == lost;
 }
 
 /* Accessed in every level, dirty in the leaf for a write. False: start over. */
@@ -245,6 +244,22 @@ static inline void walk_result(struct bt_vcpu *v, uint64_t va, unsigned access, 
 		note_large_code(v, va, size);
 }
 
+/* The walk without the walk: true when the shadow has it and allows the access. */
+static inline bool walk_shadow(struct bt_vcpu *v, uint64_t va, unsigned access, struct walk *w)
+{
+	struct shadow_leaf leaf;
+
+	if (!shadow_lookup(v, va, &leaf))
+		return false;
+	w->n = 1;
+	w->step[0] = (struct walk_step){ .value = leaf.value };
+	w->shift = leaf.shift;
+	w->rights = leaf.rights;
+	w->nx = leaf.nx;
+	w->frame = leaf.frame;
+	return walk_allows(v, w, access) && (!(access & ACC_WRITE) || (leaf.value & PTE_D));
+}
+
 static void note_table(uint32_t seen[2], uint32_t region)
 {
 	if (seen[0] == region || seen[0] == PV_REGIONS)
@@ -289,6 +304,10 @@ enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mm
 		return access & ACC_NOFAULT ? STEP_FAULT : bt_fault_error(v, EXC_GP, 0);
 	if (!(v->cr0 & CR0_PG))
 		return walk_unpaged(va, page);
+	if (v->spt && walk_shadow(v, va, access, &w)) {
+		walk_result(v, va, access, &w, page);
+		return STEP_OK;
+	}
 	v->n_walk++;
 	do {
 		w.n = 0;
@@ -302,7 +321,8 @@ enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mm
 			return page_fault(v, va, access, end == WALK_RESERVED ? PF_P | PF_RSVD : 0);
 		if (!walk_allows(v, &w, access))
 			return page_fault(v, va, access, PF_P);
-	} while (!(access & ACC_NOFAULT) && !walk_mark(v, &w, access & ACC_WRITE, wide));
+	} while (!(access & ACC_NOFAULT) &&
+	         (!walk_mark(v, &w, access & ACC_WRITE, wide) || (v->spt && !shadow_install(v, va, w.step, w.n))));
 	walk_result(v, va, access, &w, page);
 	if (bt_is_pv(v) && va >> 63)
 		note_upper(v, va, &w, page);

@@ -2,8 +2,8 @@
 /*
  * Guest paging: the two-dimensional walk (guest tables over the linear
  * guest-physical space of core/mem.h), the soft TLB, and guest memory as C
- * code reads and writes it. The mmu-shadow plugin's mode will stand beside the
- * walk, not inside it.
+ * code reads and writes it. With mmu = "shadow" the walk is made where the
+ * shadow page tables (shadow.h) do not know the answer.
  *
  * Sources: Intel SDM vol. 3 chapter 4, AMD APM vol. 2 chapter 5.
  */
@@ -11,6 +11,7 @@
 #define BT_MMU_H
 
 #include "engine/bt/bt.h"
+#include "engine/bt/shadow.h"
 
 enum mmu_access {
 	ACC_READ = 0,
@@ -66,6 +67,21 @@ void tlb_flush_page(struct bt_vcpu *v, uint64_t va); /* invlpg: also when a larg
 void tlb_drop_data(struct bt_vcpu *v, uint64_t va);  /* of a page that cannot hold code, not part of a large one: no jc flush */
 /* Some page of guest physical memory became code or changed kind: drop write tags (or all tags) that lead to it. */
 void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all);
+
+/* What instructions do that invalidate: to the TLB, and to shadow page tables. May take the translator lock. */
+static inline void mmu_flush(struct bt_vcpu *v, bool global)
+{
+	tlb_flush(v, global);
+	if (v->spt)
+		shadow_flush(v);
+}
+
+static inline void mmu_flush_page(struct bt_vcpu *v, uint64_t va)
+{
+	tlb_flush_page(v, va);
+	if (v->spt)
+		shadow_flush_page(v, va);
+}
 
 /*
  * Reads and writes at linear addresses with the given privilege (ACC_USER or

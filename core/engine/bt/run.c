@@ -180,8 +180,8 @@ static bool halted_exit(struct bt_vcpu *v)
 /* From here on, until the lock is released, nobody writes to the page. See smp.c. */
 static void mark_code(struct bt_vcpu *v, uint64_t gpa)
 {
-	if (!v->mem->code[gpa >> PAGE_SHIFT]) {
-		v->mem->code[gpa >> PAGE_SHIFT] = 1;
+	if (!(v->mem->code[gpa >> PAGE_SHIFT] & MEM_CODE)) {
+		v->mem->code[gpa >> PAGE_SHIFT] |= MEM_CODE;
 		if (v->handover)
 			bt_handover_code(v, gpa);
 		tlb_protect_gpa(v, gpa & PAGE_MASK, false);

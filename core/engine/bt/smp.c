@@ -91,6 +91,7 @@
 #include <sys/syscall.h>
 
 #include "engine/bt/mmu.h"
+#include "engine/bt/shadow.h"
 
 #define SPINS 200
 
@@ -341,6 +342,8 @@ void bt_code_write_slow(struct bt_vcpu *v, uint64_t gpa, unsigned len)
 {
 	smp_lock(v);
 	bt_note_writer(v, gpa); /* waiting for the lock may have cleared it */
+	if (v->spt && shadow_holds(v, gpa))
+		shadow_release_slow(v, gpa);
 	if (bt_code_covers(v, gpa, len))
 		bt_code_invalidate(v, gpa, len);
 	smp_unlock(v);

@@ -150,7 +150,7 @@ static enum bt_step write_cr0(struct bt_vcpu *v, uint64_t value)
 	if (changed & CR0_PE)
 		v->cpl = 0;
 	if (changed & CR0_PAGING)
-		tlb_flush(v, true);
+		mmu_flush(v, true);
 	bt_update_key(v);
 	return STEP_OK;
 }
@@ -170,7 +170,7 @@ static enum bt_step write_cr3(struct bt_vcpu *v, uint64_t value)
 	if (step != STEP_OK)
 		return step;
 	v->cr3 = value;
-	tlb_flush(v, false);
+	mmu_flush(v, false);
 	return STEP_OK;
 }
 
@@ -192,7 +192,7 @@ static enum bt_step write_cr4(struct bt_vcpu *v, uint64_t value)
 	}
 	v->cr4 = value;
 	if ((value ^ old) & CR4_PAGING)
-		tlb_flush(v, true);
+		mmu_flush(v, true);
 	bt_update_key(v);
 	return STEP_OK;
 }
@@ -282,7 +282,7 @@ enum bt_step sys_invlpg(struct bt_vcpu *v, uint64_t va)
 	if (v->cpl != 0)
 		return gp(v);
 	if (!bt_long_mode(v) || canonical(va))
-		tlb_flush_page(v, va);
+		mmu_flush_page(v, va);
 	return STEP_OK;
 }
 
@@ -300,9 +300,9 @@ enum bt_step sys_invpcid(struct bt_vcpu *v, uint64_t type, const uint64_t desc[2
 	if (type == 0) {
 		if (!canonical(desc[1]))
 			return gp(v);
-		tlb_flush_page(v, desc[1]);
+		mmu_flush_page(v, desc[1]);
 	} else {
-		tlb_flush(v, type == 2);
+		mmu_flush(v, type == 2);
 	}
 	return STEP_OK;
 }

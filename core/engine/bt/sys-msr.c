@@ -82,7 +82,7 @@ static enum bt_step write_efer(struct bt_vcpu *v, uint32_t index, uint64_t value
 		return gp(v);
 	v->efer ^= changed;
 	if (changed & EFER_NXE)
-		tlb_flush(v, true);
+		mmu_flush(v, true);
 	bt_update_key(v);
 	return STEP_OK;
 }

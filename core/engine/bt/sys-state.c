@@ -183,7 +183,7 @@ void sys_reset(struct bt_vcpu *v)
 	v->cpl = 0;
 	forget_progress(v);
 	fpu_reset(v);
-	tlb_flush(v, true);
+	mmu_flush(v, true);
 	bt_update_key(v);
 }
 
@@ -288,7 +288,7 @@ int sys_set_state(struct bt_vcpu *v, const struct gamut_vcpu_state *s)
 	v->dr[7] = (s->dr[7] & ~0xd800ull) | DR7_RESET;
 	v->cpl = cpl_of(s);
 	forget_progress(v);
-	tlb_flush(v, true);
+	mmu_flush(v, true);
 	bt_update_key(v);
 	return 0;
 }

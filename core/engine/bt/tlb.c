@@ -80,6 +80,44 @@ static inline uint32_t list_add(struct bt_vcpu *v, int table, uint32_t index, ui
 	return flags | bit;
 }
 
+/*
+ * With shadow paging pages are write-protected all the time, so where a frame's
+ * write tag is in either table is noted: 1 + its index. It may be gone by the
+ * time that somebody looks.
+ */
+#define WTAG_SEVERAL UINT16_MAX
+
+static struct tlb_entry *wtag_entry(struct bt_vcpu *v, int table, uint32_t gfn, uint16_t noted)
+{
+	struct tlb_entry *e = &v->tlb[table][noted - 1];
+
+	return e->gpa_page == gfn && e->tag_w == e->tag_r && e->tag_w != tlb_invalid(noted - 1u) ? e : NULL;
+}
+
+static inline void wtag_note(struct bt_vcpu *v, int table, uint32_t gfn, uint32_t index)
+{
+	uint16_t *noted = &v->wtag[gfn].at[table];
+
+	if (*noted == index + 1 || *noted == WTAG_SEVERAL)
+		return;
+	*noted = *noted && wtag_entry(v, table, gfn, *noted) ? WTAG_SEVERAL : (uint16_t)(index + 1);
+}
+
+/* Whether no search is needed to take the frame's write tags out of the table. */
+static bool wtag_drop(struct bt_vcpu *v, int table, uint32_t gfn)
+{
+	uint16_t noted = v->wtag[gfn].at[table];
+	struct tlb_entry *e;
+
+	v->wtag[gfn].at[table] = 0;
+	if (noted == WTAG_SEVERAL)
+		return false;
+	e = noted ? wtag_entry(v, table, gfn, noted) : NULL;
+	if (e)
+		e->tag_w = tlb_invalid(noted - 1u);
+	return true;
+}
+
 static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int table, const struct mmu_page *page,
                                            bool writable)
 {
@@ -95,6 +133,8 @@ static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int t
 	e->tag_w = writable ? tag : tlb_invalid(index);
 	if (page->size > PAGE_SIZE && page->size != ~0ull)
 		hull_add(v, va, page->size);
+	if (writable && v->wtag)
+		wtag_note(v, table, e->gpa_page, index);
 	return e;
 }
 
@@ -107,6 +147,7 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 	*entry = NULL;
 	if (!bt_long_mode(v))
 		va = (uint32_t)va;
+again:
 	step = mmu_walk(v, va, access, page);
 	if (step != STEP_OK)
 		return step;
@@ -115,6 +156,10 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 		return STEP_OK;
 	if (page->writable)
 		bt_note_writer(v, page->gpa);
+	if (v->spt && (access & ACC_WRITE) && shadow_holds(v, page->gpa)) {
+		shadow_release_slow(v, page->gpa);
+		goto again;
+	}
 	fixed = kind == MEM_ROM ||
 	        atomic_load_explicit(&v->mem->code[page->gpa >> PAGE_SHIFT], memory_order_relaxed);
 	if ((access & ACC_WRITE) && fixed)
@@ -237,9 +282,12 @@ static void protect_list(struct bt_vcpu *v, int table, int kind, uint32_t gfn, b
 
 void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all)
 {
-	for (int t = 0; t < 2; t++)
+	for (int t = 0; t < 2; t++) {
+		if (!all && v->wtag && wtag_drop(v, t, (uint32_t)(gpa >> PAGE_SHIFT)))
+			continue;
 		for (int kind = 0; kind < 2; kind++)
 			protect_list(v, t, kind, (uint32_t)(gpa >> PAGE_SHIFT), all);
+	}
 	if (all) {
 		forget_tables(v, TLB_KERNEL);
 		forget_tables(v, TLB_USER);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The kvm engine's face: struct engine_ops over the host's KVM. */
 #include "engine/kvm/kvm.h"
+#include "engine/kvm/paging.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -24,7 +25,8 @@ static bool probe(struct engine_caps *caps, char *why, unsigned why_len)
 		return false;
 	}
 	close(vm);
-	*caps = (struct engine_caps){ .hap = true, .irqchip = f.irqchip, .max_vcpus = f.max_vcpus };
+	*caps = (struct engine_caps){ .irqchip = f.irqchip, .max_vcpus = f.max_vcpus };
+	kvm_paging("/sys", caps);
 	return true;
 }
 

@@ -134,16 +134,21 @@ def run(args, *, input_text="", timeout=60, env=None):
     return proc.returncode, out, err
 
 
+def host_kvm():
+    """What `gamut advise` says of this host's /dev/kvm."""
+    status, out, err = run(["advise", "--json"])
+    if status:
+        raise RuntimeError(f"gamut advise: {status}\n{err}")
+    return json.loads(out)["host"]["kvm"]
+
+
 def kvm_lacks(way, small=False):
     """Why this host's /dev/kvm cannot run a stock kernel this way, or None. A small guest is one that a KVM in software
     can run on a PC, though each of its kernel's instructions takes most of a microsecond."""
     mode, engine = way.split("/")
     if engine != "kvm":
         return None
-    status, out, err = run(["advise", "--json"])
-    if status:
-        raise RuntimeError(f"gamut advise: {status}\n{err}")
-    kvm = json.loads(out)["host"]["kvm"]
+    kvm = host_kvm()
     enough = ("pv", "hvm") if small else ("pv",)
     if kvm["kind"] == "none" or (kvm["kind"] == "software" and mode not in enough):
         return kvm["reason"]

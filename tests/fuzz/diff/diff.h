@@ -134,7 +134,7 @@ struct guest {
 	int irq; /* vector to be injected once, or -1 */
 };
 
-bool guest_init(struct guest *g, const char *debug);
+bool guest_init(struct guest *g, const char *debug, bool shadow);
 void guest_finish(struct guest *g);
 uint64_t data_gpa(unsigned page);
 /* Page tables, descriptor tables, stubs that stop at every exception. */
@@ -170,7 +170,7 @@ struct system_pair {
 	bool alllive;
 };
 
-bool system_init(struct system_pair *p, const char *debug);
+bool system_init(struct system_pair *p, const char *debug, bool shadow); /* shadow: of the translated one alone */
 void system_finish(struct system_pair *p);
 bool system_case(struct system_pair *p, uint64_t seed, bool verbose);
 

@@ -26,9 +26,9 @@ static void changed(void *opaque, uint64_t gpa, uint64_t len, bool remapped)
 	engine_bt.mem_changed(((struct guest *)opaque)->vm, gpa, len, remapped);
 }
 
-bool guest_init(struct guest *g, const char *debug)
+bool guest_init(struct guest *g, const char *debug, bool shadow)
 {
-	struct engine_config config = { .vcpus = 1, .code_cache = 4u << 20, .debug = debug };
+	struct engine_config config = { .vcpus = 1, .code_cache = 4u << 20, .debug = debug, .shadow = shadow };
 	struct engine_vcpu_env env = { .opaque = g, .attention = &g->attention, .irq_accept = accept_irq,
 				       .irq_pending = irq_is_pending };
 	struct cpuid_entry *leaves = NULL;

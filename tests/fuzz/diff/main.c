@@ -2,13 +2,14 @@
 /*
  * Differential fuzzer of the bt engine.
  *
- *     bt-diff [-m user|user32|system] [-n cases] [-t seconds] [-s seed] [-d bt.debug] [-v]
+ *     bt-diff [-m user|user32|system] [-n cases] [-t seconds] [-s seed] [-d bt.debug] [-S] [-v]
  *
  * user, user32: random sequences of user-mode instructions run twice from the
  * same state at the same virtual addresses, on the processor and in the
  * engine. General registers, arithmetic flags, x87 and vector state, memory,
  * and how it ended (the exception, its error code, CR2, instruction) must be
- * equal. system: kernel code, translator against interpreter.
+ * equal. system: kernel code, translator against interpreter. -S: with shadow
+ * page tables; in mode system for the translator alone.
  *
  * At an exception other than #DE, flags that the code would have overwritten
  * before reading are exempt (see trans.h), unless bt.debug has "alllive".
@@ -212,7 +213,7 @@ struct options {
 	uint64_t n, seed;
 	double seconds;
 	unsigned max_bad;
-	bool verbose;
+	bool verbose, shadow;
 };
 
 static double now(void)
@@ -238,7 +239,7 @@ static int run_user(const struct options *o)
 
 	r.gen.mode = strcmp(o->mode, "user32") ? MODE_64 : MODE_32;
 	r.exact = strstr(o->debug, "alllive") || strstr(o->debug, "interp");
-	if (!processor_init() || !guest_init(&r.guest, o->debug))
+	if (!processor_init() || !guest_init(&r.guest, o->debug, o->shadow))
 		return 1;
 	for (; cases < o->n && now() - start < o->seconds && bad < o->max_bad; cases++) {
 		if (o->verbose)
@@ -256,7 +257,7 @@ static int run_system(const struct options *o)
 	uint64_t cases = 0;
 	unsigned bad = 0;
 
-	if (!system_init(&p, o->debug))
+	if (!system_init(&p, o->debug, o->shadow))
 		return 1;
 	for (; cases < o->n && now() - start < o->seconds && bad < o->max_bad; cases++)
 		bad += !system_case(&p, o->seed + cases, o->verbose);
@@ -269,7 +270,7 @@ int main(int argc, char **argv)
 	struct options o = { .mode = "user", .debug = "", .n = UINT64_MAX, .seed = 1, .seconds = 10, .max_bad = 5 };
 	int opt;
 
-	while ((opt = getopt(argc, argv, "m:n:t:s:d:b:v")) != -1) {
+	while ((opt = getopt(argc, argv, "m:n:t:s:d:b:Sv")) != -1) {
 		switch (opt) {
 		case 'm': o.mode = optarg; break;
 		case 'n': o.n = strtoull(optarg, NULL, 0); break;
@@ -277,6 +278,7 @@ int main(int argc, char **argv)
 		case 's': o.seed = strtoull(optarg, NULL, 0); break;
 		case 'd': o.debug = optarg; break;
 		case 'b': o.max_bad = (unsigned)atoi(optarg); break;
+		case 'S': o.shadow = true; break;
 		case 'v': o.verbose = true; break;
 		default: return 2;
 		}

@@ -321,13 +321,14 @@ bool system_case(struct system_pair *p, uint64_t seed, bool verbose)
 	return false;
 }
 
-bool system_init(struct system_pair *p, const char *debug)
+bool system_init(struct system_pair *p, const char *debug, bool shadow)
 {
 	struct sigaction sa = { .sa_handler = on_alarm, .sa_flags = SA_ONSTACK | SA_RESTART };
 
 	p->alllive = strstr(debug, "alllive") != NULL;
 	sigemptyset(&sa.sa_mask);
-	return !sigaction(SIGALRM, &sa, NULL) && guest_init(&p->trans, debug) && guest_init(&p->interp, "interp");
+	return !sigaction(SIGALRM, &sa, NULL) && guest_init(&p->trans, debug, shadow) &&
+	       guest_init(&p->interp, "interp", false);
 }
 
 void system_finish(struct system_pair *p)

@@ -511,6 +511,18 @@ static void engine_needs_and_vcpus(void **state)
 	assert_int_equal(conf_check_engine(f->c, "bt", &hap, NULL, &f->diag), 0);
 }
 
+/* Where an engine says why, so does the message. */
+static void engine_without_paging(void **state)
+{
+	const struct engine_caps caps = {.max_vcpus = 1, .paging = "this host's KVM does it otherwise"};
+	struct fixture *f = *state;
+
+	good(f, BASE);
+	assert_int_equal(conf_check_engine(f->c, "kvm", &caps, "bt", &f->diag), -1);
+	assert_non_null(strstr(f->diag.entries[0].text,
+	                       "does not have on this host: this host's KVM does it otherwise; use engine = \"bt\""));
+}
+
 /* ---- rubbish ---- */
 
 static const char whole[] =
@@ -608,6 +620,7 @@ int main(void)
 	        T(no_side_effects),
 	        T(files_that_are_no_domain_files),
 	        T(engine_needs_and_vcpus),
+	        T(engine_without_paging),
 	        T(every_truncation),
 	        T(mutations),
 	        T(noise_and_deep_nesting),

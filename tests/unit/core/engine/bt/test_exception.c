@@ -488,5 +488,5 @@ int main(void)
 		RIG_TEST(from_v86),             RIG_TEST(real_mode),            RIG_TEST(task_gate),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RIG_RUN_BOTH(tests);
 }

@@ -684,5 +684,5 @@ int main(void)
 		OP_TEST(old_instructions),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RIG_RUN_BOTH(tests);
 }

@@ -617,5 +617,5 @@ int main(void)
 		RIG_TEST(rom),                    RIG_TEST(fetches), RIG_TEST(instruction_bit),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RIG_RUN_BOTH(tests);
 }

@@ -1118,5 +1118,5 @@ int main(void)
 		RIG_TEST(cr8_of_a_controller),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return RIG_RUN_BOTH(tests);
 }
