@@ -56,12 +56,14 @@ static int show(struct i440fx *x, uint32_t page, uint32_t shown)
 
 	if (shown == x->shown[page])
 		return 0;
-	if (old && old != new)
+	/* One page takes the other's place with no hole between. */
+	if (!new)
 		rc = x->host->page_unmap(x->inst, old, old_index);
-	if (!rc && new)
+	else
 		rc = x->host->page_map_as(x->inst, new, index, I440FX_LOW + page * PAGE,
 		                          shown == SHOWN_DRAM ? GAMUT_PAGE_RAM : GAMUT_PAGE_ROM);
-	x->shown[page] = (uint8_t)(rc ? SHOWN_NOTHING : shown);
+	if (!rc)
+		x->shown[page] = (uint8_t)shown;
 	__atomic_fetch_add(x->changes, 1, __ATOMIC_RELAXED);
 	return rc;
 }
@@ -137,13 +139,13 @@ static void smram_written(struct i440fx *x)
 	x->bus->config_set(x->bus_self, x->function, SMRAM, 1, now);
 }
 
-/* A page that cannot be mapped is a hole, which the guest will notice; there is nobody here to tell. */
+/* A page that the host cannot map stays as it is; there is nobody here to tell, so it is counted. */
 static void config_written(void *opaque, uint32_t offset, uint32_t width)
 {
 	struct i440fx *x = opaque;
 
-	if (offset + width > PAM0 && offset < PAM0 + PAM_BYTES)
-		apply(x);
+	if (offset + width > PAM0 && offset < PAM0 + PAM_BYTES && apply(x))
+		__atomic_fetch_add(x->failures, 1, __ATOMIC_RELAXED);
 	if (offset + width > SMRAM && offset <= SMRAM)
 		smram_written(x);
 }
@@ -154,6 +156,7 @@ int i440fx_init(struct i440fx *x, const struct gamut_host *host, struct gamut_in
 {
 	*x = (struct i440fx){ .host = host, .inst = inst };
 	x->changes = host->counter(inst, "pam-pages-changed");
+	x->failures = host->counter(inst, "pam-failures");
 	x->dram_pages = host->page_alloc(inst, I440FX_PAGES, (void **)&x->dram);
 	x->rom_pages = host->page_alloc(inst, I440FX_ROM_PAGES, (void **)&x->rom);
 	if (x->dram_pages && x->rom_pages)

@@ -38,7 +38,7 @@ struct i440fx {
 	uint8_t shown[I440FX_PAGES];   /* what is mapped at each page */
 	uint8_t pam[I440FX_PAGES];     /* read and write bits of each page; atomic bytes */
 	uint8_t smram_locked;
-	uint64_t *changes;             /* counter: pages mapped otherwise */
+	uint64_t *changes, *failures;  /* counters: pages mapped otherwise; times that some could not be */
 };
 
 int i440fx_init(struct i440fx *x, const struct gamut_host *host, struct gamut_inst *inst);

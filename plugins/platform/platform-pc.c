@@ -420,10 +420,11 @@ static int read_order(struct platform_pc *p)
 		const char *word;
 		uint8_t number;
 	} words[] = { { "floppy", 1 }, { "disk", 2 }, { "cdrom", 3 }, { "network", 4 } };
-	const char *at = "disk,cdrom,network";
+	const char *order = "disk,cdrom,network", *at;
 	uint32_t n = 0;
 
-	p->host->option_string(p->inst, "order", &at);
+	p->host->option_string(p->inst, "order", &order);
+	at = order;
 	for (size_t len; *at; at += len + (at[len] == ',')) {
 		size_t i = 0;
 
@@ -433,7 +434,7 @@ static int read_order(struct platform_pc *p)
 		if (i == 4 || n == sizeof(p->order))
 			return p->host->fail(p->inst, EINVAL,
 			                     "order = \"%s\": up to three of disk, cdrom, network and floppy, with commas",
-			                     at);
+			                     order);
 		p->order[n++] = words[i].number;
 	}
 	return 0;
