@@ -36,7 +36,8 @@ static uint32_t look(void *self, struct gamut_text_screen *screen, struct gamut_
 
 	r->looks++;
 	*screen = r->screen;
-	memcpy(cells, r->cells, (n < have ? n : have) * sizeof(*cells));
+	if (n && have)
+		memcpy(cells, r->cells, (n < have ? n : have) * sizeof(*cells));
 	return have;
 }
 
