@@ -240,11 +240,17 @@ static void add_defaults(struct reading *r, const config_setting_t *group)
 
 /* ---- what the host has to say ---------------------------------------------------------- */
 
-static bool is_readonly(const struct instance_config *inst)
+static bool is_set(const struct instance_config *inst, const char *name)
 {
-	const struct option_value *v = find_value(inst, "readonly");
+	const struct option_value *v = find_value(inst, name);
 
 	return v && v->type == GAMUT_OPTION_BOOL && v->num;
+}
+
+/* Nobody writes to a CD-ROM. */
+static bool is_readonly(const struct instance_config *inst)
+{
+	return is_set(inst, "readonly") || is_set(inst, "cdrom");
 }
 
 static void check_path(struct reading *r)

@@ -4,16 +4,11 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dm/acpi/table.h"
+
 #define ALIGN 16u
-#define HEADER_BYTES 36u
-#define RSDP_BYTES 36u
-#define RSDP_V1_BYTES 20u
 #define FADT_BYTES 276u
 #define MADT_BYTES 44u /* before its entries */
-#define LAPIC_BYTES 8u
-#define X2APIC_BYTES 16u
-#define LAPIC_ID_MAX 254u /* 255 is the broadcast */
-#define CPU_ENABLED 1u
 #define N_XSDT 2u
 
 /* FADT: where its fields are, and what they say. */
@@ -59,60 +54,15 @@ static size_t align(size_t n)
 	return (n + ALIGN - 1) & ~(size_t)(ALIGN - 1);
 }
 
-/* An identifier of more than 8 bits, or a processor whose number has more, has another kind of entry. */
-static int needs_x2apic(const struct acpi_config *c, uint32_t cpu)
-{
-	return c->apic_id[cpu] > LAPIC_ID_MAX || cpu > LAPIC_ID_MAX;
-}
-
-static size_t madt_bytes(const struct acpi_config *c)
-{
-	size_t n = MADT_BYTES;
-
-	for (uint32_t i = 0; i < c->n_cpus; i++)
-		n += needs_x2apic(c, i) ? X2APIC_BYTES : LAPIC_BYTES;
-	return n;
-}
-
 static struct layout lay_out(const struct acpi_config *c)
 {
-	struct layout l = { .xsdt = align(RSDP_BYTES) };
+	struct layout l = { .xsdt = align(ACPI_RSDP) };
 
-	l.fadt = align(l.xsdt + HEADER_BYTES + N_XSDT * 8);
+	l.fadt = align(l.xsdt + ACPI_HEADER + N_XSDT * 8);
 	l.dsdt = align(l.fadt + FADT_BYTES);
-	l.madt = align(l.dsdt + HEADER_BYTES + sizeof(aml));
-	l.end = l.madt + madt_bytes(c);
+	l.madt = align(l.dsdt + ACPI_HEADER + sizeof(aml));
+	l.end = l.madt + MADT_BYTES + acpi_cpus_bytes(c->apic_id, c->n_cpus);
 	return l;
-}
-
-static void put(uint8_t *p, uint64_t value, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		p[i] = (uint8_t)(value >> 8 * i);
-}
-
-/* What makes the sum of all bytes zero. */
-static uint8_t checksum(const uint8_t *p, size_t len)
-{
-	uint8_t sum = 0;
-
-	while (len--)
-		sum = (uint8_t)(sum + *p++);
-	return (uint8_t)-sum;
-}
-
-/* The header of a table whose body is written already. */
-static void finish_table(uint8_t *t, const char *signature, size_t len, uint8_t revision)
-{
-	memcpy(t, signature, 4);
-	put(t + 4, len, 4);
-	t[8] = revision;
-	memcpy(t + 10, "Gamut ", 6);
-	memcpy(t + 16, "GAMUTDOM", 8);
-	put(t + 24, 1, 4);
-	memcpy(t + 28, "GAMU", 4);
-	put(t + 32, 1, 4);
-	t[9] = checksum(t, len);
 }
 
 static void build_rsdp(uint8_t *t, uint64_t xsdt)
@@ -120,17 +70,17 @@ static void build_rsdp(uint8_t *t, uint64_t xsdt)
 	memcpy(t, "RSD PTR ", 8);
 	memcpy(t + 9, "Gamut ", 6);
 	t[15] = 2;
-	put(t + 20, RSDP_BYTES, 4);
-	put(t + 24, xsdt, 8);
-	t[8] = checksum(t, RSDP_V1_BYTES);
-	t[32] = checksum(t, RSDP_BYTES);
+	acpi_put(t + 20, ACPI_RSDP, 4);
+	acpi_put(t + 24, xsdt, 8);
+	t[8] = acpi_checksum(t, ACPI_RSDP_V1);
+	t[32] = acpi_checksum(t, ACPI_RSDP);
 }
 
 static void build_xsdt(uint8_t *t, uint64_t fadt, uint64_t madt)
 {
-	put(t + HEADER_BYTES, fadt, 8);
-	put(t + HEADER_BYTES + 8, madt, 8);
-	finish_table(t, "XSDT", HEADER_BYTES + N_XSDT * 8, 1);
+	acpi_put(t + ACPI_HEADER, fadt, 8);
+	acpi_put(t + ACPI_HEADER + 8, madt, 8);
+	acpi_finish_table(t, "XSDT", ACPI_HEADER + N_XSDT * 8, 1);
 }
 
 static void build_fadt(const struct acpi_config *c, uint8_t *t, uint64_t dsdt)
@@ -144,43 +94,25 @@ static void build_fadt(const struct acpi_config *c, uint8_t *t, uint64_t dsdt)
 		reg[0] = SPACE_IO;
 		reg[1] = 8; /* bits */
 		reg[3] = ACCESS_BYTE;
-		put(reg + 4, c->reset_port, 8);
+		acpi_put(reg + 4, c->reset_port, 8);
 		t[FADT_RESET_VALUE] = c->reset_value;
 	}
-	put(t + FADT_DSDT, dsdt, 4);
-	put(t + FADT_X_DSDT, dsdt, 8);
+	acpi_put(t + FADT_DSDT, dsdt, 4);
+	acpi_put(t + FADT_X_DSDT, dsdt, 8);
 	t[FADT_PROFILE] = PROFILE_UNSPECIFIED;
-	put(t + FADT_LVL2_LAT, NO_LVL2, 2);
-	put(t + FADT_LVL3_LAT, NO_LVL3, 2);
-	put(t + FADT_IAPC_BOOT_ARCH, BOOT_VGA_NOT_PRESENT | BOOT_CMOS_RTC_NOT_PRESENT, 2);
-	put(t + FADT_FLAGS, flags, 4);
+	acpi_put(t + FADT_LVL2_LAT, NO_LVL2, 2);
+	acpi_put(t + FADT_LVL3_LAT, NO_LVL3, 2);
+	acpi_put(t + FADT_IAPC_BOOT_ARCH, BOOT_VGA_NOT_PRESENT | BOOT_CMOS_RTC_NOT_PRESENT, 2);
+	acpi_put(t + FADT_FLAGS, flags, 4);
 	t[FADT_MINOR] = 4;
 	memcpy(t + FADT_HYPERVISOR, "XenVMM\0", 8);
-	finish_table(t, "FACP", FADT_BYTES, 6);
+	acpi_finish_table(t, "FACP", FADT_BYTES, 6);
 }
 
 static void build_dsdt(uint8_t *t)
 {
-	memcpy(t + HEADER_BYTES, aml, sizeof(aml));
-	finish_table(t, "DSDT", HEADER_BYTES + sizeof(aml), 2);
-}
-
-static uint8_t *put_cpu(const struct acpi_config *c, uint8_t *e, uint32_t cpu)
-{
-	if (!needs_x2apic(c, cpu)) {
-		e[0] = 0;
-		e[1] = LAPIC_BYTES;
-		e[2] = (uint8_t)cpu;
-		e[3] = (uint8_t)c->apic_id[cpu];
-		put(e + 4, CPU_ENABLED, 4);
-		return e + LAPIC_BYTES;
-	}
-	e[0] = 9;
-	e[1] = X2APIC_BYTES;
-	put(e + 4, c->apic_id[cpu], 4);
-	put(e + 8, CPU_ENABLED, 4);
-	put(e + 12, cpu, 4);
-	return e + X2APIC_BYTES;
+	memcpy(t + ACPI_HEADER, aml, sizeof(aml));
+	acpi_finish_table(t, "DSDT", ACPI_HEADER + sizeof(aml), 2);
 }
 
 /* No PCAT_COMPAT in its flags: there are no 8259s. */
@@ -188,10 +120,9 @@ static void build_madt(const struct acpi_config *c, uint8_t *t)
 {
 	uint8_t *e = t + MADT_BYTES;
 
-	put(t + HEADER_BYTES, ACPI_LAPIC_ADDR, 4);
-	for (uint32_t i = 0; i < c->n_cpus; i++)
-		e = put_cpu(c, e, i);
-	finish_table(t, "APIC", madt_bytes(c), 5);
+	acpi_put(t + ACPI_HEADER, ACPI_LAPIC_ADDR, 4);
+	acpi_put_cpus(e, c->apic_id, c->n_cpus);
+	acpi_finish_table(t, "APIC", MADT_BYTES + acpi_cpus_bytes(c->apic_id, c->n_cpus), 5);
 }
 
 size_t acpi_size(const struct acpi_config *config)

@@ -97,6 +97,14 @@ struct block_ops {
 	void (*drain)(struct block *block);
 	/* Drains, unlocks, frees. */
 	void (*close)(struct block *block);
+	/*
+	 * A READ or WRITE that needs no waiting, as its data is in the host's
+	 * page cache, is carried out in the call: 0, and done is not called.
+	 * Otherwise -EAGAIN, and the request can be submitted; a read may have
+	 * filled some of the memory by then. Not for a request that is submitted.
+	 * NULL: never. [any], at the same time as everything else.
+	 */
+	int (*now)(struct block *block, struct block_req *req);
 };
 
 /* The head of every back end's own struct. */

@@ -187,6 +187,7 @@ static const struct block_ops ring_ops = {
         .kick = ring_kick,
         .drain = ring_drain,
         .close = ring_close,
+        .now = raw_now,
 };
 
 static int check_opcodes(struct io_uring *ring)

@@ -192,6 +192,7 @@ static const struct block_ops threads_ops = {
         .kick = threads_kick,
         .drain = threads_drain,
         .close = threads_close,
+        .now = raw_now,
 };
 
 /* Workers take no signals: those belong to the threads that know what they mean. */

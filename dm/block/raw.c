@@ -132,6 +132,25 @@ int raw_fallocate_mode(struct raw *raw, const struct block_req *req)
 	return __atomic_load_n(&raw->zero_mode, __ATOMIC_RELAXED);
 }
 
+/* Only the page cache answers at once; a short answer is none, and everything is done again. */
+int raw_now(struct block *block, struct block_req *req)
+{
+	struct raw *raw = (struct raw *)block;
+	bool write = req->op == BLOCK_WRITE;
+	ssize_t n;
+
+	if (!moves_data(req) || __atomic_load_n(&raw->no_now[write], __ATOMIC_RELAXED) || raw_accept(raw, req) ||
+	    req->direct)
+		return -EAGAIN;
+	if (write)
+		n = pwritev2(raw->file.fd, req->iov, (int)req->n_iov, (off_t)req->offset, RWF_NOWAIT);
+	else
+		n = preadv2(raw->file.fd, req->iov, (int)req->n_iov, (off_t)req->offset, RWF_NOWAIT);
+	if (n < 0 && errno == EOPNOTSUPP)
+		__atomic_store_n(&raw->no_now[write], 1, __ATOMIC_RELAXED);
+	return n >= 0 && (uint64_t)n == req->length ? 0 : -EAGAIN;
+}
+
 static bool finish(struct block_req *req, int result)
 {
 	req->result = result;

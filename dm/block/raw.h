@@ -41,6 +41,7 @@ struct raw {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	struct raw_file file;
+	int no_now[2]; /* the file system cannot promise not to wait: for reads, for writes. Atomic. */
 	int zero_mode; /* fallocate mode for WRITE_ZEROES; steps down when the file system lacks it. Atomic.
 	                */
 };
@@ -60,6 +61,9 @@ int raw_accept(struct raw *raw, struct block_req *req);
 
 /* The descriptor that serves the request's next transfer. */
 int raw_fd(const struct raw *raw, const struct block_req *req);
+
+/* block_ops.now for both ways. [any] */
+int raw_now(struct block *block, struct block_req *req);
 
 /* The fallocate mode for DISCARD and WRITE_ZEROES. */
 int raw_fallocate_mode(struct raw *raw, const struct block_req *req);

@@ -52,7 +52,8 @@ int lapic_write_base(struct lapic *a, uint64_t value)
 {
 	uint64_t old = lapic_base(a);
 
-	if (value & ~(BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BSP) || !mode_may_follow(old, value))
+	if (value & (a->set->reserved_base | ~(BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BSP)) ||
+	    !mode_may_follow(old, value))
 		return -EPERM;
 	if ((value ^ old) & BASE_ADDRESS && (value & BASE_ADDRESS) != LAPIC_BASE)
 		lapic_count(a->set->moved);
@@ -64,13 +65,14 @@ int lapic_write_base(struct lapic *a, uint64_t value)
 	if ((value ^ old) & BASE_X2APIC)
 		a->icr = (uint32_t)a->icr;
 	pthread_mutex_unlock(&a->lock);
+	lapic_recheck(a);
 	return 0;
 }
 
 /* ---- the page ---- */
 
-/* The calling vCPU's, if the page is where the access went; else NULL, and nobody answers. */
-static struct lapic *page_of_caller(struct lapics *s)
+/* The calling vCPU's, if its page is there; else NULL, and nobody answers. */
+static struct lapic *page_of_caller(struct lapics *s, uint64_t page)
 {
 	uint32_t vcpu = s->host->vcpu_current(s->inst);
 	uint64_t base;
@@ -78,32 +80,53 @@ static struct lapic *page_of_caller(struct lapics *s)
 	if (vcpu >= s->n)
 		return NULL;
 	base = lapic_base(&s->apic[vcpu]);
-	if (MODE(base) != BASE_ENABLE || (base & BASE_ADDRESS) != LAPIC_BASE)
+	if (MODE(base) != BASE_ENABLE || (base & BASE_ADDRESS) != page)
 		return NULL;
 	return &s->apic[vcpu];
 }
 
 /* Parts of a register can be read; what lies between two registers is zero. */
-static uint64_t page_read(void *opaque, uint64_t offset, uint32_t width)
+static uint64_t read_at(struct lapic *a, uint64_t offset)
 {
-	struct lapic *a = page_of_caller(opaque);
 	uint64_t value = 0;
 
-	(void)width;
-	if (!a)
-		return UINT64_MAX;
 	if (offset % 16 >= 4 || lapic_read_reg(a, (uint32_t)(offset / 16), false, &value))
 		return 0;
 	return value >> offset % 16 * 8;
 }
 
 /* Whole registers alone can be written: anything else would be an EOI or a message by half. */
+static void write_at(struct lapic *a, uint64_t offset, uint32_t width, uint64_t value)
+{
+	if (offset % 16 == 0 && width == 4)
+		lapic_write_reg(a, (uint32_t)(offset / 16), false, value);
+}
+
+static uint64_t page_read(void *opaque, uint64_t offset, uint32_t width)
+{
+	struct lapic *a = page_of_caller(opaque, LAPIC_BASE);
+
+	(void)width;
+	return a ? read_at(a, offset) : UINT64_MAX;
+}
+
 static void page_write(void *opaque, uint64_t offset, uint32_t width, uint64_t value)
 {
-	struct lapic *a = page_of_caller(opaque);
+	struct lapic *a = page_of_caller(opaque, LAPIC_BASE);
 
-	if (a && offset % 16 == 0 && width == 4)
-		lapic_write_reg(a, (uint32_t)(offset / 16), false, value);
+	if (a)
+		write_at(a, offset, width, value);
+}
+
+bool lapics_page(struct lapics *s, uint64_t gpa, uint32_t width, bool write, uint64_t *value)
+{
+	struct lapic *a = page_of_caller(s, gpa & ~(uint64_t)(LAPIC_SIZE - 1));
+
+	if (a && write)
+		write_at(a, gpa & (LAPIC_SIZE - 1), width, *value);
+	else if (a)
+		*value = read_at(a, gpa & (LAPIC_SIZE - 1));
+	return a != NULL;
 }
 
 static const struct gamut_io_ops page_ops = {
@@ -175,7 +198,7 @@ static const struct gamut_msr_ops deadline_ops = { sizeof(deadline_ops), deadlin
  */
 static int set_ids(const struct lapics *s, uint32_t vcpu)
 {
-	const uint32_t id = lapic_id_of(vcpu), leaf_b[4] = { 0, 0, 0, id };
+	const uint32_t id = vcpu << s->id_shift, leaf_b[4] = { 0, 0, 0, id };
 	const uint32_t clear[4] = { 0, CPUID1_EBX_ID, 0, 0 }, set[4] = { 0, id << 24, 0, 0 };
 	int rc = s->host->cpuid_mask(s->inst, vcpu, 1, 0, clear, set);
 
@@ -194,7 +217,7 @@ static unsigned id_bits(const struct lapics *s)
 {
 	unsigned bits = 0;
 
-	while (lapic_id_of(s->n - 1) >> bits)
+	while ((s->n - 1) << s->id_shift >> bits)
 		bits++;
 	return bits;
 }
@@ -224,7 +247,7 @@ static int set_package(const struct lapics *s)
 	return rc;
 }
 
-static int set_cpuid(const struct lapics *s)
+int lapics_cpuid(const struct lapics *s)
 {
 	const uint32_t none[4] = { 0 }, ext_clear[4] = { 0, 0, CPUID8_ECX_EXTAPIC, 0 };
 	const uint32_t deadline = s->tsc_deadline ? CPUID1_ECX_TSC_DEADLINE : 0;
@@ -244,6 +267,31 @@ static int set_cpuid(const struct lapics *s)
 	return rc;
 }
 
+/* ---- CR8: the upper half of TPR ---- */
+
+static uint64_t cr8_read(void *opaque, uint32_t vcpu)
+{
+	return __atomic_load_n(&((struct lapics *)opaque)->apic[vcpu].tpr, __ATOMIC_SEQ_CST) >> 4 & 0xf;
+}
+
+static void cr8_write(void *opaque, uint32_t vcpu, uint64_t value)
+{
+	struct lapic *a = &((struct lapics *)opaque)->apic[vcpu];
+
+	__atomic_store_n(&a->tpr, (uint32_t)(value & 0xf) << 4, __ATOMIC_SEQ_CST);
+	lapic_recheck(a);
+}
+
+/* A host without the service keeps CR8 as a register of its own, which no guest before has missed. */
+static int register_cr8(struct lapics *s)
+{
+	const struct gamut_host *host = s->host;
+
+	if (!GAMUT_HAS(host, struct gamut_host, cr8_register) || !host->cr8_register)
+		return 0;
+	return host->cr8_register(s->inst, cr8_read, cr8_write, s);
+}
+
 /* ---- registration ---- */
 
 static bool host_scales_tsc(const struct lapics *s)
@@ -256,6 +304,16 @@ static bool host_scales_tsc(const struct lapics *s)
 	return mul != 0;
 }
 
+/* The engines show their guests the width of the host's addresses. */
+static uint64_t beyond_physical(void)
+{
+	unsigned a, b, c, d, bits = 36;
+
+	if (__get_cpuid(0x80000008u, &a, &b, &c, &d) && (a & 0xff) >= 36)
+		bits = a & 0xff;
+	return bits < 52 ? BASE_ADDRESS & ~((1ull << bits) - 1) : 0;
+}
+
 int lapics_register(struct lapics *s)
 {
 	const struct gamut_host *host = s->host;
@@ -264,6 +322,7 @@ int lapics_register(struct lapics *s)
 	if (!GAMUT_HAS(host, struct gamut_host, vcpu_current))
 		return -ENOSYS;
 	s->tsc_deadline = host_scales_tsc(s);
+	s->reserved_base = beyond_physical();
 	rc = host->mmio_register(s->inst, LAPIC_BASE, LAPIC_SIZE, &page_ops, s);
 	if (!rc)
 		rc = host->msr_register(s->inst, MSR_APIC_BASE, 1, &base_ops, s);
@@ -271,5 +330,7 @@ int lapics_register(struct lapics *s)
 		rc = host->msr_register(s->inst, MSR_X2APIC, X2APIC_MSRS, &x2_ops, s);
 	if (!rc && s->tsc_deadline)
 		rc = host->msr_register(s->inst, MSR_TSC_DEADLINE, 1, &deadline_ops, s);
-	return rc ? rc : set_cpuid(s);
+	if (!rc)
+		rc = register_cr8(s);
+	return rc ? rc : lapics_cpuid(s);
 }

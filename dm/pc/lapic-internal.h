@@ -12,6 +12,7 @@
 #define BASE_ADDRESS 0x000ffffffffff000ull
 
 #define SVR_ENABLE (1u << 8)
+#define SVR_SUPPRESS (1u << 12)
 
 /* Error status. */
 #define ESR_SEND_VECTOR (1u << 5)
@@ -20,6 +21,10 @@
 
 /* Local vector table. */
 #define LVT_VECTOR 0xffu
+#define LVT_MODE(entry) ((entry) >> 8 & 7)
+#define LVT_STATUS (1u << 12)
+#define LVT_REMOTE_IRR (1u << 14)
+#define LVT_LEVEL (1u << 15)
 #define LVT_MASKED (1u << 16)
 #define LVT_TIMER_MODE (3u << 17)
 #define LVT_TIMER_ONESHOT (0u << 17)
@@ -51,6 +56,22 @@ static inline bool lapic_enabled(const struct lapic *a)
 	return lapic_on(a) && __atomic_load_n(&a->svr, __ATOMIC_ACQUIRE) & SVR_ENABLE;
 }
 
+static inline uint32_t lapic_id(const struct lapic *a)
+{
+	return a->vcpu << a->set->id_shift;
+}
+
+static inline uint32_t lapic_lvt(const struct lapic *a, enum lapic_lvt which)
+{
+	return __atomic_load_n(&a->lvt[which], __ATOMIC_SEQ_CST);
+}
+
+/* Locked. */
+static inline void lapic_set_lvt(struct lapic *a, enum lapic_lvt which, uint32_t entry)
+{
+	__atomic_store_n(&a->lvt[which], entry, __ATOMIC_SEQ_CST);
+}
+
 static inline void lapic_count(uint64_t *counter)
 {
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
@@ -60,11 +81,11 @@ static inline void lapic_count(uint64_t *counter)
 
 /* The processor priority; a class (bits 7:4) and, where TPR decides, a subclass. [any] */
 uint32_t lapic_ppr(const struct lapic *a);
-/* Puts an edge-triggered request in and lets the vCPU know. [any] */
-void lapic_request(struct lapic *a, uint8_t vector);
+/* Puts a request in and lets the vCPU know; false when there was one of that vector already. [any] */
+bool lapic_request(struct lapic *a, uint8_t vector, bool level);
 /* Lets the vCPU look when something has become deliverable by a change of its own. */
 void lapic_recheck(struct lapic *a);
-/* End of interrupt: what is in service with the highest vector. Locked. */
+/* End of interrupt: what is in service with the highest vector. Not locked. */
 void lapic_eoi(struct lapic *a);
 /* An error bit, and its interrupt. Locked. */
 void lapic_error(struct lapic *a, uint32_t bit);
@@ -72,6 +93,15 @@ void lapic_error(struct lapic *a, uint32_t bit);
 void lapic_lvt_fire(struct lapic *a, enum lapic_lvt which);
 /* All but APIC_BASE as after power-on, which is also what INIT and turning it on do. Locked. */
 void lapic_clear(struct lapic *a);
+
+/* ---- lapic-lint.c ---- */
+
+/* The 8259s ask, and this vCPU is one that they can interrupt. [any] */
+bool lapic_extint(const struct lapic *a);
+/* LINT0's entry, or what turns it on, has changed: LINT0 may have been high all the while. Locked. */
+void lapic_lint_recheck(struct lapic *a);
+/* The interrupt of a vector has ended. Locked. */
+void lapic_lint_eoi(struct lapic *a, uint32_t vector);
 
 /* ---- lapic-base.c ---- */
 
@@ -105,6 +135,15 @@ void lapic_timer_set_deadline(struct lapic *a, uint64_t tsc);
 uint64_t lapic_timer_deadline(struct lapic *a);
 /* The TSC and domain time have moved against each other. */
 void lapic_timer_resync(struct lapic *a);
+
+/* ---- lapic-message.c; not locked ---- */
+
+/* Whether a message's destination has this one in it. */
+bool lapic_meant(const struct apic_message *m, const struct lapic *a);
+/* What a message does at one target. Returns enum apic_fate. */
+int lapic_take(const struct apic_message *m, struct lapic *a);
+/* The vCPU goes to the state after INIT. */
+void lapic_take_init(struct lapic *a);
 
 /* ---- lapic-icr.c ---- */
 

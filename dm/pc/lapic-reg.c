@@ -27,6 +27,7 @@ struct reg {
 	void (*write)(struct lapic *a, uint32_t reg, uint64_t value);
 };
 
+#define REG_SVR 0x0fu
 #define REG_ICR 0x30u
 #define REG_SELF_IPI 0x3fu
 #define REG_LVT 0x32u
@@ -47,7 +48,7 @@ static void store(uint32_t *word, uint64_t value)
 
 static uint64_t read_id(struct lapic *a, uint32_t reg)
 {
-	uint32_t id = lapic_id_of(a->vcpu);
+	uint32_t id = lapic_id(a);
 
 	(void)reg;
 	return lapic_x2(a) ? id : (id & 0xff) << 24;
@@ -55,14 +56,13 @@ static uint64_t read_id(struct lapic *a, uint32_t reg)
 
 static uint64_t read_version(struct lapic *a, uint32_t reg)
 {
-	(void)a;
 	(void)reg;
-	return LAPIC_VERSION;
+	return LAPIC_VERSION | (a->set->suppress_eoi ? LAPIC_VERSION_SUPPRESS : 0);
 }
 
 uint32_t lapic_ldr(const struct lapic *a)
 {
-	uint32_t id = lapic_id_of(a->vcpu);
+	uint32_t id = lapic_id(a);
 
 	return lapic_x2(a) ? id >> 4 << 16 | 1u << (id & 15) : load(&a->ldr);
 }
@@ -124,7 +124,6 @@ static void write_eoi(struct lapic *a, uint32_t reg, uint64_t value)
 	(void)reg;
 	(void)value;
 	lapic_eoi(a);
-	lapic_recheck(a);
 }
 
 static uint64_t read_svr(struct lapic *a, uint32_t reg)
@@ -139,7 +138,7 @@ static void write_svr(struct lapic *a, uint32_t reg, uint64_t value)
 	(void)reg;
 	store(&a->svr, value);
 	for (int i = 0; i < LVT_COUNT && !(value & SVR_ENABLE); i++)
-		a->lvt[i] |= LVT_MASKED;
+		lapic_set_lvt(a, i, a->lvt[i] | LVT_MASKED);
 	lapic_recheck(a);
 }
 
@@ -224,7 +223,16 @@ static void write_lvt(struct lapic *a, uint32_t reg, uint64_t value)
 {
 	if (!(load(&a->svr) & SVR_ENABLE))
 		value |= LVT_MASKED;
-	a->lvt[reg - REG_LVT] = (uint32_t)value;
+	lapic_set_lvt(a, reg - REG_LVT, (uint32_t)value);
+}
+
+/* A level that is being served is still being served. */
+static void write_lint(struct lapic *a, uint32_t reg, uint64_t value)
+{
+	if (value & LVT_LEVEL)
+		value |= a->lvt[reg - REG_LVT] & LVT_REMOTE_IRR;
+	write_lvt(a, reg, value);
+	lapic_lint_recheck(a);
 }
 
 static void write_lvt_timer(struct lapic *a, uint32_t reg, uint64_t value)
@@ -268,7 +276,9 @@ static void write_divide(struct lapic *a, uint32_t reg, uint64_t value)
 /* ---- the table ---- */
 
 #define LVT_SOURCE (LVT_VECTOR | 0x700 | LVT_MASKED)
-#define LVT_PIN (LVT_SOURCE | 0xa000) /* polarity, trigger mode; delivery status and remote IRR are read-only */
+#define LVT_PIN (LVT_SOURCE | 0xa000) /* polarity, trigger mode */
+#define REG_LINT0 0x35u
+#define REG_LVT_END 0x38u
 #define WORD UINT32_MAX
 
 static const struct reg regs[0x40] = {
@@ -277,11 +287,11 @@ static const struct reg regs[0x40] = {
 	[0x08] = { BOTH, 0xff, read_tpr, write_tpr },
 	[0x09] = { PAGE, 0, read_zero, NULL }, /* arbitration: not since the Pentium III */
 	[0x0a] = { READ, 0, read_ppr, NULL },
-	[0x0b] = { PAGE | WRITE, 0, read_zero, write_eoi },
+	[0x0b] = { PAGE | WRITE | UNLOCKED, 0, read_zero, write_eoi },
 	[0x0c] = { PAGE, 0, read_zero, NULL }, /* remote read: neither */
 	[0x0d] = { READ | PAGE_WRITE, 0xff000000, read_ldr, write_ldr },
 	[0x0e] = { PAGE | PAGE_WRITE, 0xf0000000, read_dfr, write_dfr },
-	[0x0f] = { BOTH, 0x3ff, read_svr, write_svr }, /* bit 9, focus checking, is kept and means nothing */
+	[REG_SVR] = { BOTH, 0x3ff | SVR_SUPPRESS, read_svr, write_svr }, /* bit 9, focus checking, is kept and means nothing */
 	[0x10 ... 0x17] = { READ, 0, read_isr, NULL },
 	[0x18 ... 0x1f] = { READ, 0, read_tmr, NULL },
 	[0x20 ... 0x27] = { READ, 0, read_irr, NULL },
@@ -291,8 +301,8 @@ static const struct reg regs[0x40] = {
 	[0x32] = { BOTH, LVT_VECTOR | LVT_MASKED | LVT_TIMER_MODE, read_lvt, write_lvt_timer },
 	[0x33] = { BOTH, LVT_SOURCE, read_lvt, write_lvt },
 	[0x34] = { BOTH, LVT_SOURCE, read_lvt, write_lvt },
-	[0x35] = { BOTH, LVT_PIN, read_lvt, write_lvt },
-	[0x36] = { BOTH, LVT_PIN, read_lvt, write_lvt },
+	[REG_LINT0] = { BOTH, LVT_PIN, read_lvt, write_lint },
+	[0x36] = { BOTH, LVT_PIN, read_lvt, write_lint },
 	[0x37] = { BOTH, LVT_VECTOR | LVT_MASKED, read_lvt, write_lvt },
 	[0x38] = { BOTH, WORD, read_initial, write_initial },
 	[0x39] = { READ, 0, read_current, NULL },
@@ -305,7 +315,20 @@ static uint64_t mask_of(const struct lapic *a, uint32_t reg)
 {
 	uint64_t mask = regs[reg].mask;
 
+	if (reg == REG_SVR && !a->set->suppress_eoi)
+		mask &= ~(uint64_t)SVR_SUPPRESS;
 	return reg == REG_LVT && !a->set->tsc_deadline ? mask & ~(uint64_t)LVT_TIMER_DEADLINE : mask;
+}
+
+/*
+ * Bits that are read-only rather than reserved, so that writing them is no
+ * fault in x2APIC mode: Linux leaves its APIC with both of LINT0's set.
+ */
+static uint64_t read_only_of(uint32_t reg)
+{
+	if (reg < REG_LVT || reg >= REG_LVT_END)
+		return 0;
+	return LVT_STATUS | (regs[reg].write == write_lint ? LVT_REMOTE_IRR : 0);
 }
 
 /* With the page, "illegal register" is what tells the guest. */
@@ -341,7 +364,7 @@ int lapic_write_reg(struct lapic *a, uint32_t reg, bool x2, uint64_t value)
 	/* A read-only register of the page exists and ignores it. */
 	if (!(r->flags & (x2 ? MSR_WRITE : PAGE_WRITE)))
 		return 0;
-	if (x2 && value & ~mask_of(a, reg))
+	if (x2 && value & ~(mask_of(a, reg) | read_only_of(reg)))
 		return -EPERM;
 	value &= mask_of(a, reg);
 	if (r->flags & UNLOCKED) {

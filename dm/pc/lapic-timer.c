@@ -154,17 +154,6 @@ static uint64_t when(const struct lapic *a, uint64_t tsc)
 	return ns > FAR_NS ? FAR_NS : (uint64_t)ns;
 }
 
-void lapic_timer_set_deadline(struct lapic *a, uint64_t tsc)
-{
-	if (mode(a) != LVT_TIMER_DEADLINE)
-		return;
-	a->deadline = tsc;
-	if (tsc)
-		arm(a, when(a, tsc));
-	else
-		disarm(a);
-}
-
 uint64_t lapic_timer_deadline(struct lapic *a)
 {
 	return mode(a) == LVT_TIMER_DEADLINE ? a->deadline : 0;
@@ -187,12 +176,27 @@ static void fire(struct lapic *a)
 		arm(a, a->expiry);
 		return;
 	}
-	a->armed = false;
+	disarm(a);
 	a->deadline = 0;
 	if (mode(a) == LVT_TIMER_PERIODIC)
 		arm_count(a);
 	lapic_count(a->set->timer_fires);
 	lapic_lvt_fire(a, LVT_TIMER);
+}
+
+void lapic_timer_set_deadline(struct lapic *a, uint64_t tsc)
+{
+	if (mode(a) != LVT_TIMER_DEADLINE)
+		return;
+	a->deadline = tsc;
+	if (!tsc) {
+		disarm(a);
+		return;
+	}
+	/* What is past already needs no timer. */
+	a->armed = true;
+	a->expiry = 0;
+	fire(a);
 }
 
 static void timer_fires(void *opaque)

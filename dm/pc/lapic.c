@@ -18,9 +18,15 @@ static uint32_t load(const uint32_t *word)
 	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
 }
 
-static void set_bit(uint32_t map[8], uint32_t n)
+/* False when it was set. */
+static bool set_bit(uint32_t map[8], uint32_t n)
 {
-	__atomic_fetch_or(&map[n / 32], 1u << n % 32, __ATOMIC_SEQ_CST);
+	return !(__atomic_fetch_or(&map[n / 32], 1u << n % 32, __ATOMIC_SEQ_CST) & 1u << n % 32);
+}
+
+static bool test_bit(const uint32_t map[8], uint32_t n)
+{
+	return load(&map[n / 32]) & 1u << n % 32;
 }
 
 static void clear_bit(uint32_t map[8], uint32_t n)
@@ -69,7 +75,7 @@ static void raise_irq(const struct lapic *a)
 
 void lapic_recheck(struct lapic *a)
 {
-	if (deliverable(a) >= 0)
+	if (deliverable(a) >= 0 || lapic_extint(a))
 		raise_irq(a);
 }
 
@@ -77,20 +83,37 @@ void lapic_recheck(struct lapic *a)
  * The kick comes after every request, not only after the first of its vector:
  * what an earlier kick has led to cannot be seen from here.
  */
-void lapic_request(struct lapic *a, uint8_t vector)
+bool lapic_request(struct lapic *a, uint8_t vector, bool level)
 {
-	clear_bit(a->tmr, vector);
-	set_bit(a->irr, vector);
+	bool new;
+
+	if (level)
+		set_bit(a->tmr, vector);
+	else
+		clear_bit(a->tmr, vector);
+	new = set_bit(a->irr, vector);
 	raise_irq(a);
+	return new;
 }
 
+/* The end of a level-triggered one goes on to the I/O APIC, unless software does that by itself. */
 void lapic_eoi(struct lapic *a)
 {
-	int vector = highest(a->isr);
+	const struct lapics *s = a->set;
+	int vector;
+	bool broadcast;
 
-	/* A level-triggered one would go on to an I/O APIC; there is none, and nothing sends such. */
-	if (vector >= 0)
+	pthread_mutex_lock(&a->lock);
+	vector = highest(a->isr);
+	if (vector >= 0) {
 		clear_bit(a->isr, (uint32_t)vector);
+		lapic_lint_eoi(a, (uint32_t)vector);
+	}
+	broadcast = vector >= 0 && test_bit(a->tmr, (uint32_t)vector) && !(load(&a->svr) & SVR_SUPPRESS);
+	pthread_mutex_unlock(&a->lock);
+	if (broadcast && s->eoi)
+		s->eoi(s->board, (uint32_t)vector);
+	lapic_recheck(a);
 }
 
 void lapic_error(struct lapic *a, uint32_t bit)
@@ -102,7 +125,7 @@ void lapic_error(struct lapic *a, uint32_t bit)
 	if (entry & LVT_MASKED || !lapic_enabled(a))
 		return;
 	if ((entry & LVT_VECTOR) >= FIRST_VECTOR)
-		lapic_request(a, (uint8_t)entry);
+		lapic_request(a, (uint8_t)entry, false);
 	else
 		a->errors |= ESR_RECEIVE_VECTOR;
 }
@@ -116,7 +139,7 @@ void lapic_lvt_fire(struct lapic *a, enum lapic_lvt which)
 	if ((entry & LVT_VECTOR) < FIRST_VECTOR)
 		lapic_error(a, ESR_RECEIVE_VECTOR);
 	else
-		lapic_request(a, (uint8_t)entry);
+		lapic_request(a, (uint8_t)entry, false);
 }
 
 /* ---- for others ---- */
@@ -126,7 +149,7 @@ void lapic_set_irq(struct lapics *s, uint32_t vcpu, uint8_t vector)
 	struct lapic *a = &s->apic[vcpu];
 
 	if (vector >= FIRST_VECTOR) {
-		lapic_request(a, vector);
+		lapic_request(a, vector, false);
 		return;
 	}
 	pthread_mutex_lock(&a->lock);
@@ -134,11 +157,25 @@ void lapic_set_irq(struct lapics *s, uint32_t vcpu, uint8_t vector)
 	pthread_mutex_unlock(&a->lock);
 }
 
+/* What the 8259s have goes first, as it does not ask for priorities. */
+static int accept_extint(struct lapic *a)
+{
+	const struct lapics *s = a->set;
+
+	if (!lapic_extint(a) || !s->intack)
+		return -1;
+	return s->intack(s->board, __atomic_exchange_n(&a->extint, 0, __ATOMIC_SEQ_CST) != 0);
+}
+
 int lapic_accept(struct lapics *s, uint32_t vcpu)
 {
 	struct lapic *a = &s->apic[vcpu];
-	int vector;
+	int vector = accept_extint(a);
 
+	if (vector >= 0) {
+		lapic_count(s->accepted);
+		return vector;
+	}
 	if (deliverable(a) < 0)
 		return -1;
 	pthread_mutex_lock(&a->lock);
@@ -155,7 +192,7 @@ int lapic_accept(struct lapics *s, uint32_t vcpu)
 
 int lapic_pending(const struct lapics *s, uint32_t vcpu)
 {
-	return deliverable(&s->apic[vcpu]) >= 0;
+	return deliverable(&s->apic[vcpu]) >= 0 || lapic_extint(&s->apic[vcpu]);
 }
 
 /* ---- life cycle ---- */
@@ -173,8 +210,9 @@ void lapic_clear(struct lapic *a)
 	__atomic_store_n(&a->dfr, UINT32_MAX, __ATOMIC_SEQ_CST);
 	a->esr = a->errors = 0;
 	a->icr = 0;
+	__atomic_store_n(&a->extint, 0, __ATOMIC_SEQ_CST);
 	for (int i = 0; i < LVT_COUNT; i++)
-		a->lvt[i] = LVT_MASKED;
+		lapic_set_lvt(a, i, LVT_MASKED);
 	lapic_timer_clear(a);
 }
 
@@ -209,13 +247,14 @@ static void make_counters(struct lapics *s)
 	s->errors = s->host->counter(s->inst, "apic-errors");
 	s->refused = s->host->counter(s->inst, "apic-ipis-refused");
 	s->moved = s->host->counter(s->inst, "apic-moved");
+	s->smi = s->host->counter(s->inst, "apic-smi-dropped");
 }
 
 int lapics_init(struct lapics *s, const struct gamut_host *host, struct gamut_inst *inst)
 {
 	uint32_t n = host->vcpu_count(inst);
 
-	*s = (struct lapics){ .host = host, .inst = inst };
+	*s = (struct lapics){ .host = host, .inst = inst, .id_shift = 1 };
 	s->apic = calloc(n, sizeof(*s->apic));
 	if (!s->apic)
 		return -ENOMEM;

@@ -9,14 +9,15 @@
  * `lapic_pending` takes none at all. Everything else, and every step that
  * changes two things at once (request to in-service), is under the APIC's lock.
  * No two of these locks are ever held together: a sender has let go of its own
- * before it touches a target.
+ * before it touches a target. Nor is one held when an end of interrupt goes to
+ * the I/O APIC or a vector is fetched from the 8259s, which themselves send to
+ * here with their locks held.
  *
  * Where it is less than hardware:
- *   - The register page is at LAPIC_BASE only. A guest may move it, and then it
- *     is no longer there, but nowhere else either; counted.
- *   - CR8 is the processor's and does not follow TPR.
- *   - Nothing drives LINT0, LINT1, thermal and performance entries: they hold
- *     what is written to them.
+ *   - A guest may move the register page (IA32_APIC_BASE), and it is found where
+ *     nothing else is: by lapics_page, which whoever takes unclaimed accesses
+ *     asks. RAM, and ranges of other devices, go before it. Counted.
+ *   - Nothing drives the thermal and performance entries.
  *   - There is no SMM, so SMIs are counted and dropped.
  */
 #ifndef DM_PC_LAPIC_H
@@ -25,14 +26,16 @@
 #include <pthread.h>
 #include <stdbool.h>
 
+#include "dm/pc/apic-message.h"
 #include "gamut/host.h"
 
 #define LAPIC_BASE 0xfee00000ull
 #define LAPIC_SIZE 0x1000u
 #define LAPIC_VERSION 0x50014u /* six LVT entries, version 0x14: as Xen */
+#define LAPIC_VERSION_SUPPRESS (1u << 24) /* EOI broadcasts can be suppressed */
 #define LAPIC_TICK_NS 10u      /* the bus clock, before division: 100 MHz, as Xen */
 
-/* The APIC id of a vCPU, for CPUID, the MADT and message addresses: as Xen, every other number. */
+/* The APIC id of a vCPU under intr-xen, for CPUID, the MADT and message addresses: as Xen, every other number. */
 static inline uint32_t lapic_id_of(uint32_t vcpu)
 {
 	return vcpu * 2;
@@ -50,12 +53,13 @@ struct lapic {
 	uint32_t irr[8], tmr[8], isr[8];
 	uint32_t tpr, svr, ldr, dfr;
 	uint64_t base; /* the MSR */
+	uint32_t extint; /* an ExtINT message waits for its vector; from any thread */
+	uint32_t lvt[LVT_COUNT];
 
 	/* Under the lock from here on. */
 	pthread_mutex_t lock;
 	uint32_t esr, errors; /* as last latched; since then */
 	uint64_t icr;
-	uint32_t lvt[LVT_COUNT];
 	bool wait_sipi;
 
 	uint32_t initial, divide; /* as written */
@@ -71,7 +75,20 @@ struct lapics {
 	struct gamut_inst *inst;
 	uint32_t n;
 	bool tsc_deadline; /* offered: the host can tell domain time from the guest's TSC */
+	uint64_t reserved_base; /* bits of IA32_APIC_BASE beyond physical addresses */
 	struct lapic *apic;
+	/*
+	 * The board. Set between init and register, constant then; all optional
+	 * but id_shift, which is Xen's after init.
+	 */
+	uint32_t id_shift;  /* an APIC id is the vCPU's number << id_shift */
+	bool suppress_eoi;  /* software may turn EOI broadcasts off: the I/O APIC has a register instead */
+	bool restarts;      /* after INIT, vCPU 0 goes to the reset vector, and does not wait to be started */
+	void (*eoi)(void *board, uint32_t vector); /* end of a level-triggered interrupt [vcpu] */
+	/* The 8259s' vector, acknowledged; when they ask no more, -1, or what they give to one who asks all the same. */
+	int (*intack)(void *board, bool all_the_same); /* [vcpu] */
+	void *board;
+	uint32_t intr; /* atomic: the 8259s' output, at every LINT0 */
 	/*
 	 * INIT took away what the vCPU's APIC had been asked for. NULL: nobody minds.
 	 * Constant once the domain has started. [any]
@@ -79,12 +96,17 @@ struct lapics {
 	void (*cleared)(void *opaque, uint32_t vcpu);
 	void *cleared_opaque;
 	/* Counters. */
-	uint64_t *accepted, *ipis, *timer_fires, *errors, *refused, *moved;
+	uint64_t *accepted, *ipis, *timer_fires, *errors, *refused, *moved, *smi;
 };
 
 /* One APIC for each vCPU of the instance's domain, in power-on state. 0 or -ENOMEM. [control] */
 int lapics_init(struct lapics *s, const struct gamut_host *host, struct gamut_inst *inst);
 void lapics_finish(struct lapics *s);
+/*
+ * CPUID alone, of APICs that are the engine's: needs host, inst, n, id_shift
+ * and tsc_deadline, and no init. 0 or -errno. [control]
+ */
+int lapics_cpuid(const struct lapics *s);
 /* The register page, the MSRs, and what CPUID says of them and of APIC ids. 0 or -errno. [control] */
 int lapics_register(struct lapics *s);
 /* Power-on state. [control] */
@@ -97,6 +119,22 @@ void lapics_resume(struct lapics *s);
  * (Xen's vlapic_set_irq): it waits in IRR even while the APIC is disabled. [any]
  */
 void lapic_set_irq(struct lapics *s, uint32_t vcpu, uint8_t vector);
+
+/* To whom it is meant. Returns enum apic_fate; what cannot be sent that way is counted and dropped. [any] */
+int lapics_message(struct lapics *s, const struct apic_message *m);
+/* A write of data to an address in 0xfeexxxxx, as a device sends it (SDM, "Message Signalled Interrupts"). [any] */
+int lapics_msi(struct lapics *s, uint64_t address, uint32_t data);
+/* The 8259s' output, which is every APIC's LINT0, and the INTR of a processor whose APIC is turned off. [any] */
+void lapics_intr(struct lapics *s, uint32_t level);
+/* Whether a rise of that output becomes an interrupt of some vCPU by virtual wire. [any] */
+bool lapics_wired(const struct lapics *s);
+/* The board's NMI: an edge at every APIC's LINT1. [any] */
+void lapics_nmi(struct lapics *s);
+/*
+ * An access that nobody claims: true when it is in the calling vCPU's page,
+ * which it has moved to there. Reads fill value. [vcpu]
+ */
+bool lapics_page(struct lapics *s, uint64_t gpa, uint32_t width, bool write, uint64_t *value);
 
 /* See struct gamut_irq_source: what accept gives is in service from then on, until the guest's EOI. */
 int lapic_accept(struct lapics *s, uint32_t vcpu);

@@ -23,6 +23,8 @@ extern "C" {
 #define GAMUT_IRQ_ISA 16u  /* 0-15: the ISA lines, to the 8259 pair and the I/O APIC (line 0 is its pin 2) */
 #define GAMUT_IRQ_COUNT 24u /* 16-23: the I/O APIC alone */
 
+#define GAMUT_IOAPIC_BASE 0xfec00000ull
+
 struct gamut_irq_lines_ops {
 	uint32_t size;
 	/*
@@ -30,7 +32,8 @@ struct gamut_irq_lines_ops {
 	 * positive edge; polarity is settled here, so 1 is always "asks". Setting
 	 * what it is already does nothing. Devices that share an input put their
 	 * levels together before (pci-bus does). Numbers beyond GAMUT_IRQ_COUNT
-	 * are ignored. [any]
+	 * are ignored, and so are 0, the 8254's, and 2, the cascade's. One thread
+	 * at a time for an input. [any]
 	 */
 	void (*set)(void *self, uint32_t line, uint32_t level);
 	/* A message signalled interrupt, as a device writes it to memory. [any] */
@@ -44,6 +47,17 @@ struct gamut_irq_lines_ops {
 	void (*speaker_gate)(void *self, uint32_t level);
 	/* Bit 4 of port 0x61: toggles with every refresh request (15.085 us). [vcpu] */
 	uint32_t (*refresh)(void *self);
+	/* The local APIC's id of a vCPU, for the MADT and the like. The I/O APIC is at GAMUT_IOAPIC_BASE, its id is 0. [any] */
+	uint32_t (*apic_id)(void *self, uint32_t vcpu);
+	/* The board's NMI pulses: a parity or channel check that ports 0x61 and 0x70 let through, a button. [any] */
+	void (*nmi)(void *self);
+	/*
+	 * An access to an address that no range claims, for whoever has the
+	 * domain's bus_fallback to ask first: a guest may have moved a local APIC's
+	 * page to there (IA32_APIC_BASE). 0, and a read has filled *value; -ENOENT:
+	 * it is not here. [vcpu]
+	 */
+	int (*mmio)(void *self, uint64_t gpa, uint32_t width, uint32_t write, uint64_t *value);
 };
 
 #ifdef __cplusplus

@@ -50,7 +50,8 @@ enum gamut_option_type {
 	/*
 	 * A string option called "path" names a host file: the core resolves a
 	 * relative one against the domain file's folder, and refuses one that is
-	 * not there or, for a disk without readonly = true, cannot be written.
+	 * not there or, for a disk without readonly or cdrom = true, cannot be
+	 * written.
 	 */
 	GAMUT_OPTION_STRING = 2,
 	GAMUT_OPTION_CHOICE = 3, /* one of a fixed list of strings */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dm/block/block.h"
+#include "dm/block/block-options.h"
 #include "dm/xen/blkback.h"
 #include "dm/xen/vdev.h"
 #include "gamut/plugin.h"
@@ -25,39 +25,15 @@ static void destroy(void *self)
 	free(d);
 }
 
-/* The values of `direct`, in the order of enum block_direct. */
-static const char *const direct_choices[] = {"auto", "on", "off", NULL};
-
-static void read_block_options(const struct gamut_host *host, struct gamut_inst *inst,
-                               struct block_options *o)
-{
-	const char *text;
-	int64_t number;
-	int flag;
-
-	if (host->option_bool(inst, "readonly", &flag))
-		o->readonly = flag;
-	if (host->option_bool(inst, "discard", &flag))
-		o->no_discard = !flag;
-	if (host->option_string(inst, "direct", &text))
-		for (uint8_t i = 0; direct_choices[i]; i++)
-			if (!strcmp(direct_choices[i], text))
-				o->direct = i;
-	if (host->option_string(inst, "aio", &text))
-		o->no_uring = !strcmp(text, "threads");
-	if (host->option_int(inst, "queue-depth", &number))
-		o->queue_depth = (uint32_t)number;
-}
-
 static int open_block(struct disk_xen *d)
 {
-	struct block_options options = {0};
+	struct block_options options;
 	const char *path;
 	char err[256];
 
 	if (!d->host->option_string(d->inst, "path", &path))
 		return d->host->fail(d->inst, EINVAL, "a disk needs a path");
-	read_block_options(d->host, d->inst, &options);
+	block_options_read(d->host, d->inst, &options);
 	d->block = block_open(d->host, d->inst, path, &options, err, sizeof(err));
 	if (!d->block)
 		return d->host->fail(d->inst, errno ? errno : EIO, "%s", err);
@@ -154,23 +130,12 @@ static const struct gamut_ops ops = {
         .destroy = destroy,
 };
 
-static const char *const aio_choices[] = {"auto", "threads", NULL};
-
-#define OPTION(t, n, h, d)                                                                                   \
-	.size = sizeof(struct gamut_option), .type = GAMUT_OPTION_##t, .name = n, .help = h,                 \
-	.default_value = d
-
 static const struct gamut_option options[] = {
-        {OPTION(STRING, "dev", "Name in the guest: xvda, xvdb, ..., or hda to hdd, sda to sdp", NULL),
+        {BLOCK_OPTION(STRING, "dev", "Name in the guest: xvda, xvdb, ..., or hda to hdd, sda to sdp", NULL),
          .required = 1},
-        {OPTION(STRING, "path", "Raw image or block device on the host", NULL), .required = 1},
-        {OPTION(BOOL, "readonly", "The guest may not write", "false")},
-        {OPTION(BOOL, "discard", "Offer discard where the host has it", "true")},
-        {OPTION(BOOL, "persistent", "Offer persistent grants", "true")},
-        {OPTION(CHOICE, "direct", "Bypass the host's page cache", "auto"), .choices = direct_choices},
-        {OPTION(CHOICE, "aio", "How requests reach the host: io_uring where it works, or threads", "auto"),
-         .choices = aio_choices},
-        {OPTION(INT, "queue-depth", "Requests in flight on the host", "128"), .min = 1, .max = 4096},
+        {BLOCK_OPTION(STRING, "path", "Raw image or block device on the host", NULL), .required = 1},
+        {BLOCK_OPTION(BOOL, "persistent", "Offer persistent grants", "true")},
+        BLOCK_OPTIONS("auto"),
 };
 
 static const char *const needs[] = {GAMUT_EVENT_CHANNELS, GAMUT_GRANTS, GAMUT_XENBUS, NULL};

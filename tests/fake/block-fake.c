@@ -26,6 +26,8 @@ static int carry_out(struct block_fake *b, struct block_req *req)
 {
 	if (b->fail)
 		return b->fail;
+	if (req->op <= BLOCK_WRITE && req->offset < b->bad_at + b->bad_len && b->bad_at < req->offset + req->length)
+		return -EIO;
 	switch (req->op) {
 	case BLOCK_READ:
 	case BLOCK_WRITE:
@@ -88,6 +90,17 @@ static int fake_submit(struct block *block, struct block_req *req)
 	return 0;
 }
 
+static int fake_now(struct block *block, struct block_req *req)
+{
+	struct block_fake *b = (struct block_fake *)block;
+
+	if (!b->at_once || b->hold || b->refuse || !in_range(req, block->info.capacity) ||
+	    (changes(req) && block->info.readonly) || carry_out(b, req))
+		return -EAGAIN;
+	b->n_at_once++;
+	return 0;
+}
+
 static void fake_kick(struct block *block)
 {
 	struct block_fake *b = (struct block_fake *)block;
@@ -116,6 +129,7 @@ static const struct block_ops ops = {
         .kick = fake_kick,
         .drain = fake_drain,
         .close = fake_close,
+        .now = fake_now,
 };
 
 void block_fake_init(struct block_fake *b, uint64_t size)

@@ -17,6 +17,9 @@ struct block_fake {
 	bool hold;                       /* kick completes nothing; drain still does */
 	int fail;                        /* -errno for everything that completes, or 0 */
 	int refuse;                      /* -errno for everything that is submitted, or 0 */
+	uint64_t bad_at, bad_len;        /* -EIO for every read and write that touches these bytes */
+	bool at_once;                    /* `now` carries out what it can */
+	uint32_t n_at_once;
 	bool closed;
 	uint32_t kicks, drains, in_flight;
 	uint32_t n_refused; /* requests that were wrong, beside those of `refuse` */

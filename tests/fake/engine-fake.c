@@ -27,7 +27,7 @@ static bool fake_probe(struct engine_caps *caps, char *why, unsigned why_len)
 {
 	snprintf(why, why_len, "fake");
 	*caps = (struct engine_caps){
-		.hap = true, .pv_ring3 = engine_fake.pv_ring3, .max_vcpus = ENGINE_FAKE_VCPUS
+		.hap = true, .pv_ring3 = engine_fake.pv_ring3, .irqchip = engine_fake.irqchip, .max_vcpus = ENGINE_FAKE_VCPUS
 	};
 	return true;
 }
@@ -216,6 +216,40 @@ static int fake_pv_attach(struct engine_vm *vm, const struct gamut_pv_guest *gue
 	return 0;
 }
 
+static int fake_irqchip_create(struct engine_vm *vm, const struct engine_irqchip *config)
+{
+	(void)vm;
+	if (!engine_fake.irqchip)
+		return -ENOTSUP;
+	engine_fake.chip = *config;
+	engine_fake.n_chips++;
+	return 0;
+}
+
+static int fake_irqchip_line(struct engine_vm *vm, uint32_t gsi, bool level)
+{
+	(void)vm;
+	engine_fake.last_gsi = gsi;
+	engine_fake.last_level = level;
+	return 0;
+}
+
+static int fake_irqchip_msi(struct engine_vm *vm, uint64_t address, uint32_t data)
+{
+	(void)vm;
+	(void)address;
+	engine_fake.last_msi = data;
+	return 0;
+}
+
+static int fake_irqchip_route(struct engine_vm *vm, const struct engine_msi *pins, uint32_t n)
+{
+	(void)vm;
+	memcpy(engine_fake.pins, pins, n * sizeof(*pins));
+	engine_fake.n_pins = n;
+	return 0;
+}
+
 const struct engine_ops engine_fake_ops = {
 	.name = "fake",
 	.description = "for tests",
@@ -236,4 +270,8 @@ const struct engine_ops engine_fake_ops = {
 	.tsc_offset = fake_tsc_offset,
 	.stats = fake_stats,
 	.pv_attach = fake_pv_attach,
+	.irqchip_create = fake_irqchip_create,
+	.irqchip_line = fake_irqchip_line,
+	.irqchip_msi = fake_irqchip_msi,
+	.irqchip_route = fake_irqchip_route,
 };

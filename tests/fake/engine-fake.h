@@ -44,7 +44,10 @@ struct engine_fake_vcpu {
 struct engine_fake {
 	const engine_fake_step *scripts[ENGINE_FAKE_VCPUS];
 	bool fail_vm, fail_vcpu, fail_attach;
-	bool pv_ring3; /* offered */
+	bool pv_ring3, irqchip; /* offered */
+	struct engine_irqchip chip; /* as created */
+	struct engine_msi pins[ENGINE_PINS]; /* as routed */
+	uint32_t n_chips, n_pins, last_gsi, last_level, last_msi;
 	uint32_t remaps, changes; /* mem_changed with and without remapped */
 	struct engine_fake_vcpu *vcpu[ENGINE_FAKE_VCPUS];
 	uint32_t n_vms, n_vcpus; /* that exist now */

@@ -94,6 +94,10 @@ static bool absorb(struct frame *f)
 		probe.frame = *f;
 		return true;
 	}
+	if (probe.on_interrupt && f->vector >= 0x20 && f->vector != USER_VECTOR) {
+		probe.on_interrupt((uint8_t)f->vector);
+		return true;
+	}
 	return f->vector == 1 && probe.shrug && !probe.trap.resume;
 }
 
@@ -235,7 +239,7 @@ void check_cpu(void)
 	check_flags();
 	check_sse();
 	check_traps();
-	if (probe.xen_base)
+	if (probe.xen_base || (probe.pc && !cmdline_word("tcg")))
 		check_strict_traps();
 	check_self_modifying();
 	check_self_modifying_ahead();

@@ -15,7 +15,18 @@
 	.asciz	"Xen"
 	.quad	entry32
 
-/* ---- 32-bit: ebx = hvm_start_info ---------------------------------------- */
+/*
+ * Multiboot 0.6.96, with the addresses in the header: the file is an ELF of 64
+ * bits, which Multiboot does not know. Flags: memory map, addresses.
+ */
+	.section .multiboot, "a"
+	.balign	4
+multiboot_header:
+	.set	multiboot_flags, 0x00010002
+	.long	0x1badb002, multiboot_flags, -(0x1badb002 + multiboot_flags)
+	.long	multiboot_header, image_start, data_end, image_end, entry32
+
+/* ---- 32-bit: ebx = hvm_start_info; or eax = 0x2badb002, ebx = multiboot info ---- */
 
 	.text
 	.code32
@@ -24,6 +35,7 @@ entry32:
 	cld
 	movl	$stack_top, %esp
 	movl	%ebx, %esi
+	movl	%eax, %ebp
 
 	movl	$pdpt + 7, pml4
 	movl	$pdpt, %edi
@@ -70,8 +82,9 @@ entry64:
 	movl	%eax, %gs
 	movl	$stack_top, %esp
 	movl	%esi, %edi
+	movl	%ebp, %esi
 	xorl	%ebp, %ebp
-	call	probe_main
+	call	probe_start
 3:	cli
 	hlt
 	jmp	3b

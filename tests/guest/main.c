@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Start, TAP, and the end. */
+#include "pc.h"
 #include "pv.h"
+
+#define MULTIBOOT_MAGIC 0x2badb002u
 
 struct probe probe;
 
@@ -40,6 +43,8 @@ void probe_end(unsigned reason)
 	}
 	if (probe.pv)
 		__builtin_trap();
+	if (probe.pc && reason == SHUTDOWN_poweroff)
+		pc_power_off();
 	outb(0xf4, (uint8_t)reason); /* isa-debug-exit, where a test has one */
 	for (;;)
 		__asm__ volatile("cli; hlt");
@@ -65,6 +70,21 @@ static void check_start(void)
 	check(s->cmdline_paddr != 0, "start info: command line");
 }
 
+static void check_xen_parts(void)
+{
+	if (!probe.xen_base) {
+		skip("Xen", "no Xen CPUID leaves here");
+		return;
+	}
+	check_xen();
+	check_events();
+	check_time();
+	check_console();
+	check_store();
+	check_grants();
+	check_blk();
+}
+
 static void check_pv(void)
 {
 	check_pv_mmu();
@@ -82,24 +102,16 @@ static void run_checks(void)
 	print("TAP version 13\n# command line: %s\n", probe.cmdline);
 	if (probe.pv)
 		check_pv_start();
-	else
+	else if (!probe.pc)
 		check_start();
 	check_cpu();
-	if (probe.xen_base) {
-		check_xen();
-		check_events();
-		check_time();
-		check_console();
-		check_store();
-		check_grants();
-		check_blk();
-		if (probe.pv)
-			check_pv();
-		else
-			check_smp();
-	} else {
-		skip("Xen", "no Xen CPUID leaves here");
-	}
+	if (probe.pc)
+		check_pc();
+	check_xen_parts();
+	if (probe.pv)
+		check_pv();
+	else if (probe.xen_base)
+		check_smp();
 	print("1..%u\n", probe.checks);
 	print("# %u of %u failed\n", probe.failed, probe.checks);
 }
@@ -121,11 +133,19 @@ static _Noreturn void run(void)
 	probe_end(probe.failed ? SHUTDOWN_crash : SHUTDOWN_poweroff);
 }
 
-void probe_main(const struct hvm_start_info *start)
+static void start_pvh(const struct hvm_start_info *start)
 {
 	probe.start = start;
 	probe.cmdline = start->cmdline_paddr ? (const char *)start->cmdline_paddr : "";
+}
+
+void probe_start(const void *info, uint32_t magic)
+{
 	cpu_init();
+	if (magic == MULTIBOOT_MAGIC)
+		pc_init(info);
+	else
+		start_pvh(info);
 	if (xen_init()) {
 		events_init();
 		console_init();

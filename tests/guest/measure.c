@@ -3,6 +3,7 @@
  * What the operations of this mode cost: each is run in batches, and of the
  * batches the least and the median are reported, per operation.
  */
+#include "pc.h"
 #include "pv.h"
 
 #include <xen/io/blkif.h>
@@ -192,8 +193,9 @@ static void sort(uint64_t *v, unsigned n)
 		}
 }
 
-static void report(const char *name, uint64_t *v, unsigned n, uint64_t divisor, const char *unit)
+void measure_values(const char *name, uint64_t *v, unsigned n, uint64_t divisor)
 {
+	const char *unit = probe.clock ? "ns" : "ticks";
 	char full[48];
 
 	sort(v, n);
@@ -213,8 +215,7 @@ static void measure_operation(const struct operation *op)
 		op->run(op->per_batch);
 		batch[i] = clock_ns() - start;
 	}
-	report(op->name, batch, BATCHES, op->run == run_loop ? op->per_batch / 1000 : op->per_batch,
-	       probe.clock ? "ns" : "ticks");
+	measure_values(op->name, batch, BATCHES, op->run == run_loop ? op->per_batch / 1000 : op->per_batch);
 }
 
 static void measure_timer(void)
@@ -226,7 +227,7 @@ static void measure_timer(void)
 		if (late[i] == ~0ull)
 			return;
 	}
-	report("timer-lateness", late, BATCHES, 1, "ns");
+	measure_values("timer-lateness", late, BATCHES, 1);
 }
 
 static void measure_blk(void)
@@ -242,7 +243,7 @@ static void measure_blk(void)
 		blk_page_io(&b, BLKIF_OP_READ, 8 * (i % 16), page);
 		took[i] = clock_ns() - start;
 	}
-	report("disk-read-4k", took, BATCHES, 1, "ns");
+	measure_values("disk-read-4k", took, BATCHES, 1);
 	blk_close(&b);
 }
 
@@ -269,14 +270,16 @@ static void prepare(void)
 
 void measure_all(void)
 {
-	unsigned there = (probe.clock ? XEN : 0) | (hypercall_page_there() ? PAGE : 0) | (probe.pv ? PV : PVH);
+	unsigned there = (probe.xen_base ? XEN : 0) | (hypercall_page_there() ? PAGE : 0) | (probe.pv ? PV : PVH);
 
 	prepare();
 	for (unsigned i = 0; i < ARRAY_LEN(operations); i++)
 		if (!(operations[i].needs & ~there))
 			measure_operation(&operations[i]);
-	if (probe.clock) {
+	if (probe.xen_base) {
 		measure_timer();
 		measure_blk();
 	}
+	if (probe.pc)
+		measure_pc();
 }

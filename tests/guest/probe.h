@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The probe guest: a guest of our own, PVH or PV by the entry that it is started
- * at, that checks every interface its mode has and measures it. It prints TAP
+ * The probe guest: a guest of our own, of PVH, PV or a PC by the entry that it
+ * is started at, that checks every interface its mode has and measures it. It prints TAP
  * and lines "measure: NAME VALUE UNIT", then powers off, or reports a crash when
  * a check failed.
  *
@@ -9,6 +9,7 @@
  *   quick          checks only, no measurements
  *   write          write to the disk as well
  *   trace=NR       pv-hypercalls prints what it calls of this number
+ *   tcg            the machine is QEMU's TCG: leave out what it lets pass
  *   shim           the hypervisor is xen-shim: leave out what it cannot
  *   hostile=NAME   instead of the checks, misbehave so (hostile.c and
  *                  hostile-pv.c have the lists)
@@ -16,8 +17,8 @@
  * One vCPU but for the checks of two, no interrupts but while waiting for one,
  * memory mapped one to one (but for frame numbers, which a PV guest looks up:
  * frame_of).
- * Started by something that is not Xen it runs the checks of the processor and
- * prints to COM1 and port 0xe9.
+ * Started by Multiboot it is on a PC, whose parts it checks (pc.h). Without Xen
+ * it prints to COM1 and port 0xe9.
  */
 #ifndef PROBE_H
 #define PROBE_H
@@ -68,6 +69,7 @@ struct probe {
 	const char *cmdline;
 	bool quick, write, shim;
 	bool pv; /* started at the PV entry */
+	bool pc; /* started by Multiboot */
 
 	struct caught trap;
 	struct frame frame;        /* of the last trap that was no event */
@@ -84,10 +86,11 @@ struct probe {
 	bool amd;
 	struct shared_info *shared;
 	struct vcpu_info *vcpu;
-	bool clock; /* the vCPU's time info is filled */
+	bool clock; /* clock_ns is in ns */
 	uint32_t upcalls;
 	uint32_t events[64]; /* upcalls seen by port, for the first ports */
 	void (*on_event)(uint32_t port);
+	void (*on_interrupt)(uint8_t vector); /* of a PC */
 	void (*on_fatal)(void); /* beside the report of a trap that nobody expects */
 
 	uint32_t console_port, store_port;
@@ -124,7 +127,7 @@ uint64_t random_next(uint64_t *state);
 bool check(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *name, const char *why);
 void measure_report(const char *name, uint64_t value, const char *unit);
-_Noreturn void probe_main(const struct hvm_start_info *start);
+_Noreturn void probe_start(const void *info, uint32_t magic);
 _Noreturn void probe_main_pv(const struct start_info *start);
 _Noreturn void probe_end(unsigned reason); /* SHUTDOWN_* */
 
@@ -189,6 +192,14 @@ static inline uint8_t inb(uint16_t port)
 
 	__asm__ volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
 	return value;
+}
+
+static inline uint64_t rdmsr(uint32_t msr)
+{
+	uint32_t lo, hi;
+
+	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
+	return (uint64_t)hi << 32 | lo;
 }
 
 /* ---- xen.c ---- */
@@ -278,6 +289,8 @@ void check_smp(void);
 
 /* ---- measure.c ---- */
 void measure_all(void);
+/* Least and median of n values, each divided. Sorts them. */
+void measure_values(const char *name, uint64_t *values, unsigned n, uint64_t divisor);
 
 /* ---- hostile.c, hostile-pv.c ---- */
 struct hostile_mode {

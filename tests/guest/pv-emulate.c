@@ -41,14 +41,6 @@ static void check_ports(void)
 	check_trap("insb to nowhere", TRAPS("movl $0x2f7, %%edx; insb", "D"(UNMAPPED)), 14, 2);
 }
 
-static uint64_t rdmsr(uint32_t msr)
-{
-	uint32_t lo, hi;
-
-	__asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
-	return (uint64_t)hi << 32 | lo;
-}
-
 static void check_msrs(void)
 {
 	uint64_t efer = rdmsr(MSR_EFER), tsc = rdmsr(MSR_TSC), now = rdtsc();

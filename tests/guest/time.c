@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The paravirtual clock and timers. */
-#include "probe.h"
+#include "pc.h"
 
 #include <xen/errno.h>
 
@@ -18,6 +18,8 @@ uint64_t clock_ns(void)
 	uint32_t version;
 	uint64_t tsc;
 
+	if (probe.pc)
+		return pc_clock_ns();
 	if (!probe.clock)
 		return rdtsc();
 	shared = &probe.vcpu->time;

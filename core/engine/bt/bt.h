@@ -181,12 +181,15 @@ enum {
 };
 
 /* Results of port, MMIO and MSR accesses made by the instruction that is being run again (see interp.h). */
-#define REPLAY_MAX 8
+#define REPLAY_MAX 16
 struct bt_replay {
 	uint64_t value[REPLAY_MAX];
 	uint8_t done; /* completed accesses recorded */
 	uint8_t next; /* to be served next in this run of the instruction */
 	bool fault;   /* the last one ended in #GP (MSR) */
+	uint8_t got;  /* bytes of the instruction, once it is fetched */
+	uint8_t fetched; /* accesses that fetching it took */
+	uint8_t bytes[16];
 };
 
 /* Elements of rep ins or rep outs that are out in one exit, in io_buf; see interp-io.c. */

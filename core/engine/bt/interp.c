@@ -43,23 +43,42 @@ static enum bt_step check_limit(struct bt_vcpu *v, const struct insn *in)
 	return STEP_OK;
 }
 
-static enum bt_step fetch(struct bt_vcpu *v, struct interp *x)
+/* The bytes into the replay record, decoded. */
+static enum bt_step fetch_bytes(struct bt_vcpu *v, enum insn_mode mode, struct insn *in)
 {
-	enum insn_mode mode = mode_of(v);
 	uint64_t va = linear_rip(v, mode);
-	uint8_t buf[16];
+	uint8_t *buf = v->replay.bytes;
 	unsigned got;
 	enum bt_step step = mmu_fetch(v, va, buf, INSN_MAX, &got);
 
 	if (step != STEP_OK)
 		return step;
-	if (!insn_decode(&x->in, buf, got, mode)) {
+	if (!insn_decode(in, buf, got, mode)) {
 		step = fetch_more(v, va, buf, &got);
 		if (step != STEP_OK)
 			return step;
-		insn_decode(&x->in, buf, got, mode);
+		insn_decode(in, buf, got, mode);
 	}
-	interp_key(x, buf);
+	v->replay.got = (uint8_t)got;
+	v->replay.fetched = v->replay.next;
+	return STEP_OK;
+}
+
+static enum bt_step fetch(struct bt_vcpu *v, struct interp *x)
+{
+	enum insn_mode mode = mode_of(v);
+	enum bt_step step = STEP_OK;
+
+	if (!v->replay.done)
+		v->replay.got = 0;
+	if (v->replay.got)
+		insn_decode(&x->in, v->replay.bytes, v->replay.got, mode);
+	else
+		step = fetch_bytes(v, mode, &x->in);
+	if (step != STEP_OK)
+		return step;
+	v->replay.next = v->replay.fetched;
+	interp_key(x, v->replay.bytes);
 	x->next = v->rip + x->in.len;
 	if (mode != MODE_64)
 		x->next = (uint32_t)x->next;

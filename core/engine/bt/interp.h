@@ -9,8 +9,8 @@
  * Replay. An instruction that needs the core (port, MMIO, MSR) returns
  * STEP_EXIT with v->exit filled and leaves all state as before it. When the
  * core has answered, vcpu_run appends the answer to v->replay and the same
- * instruction runs again from its start; accesses that are already recorded
- * are served from the record. When the instruction completes, or faults, the
+ * instruction, whatever is in memory by now, runs again from its start; accesses
+ * that are already recorded are served from the record. When the instruction completes, or faults, the
  * record is emptied. Instructions whose repetition cannot be bounded by
  * REPLAY_MAX (rep movs to MMIO) commit after each iteration.
  */

@@ -163,6 +163,14 @@ static enum bt_step mmio_span(struct bt_vcpu *v, struct span *s, bool write)
 	return STEP_OK;
 }
 
+/* Code on a device, or in nothing: read as any data, which is all ones where nobody answers. */
+static enum bt_step fetch_device(struct bt_vcpu *v, uint64_t gpa, uint8_t *buf, unsigned len)
+{
+	struct span s = { .gpa = gpa, .buf = buf, .len = len, .kind = MEM_NONE };
+
+	return mmio_span(v, &s, false);
+}
+
 static void fill_ones(uint8_t *buf, unsigned len)
 {
 	for (unsigned i = 0; i < len; i++)
@@ -377,8 +385,7 @@ enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned le
 	if (step != STEP_OK)
 		return step;
 	if (mem_kind(v->mem, gpa) == MEM_NONE)
-		fill_ones(buf, *got);
-	else
-		bt_copy(buf, v->mem->base + gpa, *got);
+		return fetch_device(v, gpa, buf, *got);
+	bt_copy(buf, v->mem->base + gpa, *got);
 	return STEP_OK;
 }

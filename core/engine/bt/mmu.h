@@ -84,7 +84,8 @@ enum bt_step mmu_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned
 enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned access, void **host);
 /*
  * Instruction bytes at linear va, at most len, not beyond the page's end
- * unless `cross`; *got says how many. Faults as a fetch. In real mode too.
+ * unless `cross`; *got says how many. Faults as a fetch. In real mode too. What
+ * is no memory is read through v->replay, as by mmu_read.
  */
 enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned len, unsigned *got);
 

@@ -16,8 +16,9 @@
 
 enum msr_check { CHECK_NONE, CHECK_CANONICAL, CHECK_U32, CHECK_PAT, CHECK_MASK };
 
-/* CPUID bit: leaf, register (0 eax ... 3 edx), bit. Leaf 0: always there. LEAF_AMD: with that vendor. */
+/* CPUID bit: leaf, register (0 eax ... 3 edx), bit. Leaf 0: always there. LEAF_AMD, LEAF_INTEL: with that vendor. */
 #define LEAF_AMD 0xffffffffu
+#define LEAF_INTEL 0xfffffffeu
 struct msr_feature {
 	uint32_t leaf;
 	uint8_t reg, bit;
@@ -158,6 +159,31 @@ static enum bt_step write_microcode(struct bt_vcpu *v, uint32_t index, uint64_t 
 }
 
 /*
+ * Intel's have these, and boot code reads them unguarded. MISC_ENABLE: string
+ * instructions may be fast; no branch trace, no PEBS. Its other bits go with
+ * features that CPUID does not show, but for the limit of CPUID's leaves (22)
+ * and the disabling of NX (34), which a processor need not have.
+ */
+#define MISC_FAST_STRINGS (1ull << 0)
+#define MISC_UNAVAILABLE (1ull << 11 | 1ull << 12)
+
+static enum bt_step read_misc_enable(struct bt_vcpu *v, uint32_t index, uint64_t *value)
+{
+	(void)index;
+	*value = v->misc_enable | MISC_UNAVAILABLE;
+	return STEP_OK;
+}
+
+static enum bt_step write_misc_enable(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	(void)index;
+	if (value & ~(MISC_FAST_STRINGS | MISC_UNAVAILABLE))
+		return gp(v);
+	v->misc_enable = value & MISC_FAST_STRINGS;
+	return STEP_OK;
+}
+
+/*
  * AMD's processors all have these, and kernels touch them unguarded. SYSCFG
  * switches AMD's additions to the MTRRs (18 to 22), which are all off. HWCR
  * says that the TSC counts at the P0 frequency; cache and TLB errata bits (3, 6,
@@ -262,6 +288,7 @@ static enum bt_step write_mtrr_def(struct bt_vcpu *v, uint32_t index, uint64_t v
 #define FIELD(f) .offset = offsetof(struct bt_vcpu, f)
 #define F_ALWAYS { 0, 0, 0 }
 #define F_AMD { LEAF_AMD, 0, 0 }
+#define F_INTEL { LEAF_INTEL, 0, 0 }
 #define F_SEP { 1, 3, 11 }
 #define F_MTRR { 1, 3, 12 }
 #define F_PAT { 1, 3, 16 }
@@ -278,6 +305,7 @@ static const struct msr msrs[] = {
 	{ 0x48, 1, F_SPEC_CTRL, FIELD(spec_ctrl), .check = CHECK_MASK, .mask = 7 },
 	{ 0x49, 1, F_SPEC_CTRL, .read = read_nothing, .write = write_command },
 	{ 0x10, 1, F_ALWAYS, .read = read_tsc, .write = write_tsc },
+	{ 0x17, 1, F_INTEL, .read = read_zero, .write = write_nothing }, /* PLATFORM_ID */
 	{ 0x3b, 1, F_TSC_ADJUST, FIELD(tsc_adjust), .write = write_tsc_adjust },
 	{ 0x8b, 1, F_ALWAYS, .read = read_zero, .write = write_microcode },
 	{ 0xfe, 1, F_MTRR, .read = read_mtrr_cap, .write = write_nothing },
@@ -285,6 +313,7 @@ static const struct msr msrs[] = {
 	{ 0x174, 1, F_SEP, FIELD(sysenter_cs), .check = CHECK_U32 },
 	{ 0x175, 1, F_SEP, FIELD(sysenter_esp), .check = CHECK_CANONICAL },
 	{ 0x176, 1, F_SEP, FIELD(sysenter_eip), .check = CHECK_CANONICAL },
+	{ 0x1a0, 1, F_INTEL, .read = read_misc_enable, .write = write_misc_enable },
 	{ 0x200, 16, F_MTRR, .read = read_mtrr, .write = write_mtrr },
 	{ 0x250, 1, F_MTRR, .read = read_mtrr_fixed, .write = write_mtrr_fixed },
 	{ 0x258, 2, F_MTRR, .read = read_mtrr_fixed, .write = write_mtrr_fixed },
@@ -308,8 +337,8 @@ static bool offered(const struct bt_vcpu *v, const struct msr_feature *f)
 
 	if (f->leaf == 0)
 		return true;
-	if (f->leaf == LEAF_AMD)
-		return sys_vendor_amd(v);
+	if (f->leaf == LEAF_AMD || f->leaf == LEAF_INTEL)
+		return sys_vendor_amd(v) == (f->leaf == LEAF_AMD);
 	e = cpuid_find(v, f->leaf, 0);
 	return e && (e->regs[f->reg] >> f->bit & 1);
 }

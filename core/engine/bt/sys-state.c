@@ -142,7 +142,8 @@ static void reset_msrs(struct bt_vcpu *v)
 {
 	v->star = v->lstar = v->cstar = v->sfmask = v->kernel_gs_base = 0;
 	v->sysenter_cs = v->sysenter_esp = v->sysenter_eip = v->tsc_aux = 0;
-	v->misc_enable = v->spec_ctrl = v->tsc_adjust = 0;
+	v->misc_enable = 1; /* fast strings */
+	v->spec_ctrl = v->tsc_adjust = 0;
 	v->apic_base = 0xfee00000u | APIC_BASE_ENABLE | (v->index == 0 ? 1u << 8 : 0);
 	v->mtrr_def_type = 0;
 	bt_zero(v->mtrr, sizeof(v->mtrr));

@@ -39,6 +39,26 @@ static void emulation_text(struct engine_vcpu *v, char *text, size_t len)
 		at += snprintf(text + at, len - (size_t)at, " %02x", run->emulation_failure.insn_bytes[i]);
 }
 
+/* The instruction is in no memory. */
+static bool fetch_fails(struct engine_vcpu *v)
+{
+	uint64_t rip = kvm_regs(v)->rip;
+	uint8_t byte;
+
+	if (!kvm_code64(v))
+		rip = (uint32_t)(kvm_sregs(v)->cs.base + rip);
+	return kvm_guest_copy(v, rip, &byte, 1, KVM_COPY_FETCH) != 0;
+}
+
+/* Where nothing is, a processor reads all ones, which is no instruction. The kernel reads nothing there. */
+static bool undefined_in_a_hole(struct engine_vcpu *v)
+{
+	if (v->run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION || !fetch_fails(v))
+		return false;
+	v->owed = KVM_OWES_NOTHING;
+	return kvm_raise(v, 6) == 0;
+}
+
 static bool on_internal_error(struct engine_vcpu *v, struct vcpu_exit *exit)
 {
 	static const char *const names[] = {
@@ -50,6 +70,8 @@ static bool on_internal_error(struct engine_vcpu *v, struct vcpu_exit *exit)
 	uint32_t sub = run->internal.suberror;
 	const char *name = sub < sizeof(names) / sizeof(names[0]) ? names[sub] : NULL;
 
+	if (undefined_in_a_hole(v))
+		return false;
 	exit->reason = EXIT_ERROR;
 	exit->rip = kvm_regs(v)->rip;
 	if (sub == KVM_INTERNAL_ERROR_EMULATION)

@@ -23,6 +23,39 @@ static int create_in(struct engine_vm *vm, bool split)
 	return split ? kvm_vm_enable(vm, KVM_CAP_SPLIT_IRQCHIP, ENGINE_PINS) : kvm_ioctl(vm->fd, KVM_CREATE_IRQCHIP, NULL);
 }
 
+static void to_chip(struct kvm_irq_routing *table, uint32_t line, uint32_t chip, uint32_t pin)
+{
+	struct kvm_irq_routing_entry *e = &table->entries[table->nr++];
+
+	e->gsi = line;
+	e->type = KVM_IRQ_ROUTING_IRQCHIP;
+	e->u.irqchip.irqchip = chip;
+	e->u.irqchip.pin = pin;
+}
+
+/*
+ * A PC's wires, where KVM's own differ: line 0 is the I/O APIC's pin 2, and
+ * line 2, the 8259s' cascade, is nobody's.
+ */
+static int wire_board(struct engine_vm *vm)
+{
+	struct kvm_irq_routing *table = calloc(1, sizeof(*table) + (16 + ENGINE_PINS) * sizeof(table->entries[0]));
+	int r;
+
+	if (!table)
+		return -ENOMEM;
+	for (uint32_t line = 0; line < ENGINE_PINS; line++) {
+		if (line == 2)
+			continue;
+		if (line < 16)
+			to_chip(table, line, line < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE, line & 7);
+		to_chip(table, line, KVM_IRQCHIP_IOAPIC, line ? line : 2);
+	}
+	r = kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, table);
+	free(table);
+	return r;
+}
+
 static int attach_vcpus(struct engine_vm *vm)
 {
 	int r = 0;
@@ -87,6 +120,8 @@ int kvm_irqchip_create(struct engine_vm *vm, const struct engine_irqchip *config
 	r = kvm_vm_remake(vm);
 	if (!r)
 		r = create_in(vm, config->split);
+	if (!r && !config->split)
+		r = wire_board(vm);
 	if (!r)
 		r = save_chips(vm);
 	if (!r)

@@ -15,7 +15,9 @@
  * and cutting a slot makes the kernel forget every translation of the VM. A
  * guest that touches such a page against its word finds zeroes there, in a
  * fresh page of its own configured RAM; to everybody else the page is a hole
- * (mem.c), and nobody was promised the memory.
+ * (mem.c), and nobody was promised the memory. The first MiB is another matter:
+ * there a PC's chips turn windows to devices into RAM and back (VGA, SMRAM,
+ * option ROMs), and holes are holes at any time.
  *
  * When slots change. Replacing a slot is removing it and adding others, and a
  * vCPU that runs in between would find nothing. So changes are noted under
@@ -32,6 +34,7 @@
 
 /* A slot has fewer than 2^31 pages. */
 #define SLOT_MAX (1ull << 42)
+#define WINDOWS_END (1ull << 20)
 
 /* ---- the list of ranges ----------------------------------------------------------- */
 
@@ -154,12 +157,14 @@ static void set_hole(struct engine_vm *vm, uint64_t gpa, uint64_t end)
 	const struct mem *m = vm->mem;
 
 	for (uint32_t i = 0; i < m->n_ranges && vm->slots.running; i++) {
-		uint64_t start = m->ranges[i].gpa;
+		uint64_t start = m->ranges[i].gpa, ram_end = start + m->ranges[i].size;
 
+		if (start < WINDOWS_END)
+			start = WINDOWS_END;
 		if (start > gpa)
 			set(&vm->slots, gpa, start < end ? start : end, MEM_NONE);
-		if (start + m->ranges[i].size > gpa)
-			gpa = start + m->ranges[i].size;
+		if (ram_end > gpa)
+			gpa = ram_end > start ? ram_end : start;
 		if (gpa >= end)
 			return;
 	}

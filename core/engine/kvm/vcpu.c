@@ -182,6 +182,14 @@ static int remember_power_on(struct engine_vcpu *v)
 	return v->power_on ? kvm_get_state(v, v->power_on) : -ENOMEM;
 }
 
+/* What KVM has of its own beside the processor is there only if CPUID says so. An older kernel goes without. */
+static void no_more_than_cpuid(struct engine_vcpu *v)
+{
+	struct kvm_enable_cap enforce = { .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = { 1 } };
+
+	kvm_ioctl(v->fd, KVM_ENABLE_CAP, &enforce);
+}
+
 int kvm_vcpu_attach(struct engine_vcpu *v)
 {
 	int r;
@@ -189,6 +197,7 @@ int kvm_vcpu_attach(struct engine_vcpu *v)
 	v->fd = ioctl(v->vm->fd, KVM_CREATE_VCPU, (unsigned long)v->index);
 	if (v->fd < 0)
 		return -errno;
+	no_more_than_cpuid(v);
 	r = map_run(v);
 	if (!r)
 		r = set_full_cpuid(v);

@@ -11,9 +11,12 @@
 #include <unistd.h>
 
 #define API_VERSION 12
-/* Intel's processors without unrestricted guests keep a TSS and a page table of theirs in guest space: four pages. */
-#define INTEL_IDENTITY 0xfffbc000ull
-#define INTEL_TSS 0xfffbd000ul
+/*
+ * Intel's processors without unrestricted guests keep a TSS and a page table of
+ * theirs in guest space: four pages, below the 16 MiB that firmware may have.
+ */
+#define INTEL_IDENTITY 0xfeffc000ull
+#define INTEL_TSS 0xfeffd000ul
 
 /* Without these the engine does not work; the kernel that brought each, for the message. */
 static const struct {
@@ -120,9 +123,8 @@ int kvm_vm_enable(struct engine_vm *vm, uint32_t cap, uint64_t arg)
 }
 
 /*
- * A guest's vmcall is not to be rewritten into vmmcall in its memory, and the
- * kernel's own paravirtual MSRs exist only with the CPUID bits that announce
- * them. Both are refinements: an older kernel goes without.
+ * A guest's vmcall is not to be rewritten into vmmcall in its memory. A
+ * refinement: an older kernel goes without.
  */
 static void refine(struct engine_vm *vm)
 {

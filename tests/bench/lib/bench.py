@@ -26,12 +26,13 @@ def quote(text):
     return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def gamut_file(path, command, memory, mode, engine, ramdisk=RAMDISK):
+def gamut_file(path, command, memory, mode, engine, ramdisk=RAMDISK, extra=""):
     """A domain file for the busybox guest, which runs the command and powers off."""
-    cmdline = f'console=hvc0 panic=-1 gamut_exec="{command}"'
+    console = "ttyS0" if mode == "hvm" else "hvc0"
+    cmdline = f'console={console} panic=-1 gamut_exec="{command}"'
     path = pathlib.Path(path)
     path.write_text(f'name = "bench";\nmode = "{mode}";\nengine = "{engine}";\nmemory = {memory};\nvcpus = 1;\n'
-                    f'boot = {{ kernel = "{GUESTS}/vmlinuz"; ramdisk = "{ramdisk}"; cmdline = {quote(cmdline)}; }};\n')
+                    f'boot = {{ kernel = "{GUESTS}/vmlinuz"; ramdisk = "{ramdisk}"; cmdline = {quote(cmdline)}; }};\n{extra}\n')
     return path
 
 
@@ -41,6 +42,15 @@ def qemu_command(command, memory, ramdisk=RAMDISK):
             "-nodefaults", "-no-user-config", "-nographic", "-serial", "stdio", "-no-reboot",
             "-kernel", str(GUESTS / "vmlinuz"), "-initrd", str(ramdisk),
             "-append", f'console=ttyS0 reboot=t panic=-1 gamut_exec="{command}"']
+
+
+def qemu_pc_command(command, memory, ramdisk=RAMDISK, disk=None):
+    """The same under QEMU's TCG as a whole PC: its BIOS, its IDE disk."""
+    drive = ["-drive", f"file={disk},format=raw,if=ide,cache=none,aio=native"] if disk else []
+    return ["qemu-system-x86_64", "-accel", "tcg", "-M", "pc", "-cpu", "max", "-m", str(memory), "-smp", "1",
+            "-no-user-config", "-nodefaults", "-vga", "std", "-nographic", "-serial", "stdio", "-no-reboot", *drive,
+            "-kernel", str(GUESTS / "vmlinuz"), "-initrd", str(ramdisk),
+            "-append", f'console=ttyS0 panic=-1 gamut_exec="{command}"']
 
 
 def start_to_end(command, timeout=TIMEOUT):

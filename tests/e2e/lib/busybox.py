@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What pvh-busybox and pv-busybox do: a stock Debian kernel, without a word on
+"""What pvh-busybox, pv-busybox and hvm-busybox do: a stock Debian kernel, without a word on
 its command line that it would not get on a real system, to a busybox shell,
 and every way to leave it."""
 import hashlib
@@ -7,21 +7,37 @@ import pathlib
 import re
 import signal
 
-from guest import (CRASH, GUESTS, POWEROFF, REBOOT, TOP, TROUBLE, Console, check, copy_image, domain_file, run, tap)
+from guest import (CRASH, GUESTS, POWEROFF, REBOOT, TOP, TROUBLE, Console, check, console_of, copy_image, disk_of,
+                   domain_file, run, tap)
 
 PROMPT = r"gamut# "
 RAMDISK = GUESTS / "initramfs.img"
 GUEST_TYPE = {"pvh": "PVH", "pv": "PV"}
 # Linux 5.16 dropped the word "paravirtualized" from its banner, and has a name for its PV guests that says only Xen.
-BANNER = {"pvh": r"Booting (paravirtualized )?kernel on Xen PVH", "pv": r"Booting (paravirtualized )?kernel on Xen( PV)?$"}
+BANNER = {"pvh": r"Booting (paravirtualized )?kernel on Xen PVH", "pv": r"Booting (paravirtualized )?kernel on Xen( PV)?$",
+          "hvm": r"Booting (paravirtualized )?kernel on bare hardware"}
 # And this is where all of them tell PV.
 DETECTED = {"pvh": "Hypervisor detected: Xen", "pv": "Hypervisor detected: Xen PV"}
+EXAMPLE = {"pvh": "pvh", "pv": "pv", "hvm": "hvm-kernel"}
 
 
 def example(way):
     """The command line that runs the mode's own file in conf/."""
     mode, engine = way.split("/")
-    return ["--engine", engine, TOP / f"conf/{mode}.cfg"]
+    return ["--engine", engine, TOP / f"conf/{EXAMPLE[mode]}.cfg"]
+
+
+def names_itself(c, mode, log):
+    """The guest's own words on where it is."""
+    if mode in GUEST_TYPE:
+        said = c.command("cat /sys/hypervisor/guest_type")
+        check(re.search(rf"^{GUEST_TYPE[mode]}\r?$", said, re.M), f"guest_type is {GUEST_TYPE[mode]}", said)
+        check(DETECTED[mode] in log, "dmesg names the hypervisor", log[:3000])
+    else:
+        check("No such file" in c.command("cat /sys/hypervisor/type"), "knows of no hypervisor")
+        found = re.findall(r"^.*(?:Hypervisor detected|\b[Xx]en\b|\bKVM\b|kvm-clock).*$", log, re.M)
+        check(not found, "dmesg names no hypervisor", "\n".join(found))
+    check(re.search(BANNER[mode], log, re.M), "dmesg has the mode's banner", log[:3000])
 
 
 def shell(way):
@@ -29,14 +45,11 @@ def shell(way):
     with Console(*example(way)) as c:
         c.expect("gamut-init: ready")
         c.expect(PROMPT)
-        check(True, f"conf/{mode}.cfg comes to a shell")
-        said = c.command("cat /sys/hypervisor/guest_type")
-        check(re.search(rf"^{GUEST_TYPE[mode]}\r?$", said, re.M), f"guest_type is {GUEST_TYPE[mode]}", said)
+        check(True, f"conf/{EXAMPLE[mode]}.cfg comes to a shell")
         log = c.command("dmesg").replace("\r", "")
-        check(re.search(BANNER[mode], log, re.M), "dmesg says so", log[:3000])
-        check(DETECTED[mode] in log, "and names the hypervisor", log[:3000])
+        names_itself(c, mode, log)
         check(not TROUBLE.search(log), "no warning, oops or trace in dmesg", "\n".join(TROUBLE.findall(log)))
-        check("/dev/hvc0" in c.command("tty"), "the shell is on hvc0 with job control")
+        check("/dev/" + console_of(way) in c.command("tty"), f"the shell is on {console_of(way)} with job control")
         c.send("(echo asl''eep; exec sleep 1000)\n")
         c.expect("^asleep") # before that the shell's line editor would take it
         c.send("\x03")
@@ -64,8 +77,8 @@ def terminated(way):
 
 
 def guest_exec(way, tmp, name, command, **keys):
-    path = domain_file(f"{tmp}/{name}.cfg", ramdisk=RAMDISK, cmdline=f'console=hvc0 gamut_exec="{command}"', way=way,
-                       **keys)
+    path = domain_file(f"{tmp}/{name}.cfg", ramdisk=RAMDISK, way=way,
+                       cmdline=f'console={console_of(way)} gamut_exec="{command}"', **keys)
     return run(["run", path], timeout=90)
 
 
@@ -79,7 +92,7 @@ def ends(way, tmp):
 
 
 def piped(way, tmp):
-    path = domain_file(f"{tmp}/piped.cfg", ramdisk=RAMDISK, cmdline="console=hvc0", way=way)
+    path = domain_file(f"{tmp}/piped.cfg", ramdisk=RAMDISK, cmdline=f"console={console_of(way)}", way=way)
     status, out, err = run(["run", path], input_text="echo in-$((20+3))-pipe\npoweroff\n", timeout=90)
     check(status == POWEROFF and "in-23-pipe" in out, "a shell through pipes", f"{status}\n{err}\n{out[-800:]}")
 
@@ -87,8 +100,10 @@ def piped(way, tmp):
 def restart(way, tmp):
     image = f"{tmp}/flag.img"
     pathlib.Path(image).write_bytes(bytes(1 << 20))
-    command = ("if [ $(head -c1 /dev/xvda) = R ]; then echo second-$((1+1)); else echo R > /dev/xvda; sync; reboot -f; fi")
-    status, out, err = guest_exec(way, tmp, "restart", command, disks=[f'dev = "xvda"; path = "{image}";'])
+    dev, name = disk_of(way)
+    command = (f"if [ $(head -c1 /dev/{name}) = R ]; then echo second-$((1+1)); "
+               f"else echo R > /dev/{name}; sync; reboot -f; fi")
+    status, out, err = guest_exec(way, tmp, "restart", command, disks=[f'dev = "{dev}"; path = "{image}";'])
     check(status == POWEROFF and "second-2" in out and out.count("gamut-init: ready") == 2,
           "reboot starts the guest again, its disk kept", f"{status}\n{err}\n{out[-800:]}")
 
@@ -97,11 +112,13 @@ def disk(way, tmp):
     """The probe's disk read through Linux's own front end."""
     image = f"{tmp}/probe.img"
     copy_image(GUESTS / "probe.img", image)
-    status, out, err = guest_exec(way, tmp, "disk", "sha256sum /dev/xvda; blockdev --getro /dev/xvda",
-                                  disks=[f'dev = "xvda"; path = "{image}"; readonly = true;'])
+    dev, name = disk_of(way)
+    status, out, err = guest_exec(way, tmp, "disk", f"sha256sum /dev/{name}; blockdev --getro /dev/{name}",
+                                  disks=[f'dev = "{dev}"; path = "{image}"; readonly = true;'])
     wanted = hashlib.sha256(pathlib.Path(image).read_bytes()).hexdigest()
     check(status == POWEROFF and wanted in out, "a disk is read as it is on the host", f"{status}\n{err}\n{out[-800:]}")
-    check("\n1\r" in out, "readonly = true: the guest knows", out[-400:])
+    if not way.startswith("hvm"): # an IDE disk has no way to say so
+        check("\n1\r" in out, "readonly = true: the guest knows", out[-400:])
 
 
 def busybox(way, tmp):

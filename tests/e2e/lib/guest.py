@@ -27,7 +27,19 @@ FOREIGN = GUESTS / "foreign"
 LOGS = BUILD / "test-logs"
 
 # The ways that are there: mode on engine.
-WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm")
+WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm", "hvm/bt", "hvm/kvm")
+MODES = ("pvh", "pv", "hvm")
+
+
+def console_of(way):
+    """The terminal that Linux has for the domain's console in this mode."""
+    return "ttyS0" if way.startswith("hvm") else "hvc0"
+
+
+def disk_of(way, unit=0):
+    """A disk's name in the domain file, and in Linux."""
+    letter = "abcd"[unit]
+    return ("hd" + letter, "sd" + letter) if way.startswith("hvm") else ("xvd" + letter, "xvd" + letter)
 
 # What no kernel says that is well: dmesg is searched for it.
 TROUBLE = re.compile(r"^.*(?:WARNING:|BUG:|Oops|Call Trace|general protection|segfault|traps: |unchecked MSR|"
@@ -89,17 +101,18 @@ def quote(text):
 
 def domain_file(path, *, kernel=GUESTS / "vmlinuz", ramdisk=None, cmdline="", disks=(), extra="", name=None, memory=512,
                 way="pvh/bt"):
-    """Writes a domain file. disks are the inside of their groups, as text."""
+    """Writes a domain file. disks are the inside of their groups, as text; without a kernel the firmware boots."""
     path = pathlib.Path(path)
     mode, engine = way.split("/")
-    boot = f"kernel = {quote(kernel)};" + (f" ramdisk = {quote(ramdisk)};" if ramdisk else "")
     lines = [
         f"name = {quote(name or path.stem)};",
         f'mode = "{mode}";',
         f'engine = "{engine}";',
         f"memory = {memory};",
-        f"boot = {{ {boot} cmdline = {quote(cmdline)}; }};",
     ]
+    if kernel:
+        boot = f"kernel = {quote(kernel)};" + (f" ramdisk = {quote(ramdisk)};" if ramdisk else "")
+        lines.append(f"boot = {{ {boot} cmdline = {quote(cmdline)}; }};")
     if disks:
         lines.append("disks = ( " + ", ".join("{ " + d + " }" for d in disks) + " );")
     path.write_text("\n".join(lines + [extra]) + "\n")
@@ -121,8 +134,9 @@ def run(args, *, input_text="", timeout=60, env=None):
     return proc.returncode, out, err
 
 
-def kvm_lacks(way):
-    """Why this host's /dev/kvm cannot run a stock kernel this way, or None."""
+def kvm_lacks(way, small=False):
+    """Why this host's /dev/kvm cannot run a stock kernel this way, or None. A small guest is one that a KVM in software
+    can run on a PC, though each of its kernel's instructions takes most of a microsecond."""
     mode, engine = way.split("/")
     if engine != "kvm":
         return None
@@ -130,27 +144,28 @@ def kvm_lacks(way):
     if status:
         raise RuntimeError(f"gamut advise: {status}\n{err}")
     kvm = json.loads(out)["host"]["kvm"]
-    if kvm["kind"] == "none" or (kvm["kind"] == "software" and mode != "pv"):
+    enough = ("pv", "hvm") if small else ("pv",)
+    if kvm["kind"] == "none" or (kvm["kind"] == "software" and mode not in enough):
         return kvm["reason"]
     return None
 
 
-def ways(modes=("pvh", "pv")):
+def ways(modes=MODES, small=False):
     """Those of WAYS that the command line names, or all, cut to some modes. What this host's /dev/kvm cannot do is a
     skip; Gamut's own translator runs everywhere."""
     for way in WAYS:
         if way.split("/")[0] not in modes or (len(sys.argv) > 1 and way not in sys.argv[1:]):
             continue
-        why = kvm_lacks(way)
+        why = kvm_lacks(way, small)
         if why:
             tap.skip(way, why)
         else:
             yield way
 
 
-def each_way(function, modes=("pvh", "pv")):
+def each_way(function, modes=MODES, small=False):
     """function(way, tmp) for each way, its checks named for it, in a folder of its own."""
-    for way in ways(modes):
+    for way in ways(modes, small):
         tap.prefix = way + ": "
         with workdir() as tmp:
             tap.guard(function.__name__, lambda: function(way, tmp)) # pylint: disable=cell-var-from-loop
@@ -317,6 +332,67 @@ class Console:
         os.close(self.master)
         os.close(self.slave)
         self.errors.close()
+
+
+class Screen:
+    """`gamut run FILE` of a domain with console = "vga", in pipes: each screen that stood still for a moment comes as
+    text, one after the other with a form feed between them; what is written are keys."""
+
+    def __init__(self, *args):
+        self.proc = subprocess.Popen([GAMUT, "run", *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                     stderr=subprocess.PIPE, start_new_session=True, bufsize=0)
+        self.data = b""
+
+    @property
+    def text(self):
+        return self.data.decode(errors="replace")
+
+    def last(self):
+        """The last screen that came whole."""
+        screens = self.text.split("\f")
+        return screens[-1] if screens[-1].strip() else screens[-2] if len(screens) > 1 else ""
+
+    def _read(self, timeout):
+        if not select.select([self.proc.stdout], [], [], timeout)[0]:
+            return False
+        data = os.read(self.proc.stdout.fileno(), 65536)
+        self.data += data
+        return bool(data)
+
+    def expect(self, pattern, timeout=60):
+        """Waits until any screen so far has had the pattern; its match object, or raises."""
+        end = time.monotonic() + timeout
+        while True:
+            found = re.compile(pattern, re.M).search(self.text)
+            if found:
+                return found
+            left = end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError(f"no {pattern!r} in {timeout} s; the last screen:\n{self.last()}")
+            if not self._read(min(left, 1)) and self.proc.poll() is not None and not self._read(0):
+                raise EOFError(f"ended with {self.proc.returncode} before {pattern!r}; the last screen:\n{self.last()}\n"
+                               f"--- stderr\n{self.proc.stderr.read().decode(errors='replace')}")
+
+    def send(self, text):
+        self.proc.stdin.write(text.encode())
+
+    def wait(self, timeout=60):
+        """Its exit status; output is read meanwhile."""
+        end = time.monotonic() + timeout
+        while self.proc.poll() is None:
+            if time.monotonic() > end:
+                raise TimeoutError(f"still running after {timeout} s; the last screen:\n{self.last()}")
+            self._read(0.2)
+        return self.proc.returncode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.proc.poll() is None:
+            self.proc.send_signal(signal.SIGKILL)
+        _, err = self.proc.communicate()
+        log(f"{self.text}\n--- stderr\n{err.decode(errors='replace')}\n--- status {self.proc.returncode}\n")
 
 
 def have(path):

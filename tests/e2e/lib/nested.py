@@ -118,4 +118,5 @@ def missing():
 
 
 def unit_tests():
-    return sorted(p.name for p in (BUILD / "tests").glob("core-engine-kvm-test_*") if os.access(p, os.X_OK))
+    found = [p for name in ("core-engine-kvm-test_*", "dm-pc-test_intr") for p in (BUILD / "tests").glob(name)]
+    return sorted(p.name for p in found if os.access(p, os.X_OK))

@@ -104,6 +104,79 @@ static void port_write(void *opaque, uint64_t offset, uint32_t width, uint64_t v
 
 static const struct gamut_io_ops port = { .size = sizeof(port), .read = port_read, .write = port_write };
 
+/* ---- what an emulated PC asks for ---- */
+
+static bool pc;
+static uint64_t tpr = 7;
+static uint64_t rest_at;
+static atomic_bool seen;
+static struct {
+	int chip, late_chip, line, msi, route, many_pins;
+} pc_rc;
+
+static uint64_t rest_read(void *opaque, uint64_t offset, uint32_t width)
+{
+	(void)opaque;
+	(void)width;
+	rest_at = offset;
+	return 0x1234;
+}
+
+static const struct gamut_io_ops rest = { .size = sizeof(rest), .read = rest_read, .write = port_write };
+
+static uint64_t cr8_read(void *opaque, uint32_t vcpu)
+{
+	(void)opaque;
+	return tpr + vcpu;
+}
+
+static void cr8_write(void *opaque, uint32_t vcpu, uint64_t value)
+{
+	(void)opaque;
+	(void)vcpu;
+	tpr = value;
+}
+
+static void told_eoi(void *opaque, uint32_t vector)
+{
+	(void)opaque;
+	(void)vector;
+}
+
+static void pc_create(struct fake_inst *f)
+{
+	const struct gamut_irqchip_pin pins[25] = { { 0 }, { 0xfee00000, 0x31, 1 } };
+
+	assert_int_equal(host->irqchip_create(f->inst, 2, NULL, NULL), -EINVAL);
+	assert_int_equal(host->irqchip_msi(f->inst, 0xfee00000, 0x31), -ENOTSUP);
+	assert_int_equal(host->irqchip_line(f->inst, 4, 1), -ENOTSUP);
+	assert_int_equal(host->irqchip_route(f->inst, pins, 1), -ENOTSUP);
+	pc_rc.chip = host->irqchip_create(f->inst, GAMUT_IRQCHIP_SPLIT, told_eoi, f);
+	pc_rc.line = host->irqchip_line(f->inst, 4, 5);
+	pc_rc.msi = host->irqchip_msi(f->inst, 0xfee00000, 0x31);
+	pc_rc.route = host->irqchip_route(f->inst, pins, 2);
+	pc_rc.many_pins = host->irqchip_route(f->inst, pins, 25);
+}
+
+static void pc_start(struct fake_inst *f)
+{
+	struct gamut_vcpu_state state = { .size = sizeof(state) };
+
+	pc_rc.late_chip = host->irqchip_create(f->inst, GAMUT_IRQCHIP_WHOLE, NULL, NULL);
+	assert_int_equal(host->cr8_register(f->inst, cr8_read, NULL, f), -EINVAL);
+	assert_int_equal(host->cr8_register(f->inst, cr8_read, cr8_write, f), 0);
+	assert_int_equal(host->cr8_register(f->inst, cr8_read, cr8_write, f), -EBUSY);
+	assert_int_equal(host->cr8_register(f->inst, NULL, NULL, NULL), 0);
+	assert_int_equal(host->vcpu_get(f->inst, 0, &state), 0);
+	assert_int_equal(state.cr8, 0);
+	assert_int_equal(host->cr8_register(f->inst, cr8_read, cr8_write, f), 0);
+	assert_int_equal(host->vcpu_get(f->inst, 0, &state), 0);
+	assert_int_equal(state.cr8, 7);
+	assert_int_equal(host->bus_fallback(f->inst, GAMUT_SPACE_PIO, &rest, f), 0);
+	assert_int_equal(host->bus_fallback(f->inst, GAMUT_SPACE_PIO, &rest, f), -EBUSY);
+	assert_int_equal(host->bus_fallback(f->inst, 7, &rest, f), -EINVAL);
+}
+
 static int inst_create(const struct gamut_host *table, struct gamut_inst *inst, void **self)
 {
 	struct fake_inst *f = &fakes[inst->index - 1];
@@ -115,6 +188,8 @@ static int inst_create(const struct gamut_host *table, struct gamut_inst *inst, 
 	*self = f;
 	if (attach && f->id == 'a')
 		try_attach(f);
+	if (pc && f->id == 'a')
+		pc_create(f);
 	return note(f, "create");
 }
 
@@ -125,6 +200,8 @@ static int inst_start(void *self)
 	void *peer = NULL;
 	uint8_t byte = 0x77;
 
+	if (pc && f->id == 'a')
+		pc_start(f);
 	if (f->id == 'a') {
 		assert_int_equal(host->pio_register(f->inst, 0x600, 4, &port, f), 0);
 		assert_int_equal(host->cpuid_set(f->inst, UINT32_MAX, 0x40000000, 0, leaf), 0);
@@ -214,7 +291,10 @@ static int setup(void **state)
 	engine_fake_reset();
 	memset(fakes, 0, sizeof(fakes));
 	events[0] = 0;
-	attach = false;
+	attach = pc = false;
+	tpr = 7;
+	rest_at = 0;
+	atomic_store(&seen, false);
 	power = GAMUT_END_POWEROFF;
 	config = (struct domain_config){
 		.file = file, .name = name, .memory = 16, .vcpus = 1, .cmdline = empty, .bt_debug = empty,
@@ -266,7 +346,33 @@ static void step_pv(struct engine_fake_vcpu *v, struct vcpu_exit *e)
 	*e = (struct vcpu_exit){ .reason = EXIT_PV, .pv = { .cpu = &v->pv } };
 }
 
+/* As an engine whose guest reads and writes CR8, and a port that is nobody's. */
+static void step_cr8(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	assert_true(*v->env.cr8_outside);
+	assert_int_equal(v->env.cr8_read(v->env.opaque), 7);
+	v->env.cr8_write(v->env.opaque, 3);
+	*e = (struct vcpu_exit){ .reason = EXIT_PIO, .pio = { .port = 0xcfc, .width = 2 } };
+}
+
+static void step_after_cr8(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	(void)v;
+	assert_int_equal(e->pio.data, 0x1234);
+	e->reason = EXIT_INTR;
+	atomic_store(&seen, true);
+}
+
+/* Of vCPU 1, which nobody has brought up. */
+static void step_second(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	while (!atomic_load(&seen))
+		usleep(100);
+	step_port(v, e);
+}
+
 static const engine_fake_step pv[] = { step_pv, step_never, NULL };
+static const engine_fake_step cr8[] = { step_cr8, step_after_cr8, NULL }, second[] = { step_second, step_never, NULL };
 static const engine_fake_step off[] = { step_port, step_never, NULL };
 static const engine_fake_step crash[] = { step_shutdown, step_never, NULL };
 
@@ -516,6 +622,62 @@ static void test_stats(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+static void test_pc_services(void **state)
+{
+	struct domain *d;
+	uint64_t accounted;
+
+	(void)state;
+	pc = true;
+	config.vcpus = 2;
+	engine_fake.irqchip = true;
+	engine_fake.scripts[0] = cr8;
+	engine_fake.scripts[1] = second;
+	d = make();
+	assert_non_null(d);
+	assert_int_equal(pc_rc.chip | pc_rc.line | pc_rc.msi | pc_rc.route, 0);
+	assert_int_equal(pc_rc.many_pins, -EINVAL);
+	assert_int_equal(pc_rc.late_chip, -EBUSY);
+	assert_true(engine_fake.chip.split);
+	assert_ptr_equal(engine_fake.chip.eoi, told_eoi);
+	assert_ptr_equal(engine_fake.chip.opaque, &fakes[0]);
+	assert_int_equal(engine_fake.last_gsi, 4);
+	assert_int_equal(engine_fake.last_level, 1);
+	assert_int_equal(engine_fake.last_msi, 0x31);
+	assert_int_equal(engine_fake.n_pins, 2);
+	assert_false(engine_fake.pins[0].set);
+	assert_true(engine_fake.pins[1].set);
+	assert_int_equal(engine_fake.pins[1].data, 0x31);
+	/* The second one waits in the engine. */
+	assert_true(host->vcpu_is_up(fakes[0].inst, 1));
+	assert_int_equal(domain_run(d), GAMUT_END_POWEROFF);
+	assert_int_equal(tpr, 3);
+	assert_int_equal(rest_at, 0xcfc);
+	accounted = d->vcpus.vcpu[0]->counters.owner[fakes[0].inst->index];
+	assert_int_equal(accounted, 1); /* the fallback's is its */
+	vcpus_reset(&d->vcpus);
+	assert_true(host->vcpu_is_up(fakes[0].inst, 1));
+	domain_destroy(d);
+}
+
+/* An engine without them says so, and the plugin goes on with its own. */
+static void test_no_irqchip(void **state)
+{
+	struct domain *d;
+
+	(void)state;
+	pc = true;
+	config.vcpus = 2;
+	engine_fake.scripts[0] = off;
+	d = make();
+	assert_non_null(d);
+	assert_int_equal(pc_rc.chip, -ENOTSUP);
+	assert_int_equal(pc_rc.line, -ENOTSUP);
+	assert_false(host->vcpu_is_up(fakes[0].inst, 1));
+	assert_int_equal(domain_run(d), GAMUT_END_POWEROFF);
+	domain_destroy(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -534,6 +696,8 @@ int main(void)
 		TEST(test_monitor),
 		TEST(test_monitor_refused),
 		TEST(test_stats),
+		TEST(test_pc_services),
+		TEST(test_no_irqchip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

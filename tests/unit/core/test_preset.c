@@ -84,6 +84,8 @@ static const struct {
 	{ "pvh", { [GAMUT_AXIS_DISK] = "ide" }, { "disk = \"ide\"", "platform = \"pvh\"", "PIIX", "use disk" }, 10 },
 	{ "pv", { [GAMUT_AXIS_DISK] = "virtio" }, { "disk = \"virtio\"", "platform = \"pv\"", "PCI", "use disk" }, 10 },
 	{ "pvh", { [GAMUT_AXIS_NET] = "rtl8139" }, { "net = \"rtl8139\"", "platform", "PCI", "use net" }, 11 },
+	{ "pvh", { [GAMUT_AXIS_CONSOLE] = "vga" }, { "console = \"vga\"", "platform = \"pvh\"", "PC", "use console" },
+	  10 + GAMUT_AXIS_CONSOLE },
 	{ "kvm", { [GAMUT_AXIS_DISK] = "xen" }, { "disk = \"xen\"", "interrupts = \"kvmclock\"", "KVM", "use disk" }, 10 },
 	{ "pvhvm", { [GAMUT_AXIS_INTERRUPTS] = "kvmclock" }, { "disk = \"xen\"", "kvmclock", "KVM", "virtio" }, 12 },
 	{ "pvh", { [GAMUT_AXIS_PLATFORM] = "none" }, { "axes.platform", "no domain", "pvh", "use" }, 13 },

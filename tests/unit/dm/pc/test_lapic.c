@@ -716,6 +716,169 @@ static void deadline_over_a_pause(void **state)
 	assert_int_equal(who_got(r, 0x60), 1);
 }
 
+/* ---- on a board ---- */
+
+static uint32_t eois[8], n_eois;
+
+static void note_eoi(void *board, uint32_t vector)
+{
+	(void)board;
+	if (n_eois < 8)
+		eois[n_eois++] = vector;
+}
+
+/* As intr-apic sets it up. */
+static int setup_board(void **state)
+{
+	struct rig *r = test_calloc(1, sizeof(*r));
+
+	r->f = host_fake_create(1 << 20, VCPUS);
+	assert_int_equal(lapics_init(&r->s, r->f->host, r->f->inst), 0);
+	r->s.id_shift = 0;
+	r->s.suppress_eoi = true;
+	r->s.restarts = true;
+	r->s.eoi = note_eoi;
+	n_eois = 0;
+	assert_int_equal(lapics_register(&r->s), 0);
+	*state = r;
+	return 0;
+}
+
+static void ids_in_a_row(void **state)
+{
+	struct rig *r = *state;
+
+	enable_all(r);
+	assert_int_equal(rd(r, 3, ID), 3u << 24);
+	assert_int_equal(host_fake_cpuid(r->f, 3, 0xb, 0)->regs[3], 3);
+	send(r, 0, 3, 0x41);
+	assert_int_equal(who_got(r, 0x41), 8);
+	x2_all(r);
+	assert_int_equal(msr(r, 3, X2(ID)), 3);
+	assert_int_equal(msr(r, 3, X2(LDR)), 8);
+}
+
+static void level(struct rig *r, uint32_t vcpu, uint8_t vector)
+{
+	const struct apic_message m = { .dest = vcpu, .vector = vector, .level = true };
+
+	assert_int_not_equal(lapics_message(&r->s, &m), APIC_NOBODY);
+}
+
+static void ends_of_levels_are_told(void **state)
+{
+	struct rig *r = *state;
+
+	enable_all(r);
+	level(r, 1, 0x51);
+	assert_int_equal(rd(r, 1, TMR + 0x20), 1u << 0x11);
+	assert_int_equal(accept_at(r, 1), 0x51);
+	lapic_set_irq(&r->s, 1, 0x61);
+	assert_int_equal(accept_at(r, 1), 0x61);
+	wr(r, 1, EOI, 0); /* an edge's is nobody's business */
+	assert_int_equal(n_eois, 0);
+	wr(r, 1, EOI, 0);
+	assert_int_equal(n_eois, 1);
+	assert_int_equal(eois[0], 0x51);
+	wr(r, 1, EOI, 0);
+	assert_int_equal(n_eois, 1);
+	/* TMR is as of the last request. */
+	lapic_set_irq(&r->s, 1, 0x51);
+	assert_int_equal(rd(r, 1, TMR + 0x20), 0);
+	assert_int_equal(accept_at(r, 1), 0x51);
+	wr(r, 1, EOI, 0);
+	assert_int_equal(n_eois, 1);
+}
+
+static void broadcasts_are_suppressed(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(rd(r, 1, VERSION), 0x1050014);
+	wr(r, 1, SVR, 0x11ff);
+	assert_int_equal(rd(r, 1, SVR), 0x11ff);
+	level(r, 1, 0x51);
+	assert_int_equal(accept_at(r, 1), 0x51);
+	wr(r, 1, EOI, 0);
+	assert_int_equal(n_eois, 0);
+	assert_int_equal(rd(r, 1, ISR + 0x20), 0);
+}
+
+static void cr8_is_the_task_priority(void **state)
+{
+	struct rig *r = *state;
+	uint32_t raised;
+
+	assert_non_null(r->f->cr8_read);
+	enable_all(r);
+	wr(r, 2, TPR, 0x5c);
+	assert_int_equal(r->f->cr8_read(r->f->cr8_opaque, 2), 5);
+	lapic_set_irq(&r->s, 2, 0x61);
+	r->f->cr8_write(r->f->cr8_opaque, 2, 6);
+	assert_int_equal(rd(r, 2, TPR), 0x60);
+	assert_int_equal(accept_at(r, 2), -1);
+	raised = r->f->vcpu[2].irq_raises;
+	r->f->cr8_write(r->f->cr8_opaque, 2, 5);
+	assert_int_equal(r->f->vcpu[2].irq_raises, raised + 1);
+	assert_int_equal(accept_at(r, 2), 0x61);
+	/* It works with the APIC turned off, too. */
+	assert_int_equal(wrmsr(r, 1, MSR_BASE, LAPIC_BASE), 0);
+	r->f->cr8_write(r->f->cr8_opaque, 1, 9);
+	assert_int_equal(r->f->cr8_read(r->f->cr8_opaque, 1), 9);
+}
+
+static void the_page_moves(void **state)
+{
+	struct rig *r = *state;
+	uint64_t value = 0;
+
+	r->f->current = 1;
+	assert_false(lapics_page(&r->s, 0xfed40000 + VERSION, 4, false, &value));
+	assert_int_equal(wrmsr(r, 1, MSR_BASE, 0xfed40000 | ENABLE), 0);
+	assert_true(lapics_page(&r->s, 0xfed40000 + VERSION, 4, false, &value));
+	assert_int_equal(value, 0x1050014);
+	assert_int_equal(rd(r, 1, VERSION), UINT32_MAX);
+	value = 0x40;
+	assert_true(lapics_page(&r->s, 0xfed40000 + TPR, 4, true, &value));
+	assert_false(lapics_page(&r->s, 0xfed41000 + TPR, 4, true, &value));
+	r->f->current = 0;
+	assert_false(lapics_page(&r->s, 0xfed40000 + TPR, 4, true, &value));
+	assert_int_equal(wrmsr(r, 1, MSR_BASE, LAPIC_BASE | ENABLE), 0);
+	assert_int_equal(rd(r, 1, TPR), 0x40);
+	/* Beyond physical addresses. */
+	assert_int_equal(wrmsr(r, 1, MSR_BASE, LAPIC_BASE | ENABLE | 1ull << 52), -EPERM);
+	if (r->s.reserved_base)
+		assert_int_equal(wrmsr(r, 1, MSR_BASE, LAPIC_BASE | ENABLE | 1ull << 51), -EPERM);
+}
+
+static void read_only_bits_are_no_fault(void **state)
+{
+	struct rig *r = *state;
+
+	x2_all(r);
+	wrmsr(r, 0, X2(SVR), 0x1ff);
+	/* As Linux leaves it. */
+	assert_int_equal(wrmsr(r, 0, X2(LINT0), 0x5700), 0);
+	assert_int_equal(msr(r, 0, X2(LINT0)), 0x700);
+	assert_int_equal(wrmsr(r, 0, X2(LINT0), 0x20000), -EPERM);
+	assert_int_equal(wrmsr(r, 0, X2(ERROR), 0x1000), 0);
+	assert_int_equal(wrmsr(r, 0, X2(ERROR), 0x4000), -EPERM);
+}
+
+static void a_deadline_that_is_past_fires_at_once(void **state)
+{
+	struct rig *r = *state;
+
+	enable_all(r);
+	host_fake_advance(r->f, MS);
+	wr(r, 0, TIMER, 0x60 | DEADLINE);
+	assert_int_equal(wrmsr(r, 0, MSR_DEADLINE, MS - 1), 0);
+	assert_int_equal(who_got(r, 0x60), 1);
+	assert_int_equal(msr(r, 0, MSR_DEADLINE), 0);
+	host_fake_advance(r->f, MS);
+	assert_int_equal(who_got(r, 0x60), 0);
+}
+
 /* ---- hostile ---- */
 
 static uint64_t next(uint64_t *seed)
@@ -816,6 +979,7 @@ static void nothing_is_lost_between_threads(void **state)
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define B(f) cmocka_unit_test_setup_teardown(f, setup_board, teardown)
 
 int main(void)
 {
@@ -828,6 +992,8 @@ int main(void)
 		T(init_leaves_a_waiting_vcpu_alone), T(one_shot),
 		T(divide_changes_the_pace), T(periodic), T(a_tiny_period_is_no_storm), T(deadline),
 		T(deadline_over_a_pause), T(random_accesses), T(nothing_is_lost_between_threads),
+		B(ids_in_a_row), B(ends_of_levels_are_told), B(broadcasts_are_suppressed), B(cr8_is_the_task_priority),
+		B(the_page_moves), B(read_only_bits_are_no_fault), B(a_deadline_that_is_past_fires_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -267,6 +267,28 @@ static void microcode(void **state)
 	}
 }
 
+static void msrs_of_intel(void **state)
+{
+	struct rig *r = *state;
+	uint64_t value = 1;
+
+	rig_long(r, 0);
+	set_vendor(r, INTEL);
+	assert_int_equal(sys_rdmsr(r->v, 0x1a0, &value), STEP_OK);
+	assert_int_equal(value, 0x1801);
+	/* What it cannot is what a kernel finds out by trying. */
+	assert_step(r, sys_wrmsr(r->v, 0x1a0, value | 1ull << 22), GP);
+	assert_step(r, sys_wrmsr(r->v, 0x1a0, value | 1ull << 34), GP);
+	assert_step(r, sys_wrmsr(r->v, 0x1a0, 0), OK);
+	assert_int_equal(sys_rdmsr(r->v, 0x1a0, &value), STEP_OK);
+	assert_int_equal(value, 0x1800);
+	assert_int_equal(sys_rdmsr(r->v, 0x17, &value), STEP_OK);
+	assert_int_equal(value, 0);
+	assert_step(r, sys_wrmsr(r->v, 0x17, 0), GP);
+	set_vendor(r, AMD);
+	assert_int_equal(sys_rdmsr(r->v, 0x17, &value), STEP_EXIT);
+}
+
 /* Unknown registers are the core's; so are MTRRs and the APIC base as long as CPUID does not show them. */
 static void msrs_of_the_core(void **state)
 {
@@ -275,6 +297,7 @@ static void msrs_of_the_core(void **state)
 	uint64_t value;
 
 	rig_long(r, 0);
+	set_vendor(r, AMD);
 	for (unsigned i = 0; i < sizeof(indices) / sizeof(indices[0]); i++) {
 		assert_int_equal(sys_rdmsr(r->v, indices[i], &value), STEP_EXIT);
 		assert_int_equal(r->exit.reason, EXIT_RDMSR);
@@ -335,6 +358,20 @@ static void mtrrs_when_offered(void **state)
 	assert_step(r, sys_wrmsr(r->v, 0x259, 0x0202020202020202), GP);
 	assert_int_equal(sys_rdmsr(r->v, 0x26f, &value), STEP_OK);
 	assert_int_equal(value, 0x0606060606060605);
+	/* All of them hold what they are given: eight ranges and eleven fixed ones. */
+	for (uint32_t i = 0x200; i < 0x210; i++) {
+		assert_step(r, sys_wrmsr(r->v, i, (uint64_t)i << 12), OK);
+		assert_int_equal(sys_rdmsr(r->v, i, &value), STEP_OK);
+		assert_int_equal(value, (uint64_t)i << 12);
+	}
+	for (unsigned i = 0; i < 3; i++) {
+		static const uint32_t fixed[] = { 0x250, 0x258, 0x259 };
+
+		assert_step(r, sys_wrmsr(r->v, fixed[i], 0x0101010101010101 * (4 + i)), OK);
+		assert_int_equal(sys_rdmsr(r->v, fixed[i], &value), STEP_OK);
+		assert_int_equal(value, 0x0101010101010101 * (4 + i));
+	}
+	assert_int_equal(sys_rdmsr(r->v, 0x210, &value), STEP_EXIT);
 }
 
 /* ---- segments ---- */
@@ -1070,7 +1107,7 @@ int main(void)
 		RIG_TEST(msr_values), RIG_TEST(speculation), RIG_TEST(tsc_write), RIG_TEST(msrs_of_amd), RIG_TEST(microcode),
 		RIG_TEST(msrs_of_the_core),
 		RIG_TEST(apic_base_is_followed),
-		RIG_TEST(mtrrs_when_offered), RIG_TEST(segment_loads), RIG_TEST(segment_contents),
+		RIG_TEST(mtrrs_when_offered), RIG_TEST(msrs_of_intel), RIG_TEST(segment_loads), RIG_TEST(segment_contents),
 		RIG_TEST(linear_addresses), RIG_TEST(task_and_local_tables), RIG_TEST(queries),
 		RIG_TEST(io_permissions), RIG_TEST(far_jumps), RIG_TEST(far_call_and_return),
 		RIG_TEST(call_gate_to_inner), RIG_TEST(call_gate_64), RIG_TEST(iret_checks),

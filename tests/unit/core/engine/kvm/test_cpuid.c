@@ -74,11 +74,72 @@ static void the_guest_sees_what_was_set(void **state)
 	assert_int_equal(r->state.gpr[RDX], 0x12345);
 }
 
+/* wrmsr; rdmsr; out %eax, $0x10; a handler of #GP says so in the place of the out */
+static void write_and_read(struct rig *r, uint32_t index, uint64_t value)
+{
+	rig_real(r, RIG_BYTES(0x0f, 0x30, 0x31, 0xc0, 0x99, 0x0f, 0x32, 0x66, 0xe7, 0x10, 0xf4));
+	r->state.gpr[RCX] = index;
+	r->state.gpr[RAX] = (uint32_t)value;
+	r->state.gpr[RDX] = value >> 32;
+	rig_set(r);
+	rig_wants_out(r, 0x10, 4, (uint32_t)value);
+	rig_wants(r, EXIT_HLT);
+	rig_fetch(r);
+	assert_int_equal((uint32_t)r->state.gpr[RDX], value >> 32);
+}
+
+/* A firmware's: memory types, with the bit that a platform sets. */
+static void mtrrs(void **state)
+{
+	static const uint32_t fixed[] = { 0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f };
+	struct cpuid_entry *list;
+	uint32_t n;
+
+	RIG(r);
+	assert_int_equal(engine_kvm.cpuid_supported(r->vm, &list, &n), 0);
+	for (uint32_t i = 0; i < n; i++)
+		if (list[i].leaf == 1)
+			list[i].regs[EDX] |= 1u << 12;
+	assert_int_equal(engine_kvm.cpuid_set(r->v, list, n), 0);
+	free(list);
+	write_and_read(r, 0x2ff, 0xc06);
+	for (unsigned i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++)
+		write_and_read(r, fixed[i], 0x0606050504040100);
+	for (uint32_t i = 0; i < 8; i++) {
+		write_and_read(r, 0x200 + 2 * i, (uint64_t)i << 28 | 6);
+		write_and_read(r, 0x201 + 2 * i, 0xff0000800);
+	}
+	write_and_read(r, 0x277, 0x0007040600070406);
+	write_and_read(r, 0x8b, 0);
+}
+
+/* Registers of KVM's own: the clock, and page faults that are told. Nobody announced them. */
+static void nothing_of_kvm(void **state)
+{
+	static const uint32_t indices[] = { 0x11, 0x12, 0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d04 };
+
+	RIG(r);
+	for (unsigned i = 0; i < sizeof(indices) / sizeof(indices[0]); i++) {
+		rig_real(r, RIG_BYTES(0x0f, 0x32, 0xf4));
+		r->state.gpr[RCX] = indices[i];
+		rig_set(r);
+		rig_run(r);
+		if (i == 0 && r->exit.reason == EXIT_HLT)
+			skip(); /* an older kernel */
+		assert_int_equal(r->exit.reason, EXIT_RDMSR);
+		assert_int_equal(r->exit.msr.index, indices[i]);
+		r->exit.msr.fault = true;
+		rig_wants_vector(r, 13);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(the_offer),
 		RIG_TEST(the_guest_sees_what_was_set),
+		RIG_TEST(mtrrs),
+		RIG_TEST(nothing_of_kvm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

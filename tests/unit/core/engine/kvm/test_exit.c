@@ -348,6 +348,7 @@ static void errors_say_what_happened(void **state)
 	struct kvm_run *run;
 
 	RIG(r);
+	rig_real(r, bytes, sizeof(bytes)); /* it is where memory is: else it would be #UD */
 	run = r->v->run;
 	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
