@@ -452,9 +452,11 @@ static inline bool goes(const struct shadow_page *p, uint32_t keep)
 /* Takes every entry out of p that leads to a page which goes, or all if p does. */
 static void forget_children(struct shadow *s, struct shadow_page *p, uint32_t keep)
 {
-	if (level_of(p->role) == 0)
-		return;
-	for (unsigned i = 0; i < ENTRIES; i++) {
+	for (unsigned i = 0; level_of(p->role) > 0 && i < ENTRIES; i++) {
+		if (!(p->filled >> i / 8 & 1)) {
+			i |= 7;
+			continue;
+		}
 		if (!(p->e[i] & TABLE) || (!goes(p, keep) && !goes(child_of(s, p->e[i]), keep)))
 			continue;
 		child_of(s, p->e[i])->parents--;
