@@ -44,7 +44,8 @@ struct engine_fake_vcpu {
 struct engine_fake {
 	const engine_fake_step *scripts[ENGINE_FAKE_VCPUS];
 	bool fail_vm, fail_vcpu, fail_attach;
-	bool pv_ring3; /* offered */
+	bool pv_ring3, shadow; /* offered */
+	struct engine_config config; /* of the last vm_create */
 	uint32_t remaps, changes; /* mem_changed with and without remapped */
 	struct engine_fake_vcpu *vcpu[ENGINE_FAKE_VCPUS];
 	uint32_t n_vms, n_vcpus; /* that exist now */
