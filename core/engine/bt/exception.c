@@ -336,7 +336,8 @@ static void recognise(struct bt_vcpu *v, const struct event *e)
 	if (e->exc.vector == EXC_PF)
 		v->cr2 = e->exc.cr2;
 	if (e->exc.vector == EXC_DB) {
-		v->dr[6] |= e->exc.dr6;
+		/* Bits 3:0 say which breakpoint it was this time; the others stay until software clears them. */
+		v->dr[6] = (v->dr[6] & ~15ull) | e->exc.dr6;
 		v->dr[7] &= ~DR7_GD;
 	}
 }

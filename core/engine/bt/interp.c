@@ -8,8 +8,6 @@
  */
 #include "engine/bt/interp-internal.h"
 
-#define DR6_BS 0x4000ull
-
 static enum insn_mode mode_of(const struct bt_vcpu *v)
 {
 	if (bt_code64(v))
@@ -128,12 +126,16 @@ static bool break_on_fetch(struct bt_vcpu *v)
 	return bits != 0;
 }
 
-/* Whether TF asks for a trap after this instruction: TF as it was before, and for fast calls as it is now,
- * too. */
+/*
+ * Whether TF asks for a trap after this instruction: TF as it was before; for fast calls as it is now, too; and
+ * for sysret, as it is now.
+ */
 static bool single_step(const struct bt_vcpu *v, const struct insn *in, bool tf)
 {
 	if (in->op == OP_SYSCALL || in->op == OP_SYSENTER)
 		return tf && (v->rflags & FL_TF);
+	if (in->op == OP_SYSRET)
+		return v->rflags & FL_TF;
 	return tf;
 }
 
