@@ -299,7 +299,8 @@ struct bt_vcpu {
 	uint8_t shadow;        /* 1: interrupts are held off for one instruction (sti, mov ss) */
 	bool nmi_blocked;
 	bool halted;
-	bool pending_db;       /* single-step or data breakpoint trap after this instruction; bits in exc.dr6 */
+	bool pending_db;       /* single-step or data breakpoint trap after this instruction */
+	uint64_t pending_dr6;  /* ... its bits */
 	struct bt_exc exc;
 	struct vcpu_exit *exit; /* the core's, while vcpu_run is on */
 	struct bt_replay replay;

@@ -148,30 +148,55 @@ static void drop_rf(struct bt_vcpu *v, const struct interp *x)
 		v->rflags &= ~FL_RF;
 }
 
+static enum bt_step trap(struct bt_vcpu *v)
+{
+	v->pending_db = false;
+	v->exc = (struct bt_exc){.vector = EXC_DB, .dr6 = v->pending_dr6};
+	return STEP_FAULT;
+}
+
 /* What is left to do when an instruction is complete. */
 static enum bt_step finish(struct bt_vcpu *v, const struct interp *x, bool tf)
 {
 	drop_rf(v, x);
 	v->rip = x->next;
 	replay_clear(v);
+	/* Behind a load of ss a single step is not taken, and a breakpoint waits. */
+	if (v->shadow && x->in.op != OP_STI)
+		return STEP_OK;
 	if (single_step(v, &x->in, tf)) {
 		v->pending_db = true;
-		v->exc.dr6 |= DR6_BS;
+		v->pending_dr6 |= DR6_BS;
 	}
-	if (!v->pending_db || (v->shadow && x->in.op != OP_STI))
+	if (!v->pending_db)
 		return STEP_OK;
-	v->pending_db = false;
-	v->exc = (struct bt_exc){.vector = EXC_DB, .dr6 = v->exc.dr6};
-	return STEP_FAULT;
+	return trap(v);
 }
 
-/* Nothing is complete: what the instruction noted is forgotten. */
-static enum bt_step abandon(struct bt_vcpu *v, enum bt_step step, uint8_t shadow)
+/* What was as it is, in case the instruction does not complete. */
+struct before {
+	uint8_t shadow;
+	bool tf, pending_db;
+	uint64_t pending_dr6;
+};
+
+/*
+ * Nothing is complete: what the instruction noted is forgotten. A trap that has
+ * waited behind a load of ss goes on waiting while the core is asked, comes
+ * after a software interrupt, at its handler's first instruction, and is one
+ * with the #DB of int1.
+ */
+static enum bt_step abandon(struct bt_vcpu *v, enum bt_step step, const struct before *b)
 {
-	v->pending_db = false;
+	bool fault = step == STEP_FAULT;
+
+	v->pending_db = b->pending_db && (!fault || v->exc.soft);
+	v->pending_dr6 = b->pending_dr6;
+	if (b->pending_db && fault && !v->exc.soft && v->exc.vector == EXC_DB)
+		v->exc.dr6 |= b->pending_dr6;
 	if (step == STEP_EXIT && v->exit->reason == EXIT_HYPERCALL)
 		return step;
-	v->shadow = shadow;
+	v->shadow = b->shadow;
 	if (step == STEP_FAULT)
 		replay_clear(v);
 	return step;
@@ -184,13 +209,15 @@ enum bt_step interp_step(struct bt_vcpu *v)
 
 enum bt_step interp_step_if(struct bt_vcpu *v, bool (*may)(struct bt_vcpu *v, const struct insn *in))
 {
-	uint8_t shadow = v->shadow;
-	bool tf = v->rflags & FL_TF;
+	struct before before;
 	struct interp x;
 	enum bt_step step;
 
 	if (!v->pending_db)
-		v->exc.dr6 = 0;
+		v->pending_dr6 = 0;
+	else if (!v->shadow)
+		return trap(v);
+	before = (struct before){v->shadow, v->rflags & FL_TF, v->pending_db, v->pending_dr6};
 	v->replay.next = 0;
 	if (break_on_fetch(v))
 		return STEP_FAULT;
@@ -201,5 +228,5 @@ enum bt_step interp_step_if(struct bt_vcpu *v, bool (*may)(struct bt_vcpu *v, co
 		v->shadow = 0;
 		step = class_table[x.in.class_](v, &x);
 	}
-	return step == STEP_OK ? finish(v, &x, tf) : abandon(v, step, shadow);
+	return step == STEP_OK ? finish(v, &x, before.tf) : abandon(v, step, &before);
 }

@@ -92,6 +92,8 @@ static bool serve_irq(struct bt_vcpu *v)
 
 static bool serve_nmi(struct bt_vcpu *v)
 {
+	if (v->shadow)
+		bt_poll_set(v);
 	if (v->nmi_blocked || v->shadow)
 		return true;
 	atomic_fetch_and(v->env->attention, ~ATTN_NMI);
