@@ -248,6 +248,7 @@ struct bt_pv {
 struct block;
 struct bt_vm;
 struct bt_handover;
+struct interp;
 struct engine_vm;
 struct engine_vcpu;
 
@@ -323,6 +324,7 @@ struct bt_vcpu {
 	struct cpuid_entry *cpuid;
 	uint32_t n_cpuid;
 	uint8_t *native;       /* executable scratch page of the interpreter (interp-native.c) */
+	struct interp *decoded; /* instructions that it met last (interp.c) */
 	/* Signal contract: while native_resume is nonzero, SIGFPE, SIGSEGV, SIGBUS, SIGILL with the pc inside the
 	 * native page make the handler store the signal and si_code here and continue at native_resume. */
 	uint64_t native_resume;

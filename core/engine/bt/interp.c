@@ -6,7 +6,13 @@
  * A trap (#DB) is returned as STEP_FAULT with rip past the instruction, which
  * is how exc_deliver wants it; after a load of ss it waits for the next one.
  */
+#include <errno.h>
+#include <stdlib.h>
+
 #include "engine/bt/interp-internal.h"
+
+/* Decoded instructions that are kept, by their linear address. */
+#define DECODED 512u
 
 static enum insn_mode mode_of(const struct bt_vcpu *v)
 {
@@ -41,14 +47,15 @@ static enum bt_step check_limit(struct bt_vcpu *v, const struct insn *in)
 	return STEP_OK;
 }
 
-static enum bt_step fetch(struct bt_vcpu *v, struct interp *x)
+/* An instruction at the end of a page, or in no memory. */
+static enum bt_step decode_split(struct bt_vcpu *v, uint64_t va, enum insn_mode mode, struct interp *x)
 {
-	enum insn_mode mode = mode_of(v);
-	uint64_t va = linear_rip(v, mode);
 	uint8_t buf[16];
 	unsigned got;
 	enum bt_step step = mmu_fetch(v, va, buf, INSN_MAX, &got);
 
+	x->mask[1] = INTERP_MODE_MASK; /* should it fault, there is none here */
+	x->key[1] = 0;
 	if (step != STEP_OK)
 		return step;
 	if (!insn_decode(&x->in, buf, got, mode)) {
@@ -58,10 +65,60 @@ static enum bt_step fetch(struct bt_vcpu *v, struct interp *x)
 		insn_decode(&x->in, buf, got, mode);
 	}
 	interp_key(x, buf);
+	return STEP_OK;
+}
+
+/* An instruction is what its bytes and the mode are: the decoded one that was last met here may be it. */
+static void decode_text(const void *text, enum insn_mode mode, struct interp *x)
+{
+	uint64_t w[2];
+
+	__builtin_memcpy(w, text, sizeof(w));
+	w[1] = (w[1] & ~INTERP_MODE_MASK) | interp_key_mode(mode);
+	if (!(((w[0] ^ x->key[0]) & x->mask[0]) | ((w[1] ^ x->key[1]) & x->mask[1])))
+		return;
+	insn_decode(&x->in, (const uint8_t *)w, INSN_MAX, mode);
+	interp_key(x, (const uint8_t *)w);
+}
+
+static enum bt_step fetch(struct bt_vcpu *v, struct interp **out)
+{
+	enum insn_mode mode = mode_of(v);
+	uint64_t va = linear_rip(v, mode);
+	struct interp *x = &v->decoded[va % DECODED];
+	const void *text;
+	enum bt_step step = mmu_text(v, va, &text);
+
+	*out = x;
+	if (step != STEP_OK)
+		return step;
+	if (text)
+		decode_text(text, mode, x);
+	else
+		step = decode_split(v, va, mode, x);
+	if (step != STEP_OK)
+		return step;
 	x->next = v->rip + x->in.len;
 	if (mode != MODE_64)
 		x->next = (uint32_t)x->next;
 	return check_limit(v, &x->in);
+}
+
+int interp_init(struct bt_vcpu *v)
+{
+	v->decoded = calloc(DECODED, sizeof(*v->decoded));
+	if (!v->decoded)
+		return -ENOMEM;
+	for (unsigned i = 0; i < DECODED; i++)
+		v->decoded[i].mask[1] = INTERP_MODE_MASK;
+	return native_init(v);
+}
+
+void interp_finish(struct bt_vcpu *v)
+{
+	native_finish(v);
+	free(v->decoded);
+	v->decoded = NULL;
 }
 
 /* ---- dispatch --------------------------------------------------------------------------- */
@@ -210,7 +267,7 @@ enum bt_step interp_step(struct bt_vcpu *v)
 enum bt_step interp_step_if(struct bt_vcpu *v, bool (*may)(struct bt_vcpu *v, const struct insn *in))
 {
 	struct before before;
-	struct interp x;
+	struct interp *x;
 	enum bt_step step;
 
 	if (!v->pending_db)
@@ -222,11 +279,11 @@ enum bt_step interp_step_if(struct bt_vcpu *v, bool (*may)(struct bt_vcpu *v, co
 	if (break_on_fetch(v))
 		return STEP_FAULT;
 	step = fetch(v, &x);
-	if (step == STEP_OK && may && !may(v, &x.in))
+	if (step == STEP_OK && may && !may(v, &x->in))
 		step = bt_fault(v, EXC_UD);
 	if (step == STEP_OK) {
 		v->shadow = 0;
-		step = class_table[x.in.class_](v, &x);
+		step = class_table[x->in.class_](v, x);
 	}
-	return step == STEP_OK ? finish(v, &x, before.tf) : abandon(v, step, &before);
+	return step == STEP_OK ? finish(v, x, before.tf) : abandon(v, step, &before);
 }

@@ -87,6 +87,12 @@ enum bt_step mmu_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned
  */
 enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned access, void **host);
 /*
+ * Host address of the 16 bytes at linear va, for execution; NULL when the page
+ * ends before that or is no memory: mmu_fetch then. Good until the next walk,
+ * lock or flush; the bytes may change meanwhile. Faults as a fetch.
+ */
+enum bt_step mmu_text(struct bt_vcpu *v, uint64_t va, const void **text);
+/*
  * Instruction bytes at linear va, at most len, not beyond the page's end
  * unless `cross`; *got says how many. Faults as a fetch. In real mode too.
  */
