@@ -18,7 +18,8 @@ static enum insn_mode mode_of(const struct bt_vcpu *v)
 {
 	if (bt_code64(v))
 		return MODE_64;
-	return protected_mode(v) && (v->seg[GAMUT_CS].attr & SEG_DB) ? MODE_32 : MODE_16;
+	/* In real mode, too, until CS is loaded there. */
+	return v->seg[GAMUT_CS].attr & SEG_DB ? MODE_32 : MODE_16;
 }
 
 /* ---- fetch ------------------------------------------------------------------------------ */
@@ -47,6 +48,12 @@ static enum bt_step check_limit(struct bt_vcpu *v, const struct insn *in)
 	return STEP_OK;
 }
 
+/* The limit of CS is looked at before the page that a byte is in. */
+static bool beyond_limit(const struct bt_vcpu *v, enum insn_mode mode, unsigned byte)
+{
+	return mode != MODE_64 && v->rip + byte > v->seg[GAMUT_CS].limit;
+}
+
 /* An instruction at the end of a page, or in no memory. */
 static enum bt_step decode_split(struct bt_vcpu *v, uint64_t va, enum insn_mode mode, struct interp *x)
 {
@@ -59,6 +66,8 @@ static enum bt_step decode_split(struct bt_vcpu *v, uint64_t va, enum insn_mode 
 	if (step != STEP_OK)
 		return step;
 	if (!insn_decode(&x->in, buf, got, mode)) {
+		if (beyond_limit(v, mode, got))
+			return fault_gp(v);
 		step = fetch_more(v, va, buf, &got);
 		if (step != STEP_OK)
 			return step;
@@ -87,9 +96,12 @@ static enum bt_step fetch(struct bt_vcpu *v, struct interp **out)
 	uint64_t va = linear_rip(v, mode);
 	struct interp *x = &v->decoded[va % DECODED];
 	const void *text;
-	enum bt_step step = mmu_text(v, va, &text);
+	enum bt_step step;
 
 	*out = x;
+	if (beyond_limit(v, mode, 0))
+		return fault_gp(v);
+	step = mmu_text(v, va, &text);
 	if (step != STEP_OK)
 		return step;
 	if (text)

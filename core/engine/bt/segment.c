@@ -105,9 +105,11 @@ void seg_set_null(struct bt_vcpu *v, enum gamut_seg seg, uint16_t selector)
 	seg_set(v, seg, &s);
 }
 
-/* Real mode changes selector and base alone: limit and type stay ("unreal" mode works). */
+/* Real mode changes selector and base alone: limit and type stay ("unreal" mode works). Code is 16-bit from then on. */
 void seg_set_real(struct bt_vcpu *v, enum gamut_seg seg, uint16_t selector)
 {
+	if (seg == GAMUT_CS)
+		v->seg[seg].attr &= ~(SEG_DB | SEG_L);
 	v->seg[seg].selector = selector;
 	v->seg[seg].base = v->seg_base[seg] = (uint64_t)selector << 4;
 }
