@@ -343,12 +343,6 @@ static const struct cpuid_entry *find_or_last(const struct bt_vcpu *v, uint32_t 
 	return cpuid_find(v, leaf, subleaf);
 }
 
-/* Size of a compact area for XCR0 as it is. */
-static uint32_t compact_size(const struct bt_vcpu *v)
-{
-	return 576 + (v->xcr0 & 4 ? 256 : 0) + (v->xcr0 & FPU_COMP_PKRU ? FPU_PKRU_SIZE : 0);
-}
-
 /* Bits that follow the vCPU's state. APIC ids are in each vCPU's own leaves, set by who models the APIC. */
 static void adjust(const struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
@@ -373,7 +367,7 @@ static void adjust(const struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf, uin
 			r[EBX] = fpu_standard_size(v->xcr0);
 			r[ECX] = fpu_standard_size(r[EAX]);
 		} else if (subleaf == 1 && (r[EAX] & BIT(1))) {
-			r[EBX] = compact_size(v);
+			r[EBX] = fpu_compact_size(v->xcr0);
 		}
 		break;
 	case 0x80000001:

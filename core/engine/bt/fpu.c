@@ -173,6 +173,11 @@ uint32_t fpu_standard_size(uint64_t components)
 	return components & FPU_COMP_PKRU ? AREA_MAX + FPU_PKRU_SIZE : components & COMP_AVX ? AREA_MAX : AVX_OFFSET;
 }
 
+uint32_t fpu_compact_size(uint64_t components)
+{
+	return AVX_OFFSET + (components & COMP_AVX ? AVX_SIZE : 0) + (components & FPU_COMP_PKRU ? FPU_PKRU_SIZE : 0);
+}
+
 /* Where PKRU is in an area: behind AVX, unless that is left out of a compact one. */
 static uint32_t pkru_offset(bool compact, uint64_t components)
 {
@@ -188,6 +193,8 @@ uint32_t fpu_guest_size(const struct bt_vcpu *v, unsigned op, uint64_t mask)
 {
 	if (!is_xsave(op))
 		return FX_SIZE;
+	if (op == OP_XSAVEC)
+		return fpu_compact_size(requested(v, mask));
 	return fpu_standard_size(requested(v, mask));
 }
 

@@ -35,8 +35,9 @@ void fpu_restore(struct bt_vcpu *v);
  */
 enum bt_step fpu_guest_save(struct bt_vcpu *v, unsigned op, bool wide, uint64_t mask, void *area, uint32_t size);
 enum bt_step fpu_guest_load(struct bt_vcpu *v, unsigned op, bool wide, uint64_t mask, const void *area, uint32_t size);
-/* Bytes of an area in standard format with these components. */
+/* Bytes of an area in standard, and in compact, format with these components. */
 uint32_t fpu_standard_size(uint64_t components);
+uint32_t fpu_compact_size(uint64_t components);
 /* Bytes that the op touches at mask. */
 uint32_t fpu_guest_size(const struct bt_vcpu *v, unsigned op, uint64_t mask);
 

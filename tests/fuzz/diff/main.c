@@ -113,10 +113,17 @@ static uint64_t flags_compared(const struct run *r)
 	return others;
 }
 
+static bool tword_at(const struct gen *g, uint64_t off)
+{
+	struct insn in;
+
+	return off < CODE_SIZE && insn_decode(&in, g->code + off, INSN_MAX, g->mode) && in.mem_size == 10;
+}
+
 /*
  * What is each processor's own affair: vector operands under alignment
  * checking, whether #AC comes before #PF, and how an 80-bit operand that ends
- * beyond the canonical addresses faults. The process lacks the guest's
+ * beyond the canonical addresses, or its segment, faults. The process lacks the guest's
  * system pages and the second mapping of the code.
  */
 static bool own_affair(const struct run *r)
@@ -126,6 +133,8 @@ static bool own_affair(const struct run *r)
 	if (n->vector == EXC_PF && (n->cr2 - SYS_VA < TABLE_VA + TABLE_SIZE - SYS_VA || n->cr2 - ALIAS_VA < CODE_SIZE))
 		return true;
 	if (n->vector == EXC_PF && n->cr2 >= 0x7ffffffffff0ull && (r->end.vector == EXC_GP || r->end.vector == EXC_SS))
+		return true;
+	if (r->gen.mode == MODE_16 && (r->end.vector == EXC_SS || r->end.vector == EXC_GP) && tword_at(&r->gen, r->end.rip))
 		return true;
 	/* Some processors raise #GP at a branch that is the last instruction within the limit, when it is taken again. */
 	if (r->gen.mode == MODE_16 && n->vector == EXC_GP && r->end.vector == EXC_GP && r->end.rip == CODE_SIZE &&
