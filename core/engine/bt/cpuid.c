@@ -60,8 +60,8 @@ enum { EAX, EBX, ECX, EDX };
 #define X1_ECX_HOST (BIT(5) | BIT(8)) /* LZCNT (ABM), PREFETCHW */
 #define X1_ECX_OURS BIT(0)            /* LAHF */
 #define X1_EDX_OURS (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29)) /* SYSCALL NX PDPE1GB RDTSCP LM */
-#define X1_EDX_AMD (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(15) | BIT(16) | \
-                    BIT(17) | BIT(23) | BIT(24)) /* the copies of leaf 1 EDX that AMD has here */
+#define X1_EDX_AMD (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(13) | BIT(14) | \
+                    BIT(15) | BIT(16) | BIT(17) | BIT(23) | BIT(24)) /* the copies of leaf 1 EDX that AMD has here */
 
 #define X8_EBX_AMD (BIT(26) | BIT(29))          /* SSB_NO, BTC_NO */
 #define X21_EAX_AMD (BIT(6) | BIT(29) | BIT(30)) /* null selector clears base; SRSO_NO, SRSO_USER_KERNEL_NO */

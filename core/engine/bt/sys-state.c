@@ -73,7 +73,8 @@ void bt_update_key(struct bt_vcpu *v)
 		key |= KEY_NOFPU;
 	if (needs_interpreter(v))
 		key |= KEY_INTERP;
-	tlb_smap(v, v->cpl < 3 && (v->rflags & FL_AC));
+	if (v->smap.open != (v->cpl < 3 && (v->rflags & FL_AC)))
+		tlb_smap(v, !v->smap.open);
 	v->key = (uint8_t)key;
 }
 
