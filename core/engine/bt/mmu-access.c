@@ -387,7 +387,6 @@ enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned le
 
 enum bt_step mmu_text(struct bt_vcpu *v, uint64_t va, const void **text)
 {
-	const struct tlb_entry *e;
 	enum bt_step step;
 	uint64_t gpa;
 	bool global;
@@ -395,11 +394,6 @@ enum bt_step mmu_text(struct bt_vcpu *v, uint64_t va, const void **text)
 	va = linear(v, va);
 	*text = NULL;
 	if ((va & (PAGE_SIZE - 1)) > PAGE_SIZE - TEXT_SIZE)
-		return STEP_OK;
-	e = slot_of(v, va, mmu_rights(v));
-	if (e->flags & TLB_EXEC)
-		*text = hit(e, e->tag_r, va, TEXT_SIZE, 0);
-	if (*text)
 		return STEP_OK;
 	step = bt_code_gpa(v, va, &gpa, &global);
 	if (step == STEP_OK && mem_kind(v->mem, gpa) != MEM_NONE)
