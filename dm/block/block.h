@@ -98,11 +98,13 @@ struct block_ops {
 	/* Drains, unlocks, frees. */
 	void (*close)(struct block *block);
 	/*
-	 * A READ or WRITE that needs no waiting, as its data is in the host's
-	 * page cache, is carried out in the call: 0, and done is not called.
-	 * Otherwise -EAGAIN, and the request can be submitted; a read may have
-	 * filled some of the memory by then. Not for a request that is submitted.
-	 * NULL: never. [any], at the same time as everything else.
+	 * A READ or WRITE that needs no thread but the caller's, as it is the
+	 * host's page cache that it reads or fills: 0 when it has been carried
+	 * out, and done is not called. Otherwise -EAGAIN, and the request can be
+	 * submitted; some of it may have been transferred. A read does not wait; a
+	 * write may for once, and is then not tried for a while. Not for a
+	 * request that is submitted. NULL: never. [vcpu], reads also on [io]; at
+	 * the same time as everything else.
 	 */
 	int (*now)(struct block *block, struct block_req *req);
 };

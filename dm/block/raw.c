@@ -12,8 +12,13 @@
 #include <linux/falloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "dm/block/raw.h"
+
+/* A write to the page cache that takes longer has waited; and for how long none is tried then. */
+#define SLOW_NS      2000000u
+#define SLOW_REST_NS 50000000u
 
 void raw_queue_push(struct raw_queue *queue, struct block_req *req)
 {
@@ -132,22 +137,56 @@ int raw_fallocate_mode(struct raw *raw, const struct block_req *req)
 	return __atomic_load_n(&raw->zero_mode, __ATOMIC_RELAXED);
 }
 
-/* Only the page cache answers at once; a short answer is none, and everything is done again. */
+/* ---- at once ---- */
+
+static uint64_t clock_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/*
+ * Into the page cache: a copy, as a rule. Few file systems can promise it, so
+ * it is tried; one that took long (the host writes back what it has, or reads
+ * the rest of a page) has the next ones go the long way for a while.
+ */
+static ssize_t write_cached(struct raw *raw, const struct block_req *req)
+{
+	uint64_t start = clock_ns(), end;
+	ssize_t n;
+
+	if (start < __atomic_load_n(&raw->slow_until, __ATOMIC_RELAXED))
+		return -1;
+	n = pwritev2(raw->file.fd, req->iov, (int)req->n_iov, (off_t)req->offset, 0);
+	end = clock_ns();
+	if (end - start > SLOW_NS)
+		__atomic_store_n(&raw->slow_until, end + SLOW_REST_NS, __ATOMIC_RELAXED);
+	return n;
+}
+
+static ssize_t read_cached(struct raw *raw, const struct block_req *req)
+{
+	ssize_t n;
+
+	if (__atomic_load_n(&raw->no_nowait, __ATOMIC_RELAXED))
+		return -1;
+	n = preadv2(raw->file.fd, req->iov, (int)req->n_iov, (off_t)req->offset, RWF_NOWAIT);
+	if (n < 0 && errno == EOPNOTSUPP)
+		__atomic_store_n(&raw->no_nowait, 1, __ATOMIC_RELAXED);
+	return n;
+}
+
+/* A short answer is none: everything is done again. */
 int raw_now(struct block *block, struct block_req *req)
 {
 	struct raw *raw = (struct raw *)block;
-	bool write = req->op == BLOCK_WRITE;
 	ssize_t n;
 
-	if (!moves_data(req) || __atomic_load_n(&raw->no_now[write], __ATOMIC_RELAXED) || raw_accept(raw, req) ||
-	    req->direct)
+	if (!moves_data(req) || raw_accept(raw, req) || req->direct)
 		return -EAGAIN;
-	if (write)
-		n = pwritev2(raw->file.fd, req->iov, (int)req->n_iov, (off_t)req->offset, RWF_NOWAIT);
-	else
-		n = preadv2(raw->file.fd, req->iov, (int)req->n_iov, (off_t)req->offset, RWF_NOWAIT);
-	if (n < 0 && errno == EOPNOTSUPP)
-		__atomic_store_n(&raw->no_now[write], 1, __ATOMIC_RELAXED);
+	n = req->op == BLOCK_WRITE ? write_cached(raw, req) : read_cached(raw, req);
 	return n >= 0 && (uint64_t)n == req->length ? 0 : -EAGAIN;
 }
 

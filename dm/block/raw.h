@@ -41,7 +41,8 @@ struct raw {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	struct raw_file file;
-	int no_now[2]; /* the file system cannot promise not to wait: for reads, for writes. Atomic. */
+	int no_nowait;       /* the file system cannot promise not to wait. Atomic. */
+	uint64_t slow_until; /* CLOCK_MONOTONIC: no write at once before. Atomic. */
 	int zero_mode; /* fallocate mode for WRITE_ZEROES; steps down when the file system lacks it. Atomic.
 	                */
 };

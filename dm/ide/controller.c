@@ -212,8 +212,12 @@ static const struct gamut_io_ops bm_ops = {
 
 /* ---- configuration space ------------------------------------------------------------------------ */
 
-/* IDETIM of both channels and the slave timing register; the rest of the function's area reads 0. */
-static const uint8_t config_value[12] = {0};
+/*
+ * IDETIM of both channels and the slave timing register; the rest of the
+ * function's area reads 0. The 82371SB powers on with both channels off; here
+ * they are on, for machines that start without the firmware that would do it.
+ */
+static const uint8_t config_value[12] = {[1] = IDETIM_IDE >> 8, [3] = IDETIM_IDE >> 8};
 static const uint8_t config_mask[12] = {0xff, 0xff, 0xff, 0xff, 0xff};
 
 static void look_at_config(struct ide *ide)

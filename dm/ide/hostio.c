@@ -97,7 +97,7 @@ static bool at_once(struct ide_channel *ch)
 {
 	if (!ch->block->ops->now || ch->budget <= 0)
 		return false;
-	if (ch->req.op != BLOCK_READ && ch->req.op != BLOCK_WRITE)
+	if (ch->req.op != BLOCK_READ && (ch->req.op != BLOCK_WRITE || ch->on_io))
 		return false;
 	if (ch->block->ops->now(ch->block, &ch->req))
 		return false;

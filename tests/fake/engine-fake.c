@@ -27,7 +27,8 @@ static bool fake_probe(struct engine_caps *caps, char *why, unsigned why_len)
 {
 	snprintf(why, why_len, "fake");
 	*caps = (struct engine_caps){
-		.hap = true, .pv_ring3 = engine_fake.pv_ring3, .irqchip = engine_fake.irqchip, .max_vcpus = ENGINE_FAKE_VCPUS
+		.hap = true, .shadow = engine_fake.shadow, .pv_ring3 = engine_fake.pv_ring3,
+		.irqchip = engine_fake.irqchip, .max_vcpus = ENGINE_FAKE_VCPUS
 	};
 	return true;
 }
@@ -35,7 +36,7 @@ static bool fake_probe(struct engine_caps *caps, char *why, unsigned why_len)
 static int fake_vm_create(struct engine_vm **vm, struct mem *mem, const struct engine_config *config, char *err,
                           unsigned err_len)
 {
-	(void)config;
+	engine_fake.config = *config;
 	if (engine_fake.fail_vm) {
 		snprintf(err, err_len, "the fake engine was told to fail");
 		return -EIO;

@@ -44,7 +44,8 @@ struct engine_fake_vcpu {
 struct engine_fake {
 	const engine_fake_step *scripts[ENGINE_FAKE_VCPUS];
 	bool fail_vm, fail_vcpu, fail_attach;
-	bool pv_ring3, irqchip; /* offered */
+	bool pv_ring3, irqchip, shadow; /* offered */
+	struct engine_config config; /* of the last vm_create */
 	struct engine_irqchip chip; /* as created */
 	struct engine_msi pins[ENGINE_PINS]; /* as routed */
 	uint32_t n_chips, n_pins, last_gsi, last_level, last_msi;

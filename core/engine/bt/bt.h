@@ -39,6 +39,7 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 
 /* RFLAGS bits beside FL_ARITH (decode.h). */
 #define FL_FIXED 0x2ull
+#define DR6_BS 0x4000ull /* single step */
 #define FL_TF 0x100ull
 #define FL_IF 0x200ull
 #define FL_DF 0x400ull
@@ -83,6 +84,8 @@ enum { RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, 
 #define CR4_OSXSAVE 0x40000ull
 #define CR4_SMEP 0x100000ull
 #define CR4_SMAP 0x200000ull
+#define CR4_PKE 0x400000ull
+#define CR4_PKS 0x1000000ull
 
 #define EFER_SCE 0x1ull
 #define EFER_LME 0x100ull
@@ -147,6 +150,7 @@ struct tlb_entry {
 #define TLB_INVALID (~0ull)
 #define TLB_LISTED_GLOBAL 4u /* index is in the dirty list of global entries */
 #define TLB_EXEC 8u   /* the table's privilege may execute the page */
+#define TLB_SMAP 32u  /* a user page in the kernel's table: there while SMAP lets it be (tlb_smap) */
 
 /*
  * The tag of an entry that matches nothing. All ones differs from every page
@@ -218,6 +222,17 @@ struct bt_smp {
 	uint64_t lost;  /* how often it waited for that lock: what was walked before may not be so any more */
 };
 
+/* User pages in the kernel's table of the TLB, with CR4.SMAP; see tlb_smap. */
+#define SMAP_MAX 16
+struct bt_smap {
+	bool open;  /* explicit supervisor accesses may reach user pages now */
+	uint8_t n;
+	struct { uint16_t index; bool writable; uint64_t tag; } page[SMAP_MAX];
+};
+
+/* Machine check banks: as many as KVM and QEMU show. */
+#define MC_BANKS 10
+
 /* Where a table of the upper half was found: PV_REGION (pv.h) of two places. */
 struct bt_pv_seen {
 	uint32_t region[2];
@@ -247,6 +262,7 @@ struct bt_vm;
 struct shadow;
 struct shadow_hit;
 struct bt_handover;
+struct interp;
 struct engine_vm;
 struct engine_vcpu;
 
@@ -284,6 +300,11 @@ struct bt_vcpu {
 	uint64_t misc_enable, tsc_adjust, apic_base, spec_ctrl, mtrr_def_type, mtrr[16], mtrr_fixed[11];
 	uint64_t tsc_offset;   /* guest = host + offset */
 	uint64_t pdpte[4];     /* PAE paging: as loaded with CR3 */
+	uint64_t mcg_status, mcg_ctl, mc[MC_BANKS][4];
+	uint64_t pkrs;         /* IA32_PKRS */
+	uint32_t pkru;         /* part of the XSAVE state (fpu.c) */
+	uint32_t pkeys_seen;   /* keys of pages that were walked since the last full flush: user, and supervisor from bit 16 */
+	struct bt_smap smap;
 	/* What the CPUID that the guest sees allows; recomputed by sys_features. */
 	uint64_t cr4_valid, efer_valid, xcr0_valid;
 	bool rdtscp;
@@ -293,7 +314,8 @@ struct bt_vcpu {
 	uint8_t shadow;        /* 1: interrupts are held off for one instruction (sti, mov ss) */
 	bool nmi_blocked;
 	bool halted;
-	bool pending_db;       /* single-step or data breakpoint trap after this instruction; bits in exc.dr6 */
+	bool pending_db;       /* single-step or data breakpoint trap after this instruction */
+	uint64_t pending_dr6;  /* ... its bits */
 	struct bt_exc exc;
 	struct vcpu_exit *exit; /* the core's, while vcpu_run is on */
 	struct bt_replay replay;
@@ -323,6 +345,7 @@ struct bt_vcpu {
 	struct cpuid_entry *cpuid;
 	uint32_t n_cpuid;
 	uint8_t *native;       /* executable scratch page of the interpreter (interp-native.c) */
+	struct interp *decoded; /* instructions that it met last (interp.c) */
 	/* Signal contract: while native_resume is nonzero, SIGFPE, SIGSEGV, SIGBUS, SIGILL with the pc inside the
 	 * native page make the handler store the signal and si_code here and continue at native_resume. */
 	uint64_t native_resume;

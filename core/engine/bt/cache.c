@@ -457,6 +457,17 @@ void jc_flush(struct bt_vcpu *v, bool global)
 	jc_flush_class(v, TLB_USER, global);
 }
 
+/* The same by the list, when every entry is in it and there are few. */
+static void jc_flush_listed(struct bt_vcpu *v, unsigned class, uint64_t first)
+{
+	for (uint32_t i = 0; i < v->jc_listed[class]; i++) {
+		struct jc_entry *e = &v->jc[class][v->jc_list[class][i]];
+
+		if (e->rip - first < PAGE_SIZE + INSN_MAX - 1)
+			e->rip = TLB_INVALID;
+	}
+}
+
 /*
  * Entries of one page are scattered: every rip that the page can have is looked
  * up. So are the last bytes of the page before, where an instruction may begin
@@ -466,6 +477,10 @@ static void jc_flush_code_page(struct bt_vcpu *v, unsigned class, uint64_t page)
 {
 	uint64_t first = (page << PAGE_SHIFT) - (INSN_MAX - 1);
 
+	if (!v->jc_global[class] && v->jc_listed[class] < PAGE_SIZE) {
+		jc_flush_listed(v, class, first);
+		return;
+	}
 	for (unsigned i = 0; i < PAGE_SIZE + INSN_MAX - 1; i++) {
 		struct jc_entry *e = &v->jc[class][jc_index(first + i)], *other = &v->jc[class][jc_index(first + i) ^ 1];
 

@@ -39,17 +39,20 @@ enum { EAX, EBX, ECX, EDX };
                      BIT(29) | BIT(30)) /* SSE3 PCLMUL SSSE3 FMA CX16 SSE4.1 SSE4.2 MOVBE POPCNT AES F16C RDRAND */
 #define L1_ECX_XSAVE BIT(26)
 #define L1_ECX_AVX BIT(28)
-#define L1_EDX_OURS (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(11) | BIT(13) | BIT(15) | \
-                     BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26))
-	/* FPU DE PSE TSC MSR PAE CX8 SEP PGE CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 */
+#define L1_EDX_OURS (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(11) | BIT(13) | \
+                     BIT(14) | BIT(15) | BIT(16) | BIT(17) | BIT(19) | BIT(23) | BIT(24) | BIT(25) | BIT(26))
+	/* FPU DE PSE TSC MSR PAE MCE CX8 SEP PGE MCA CMOV PAT PSE36 CLFSH MMX FXSR SSE SSE2 */
 #define L1_AVX_ONLY (BIT(12) | BIT(29)) /* FMA F16C: VEX-encoded */
 
 /* Leaf 7. */
-#define L7_EBX_HOST (BIT(3) | BIT(8) | BIT(9) | BIT(18) | BIT(19) | BIT(29)) /* BMI1 BMI2 ERMS RDSEED ADX SHA */
-#define L7_EBX_OURS (BIT(0) | BIT(7) | BIT(10)) /* FSGSBASE SMEP INVPCID */
+#define L7_EBX_HOST (BIT(3) | BIT(8) | BIT(9) | BIT(18) | BIT(19) | BIT(23) | BIT(24) | BIT(29))
+	/* BMI1 BMI2 ERMS RDSEED ADX CLFLUSHOPT CLWB SHA */
+#define L7_EBX_OURS (BIT(0) | BIT(1) | BIT(7) | BIT(10) | BIT(20)) /* FSGSBASE TSC_ADJUST SMEP INVPCID SMAP */
 #define L7_EBX_AVX2 BIT(5)
 #define L7_EBX_BMI (BIT(3) | BIT(8))
-#define L7_ECX_OURS BIT(22)  /* RDPID */
+#define L7_ECX_OURS (BIT(2) | BIT(22) | BIT(31)) /* UMIP RDPID PKS */
+#define L7_ECX_PKU BIT(3)
+#define L7_ECX_OSPKE BIT(4)
 #define L7_EDX_HOST BIT(4)   /* FSRM */
 #define L7_EDX_OURS (BIT(26) | BIT(29)) /* SPEC_CTRL, ARCH_CAPABILITIES */
 
@@ -57,8 +60,8 @@ enum { EAX, EBX, ECX, EDX };
 #define X1_ECX_HOST (BIT(5) | BIT(8)) /* LZCNT (ABM), PREFETCHW */
 #define X1_ECX_OURS BIT(0)            /* LAHF */
 #define X1_EDX_OURS (BIT(11) | BIT(20) | BIT(26) | BIT(27) | BIT(29)) /* SYSCALL NX PDPE1GB RDTSCP LM */
-#define X1_EDX_AMD (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(15) | BIT(16) | \
-                    BIT(17) | BIT(23) | BIT(24)) /* the copies of leaf 1 EDX that AMD has here */
+#define X1_EDX_AMD (BIT(0) | BIT(2) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(7) | BIT(8) | BIT(13) | BIT(14) | \
+                    BIT(15) | BIT(16) | BIT(17) | BIT(23) | BIT(24)) /* the copies of leaf 1 EDX that AMD has here */
 
 #define X8_EBX_AMD (BIT(26) | BIT(29))          /* SSB_NO, BTC_NO */
 #define X21_EAX_AMD (BIT(6) | BIT(29) | BIT(30)) /* null selector clears base; SRSO_NO, SRSO_USER_KERNEL_NO */
@@ -74,7 +77,6 @@ struct builder {
 	uint32_t n;
 	bool amd, xsave, avx;
 	uint64_t components;
-	uint32_t area;
 	uint32_t host_max, host_ext_max;
 };
 
@@ -165,28 +167,30 @@ static void leaf_extended_features(struct builder *b)
 	r[EBX] = (r[EBX] & (L7_EBX_HOST | (b->avx ? L7_EBX_AVX2 : 0))) | L7_EBX_OURS;
 	if (!b->avx)
 		r[EBX] &= ~L7_EBX_BMI;
-	r[ECX] = L7_ECX_OURS;
+	r[ECX] = L7_ECX_OURS | (b->xsave ? L7_ECX_PKU : 0); /* PKRU is part of the XSAVE state */
 	r[EDX] = (r[EDX] & L7_EDX_HOST) | L7_EDX_OURS;
 	add_sub(b, 7, 0, r);
 }
 
 static void leaf_xsave(struct builder *b)
 {
-	uint32_t r[4] = { (uint32_t)b->components, 576, b->area, 0 };
+	uint32_t r[4] = { (uint32_t)(b->components | FPU_COMP_PKRU), 576, fpu_standard_size(FPU_COMP_PKRU), 0 };
 
 	if (!b->xsave)
 		return;
 	add_sub(b, 0xd, 0, r);
 	host_leaf(b, 0xd, 1, r);
 	r[EAX] &= D1_EAX;
-	r[EBX] = r[EAX] & BIT(1) ? b->area : 0;
+	r[EBX] = 0;
 	r[ECX] = r[EDX] = 0;
 	add_sub(b, 0xd, 1, r);
+	r[EAX] = FPU_PKRU_SIZE;
+	r[EBX] = FPU_AREA_MAX;
+	add_sub(b, 0xd, 9, r);
 	if (!b->avx)
 		return;
 	r[EAX] = 256;
 	r[EBX] = 576;
-	r[ECX] = r[EDX] = 0;
 	add_sub(b, 0xd, 2, r);
 }
 
@@ -291,7 +295,7 @@ static void build(struct builder *b)
 int cpuid_build(struct cpuid_entry **entries, uint32_t *n)
 {
 	struct builder b = { 0 };
-	uint32_t r[4];
+	uint32_t r[4], size;
 
 	b.list = calloc(LEAVES_MAX, sizeof(*b.list));
 	if (!b.list)
@@ -300,7 +304,7 @@ int cpuid_build(struct cpuid_entry **entries, uint32_t *n)
 	b.host_ext_max = __get_cpuid_max(0x80000000, NULL);
 	host_leaf(&b, 0, 0, r);
 	b.amd = r[EBX] == signature_AMD_ebx || r[EBX] == 0x6f677948; /* or Hygon */
-	b.xsave = fpu_probe(&b.components, &b.area, &b.avx);
+	b.xsave = fpu_probe(&b.components, &size, &b.avx);
 	build(&b);
 	*entries = b.list;
 	*n = b.n;
@@ -339,12 +343,6 @@ static const struct cpuid_entry *find_or_last(const struct bt_vcpu *v, uint32_t 
 	return cpuid_find(v, leaf, subleaf);
 }
 
-/* Size of a standard-format (or compact: the same with these components) area for XCR0 as it is. */
-static uint32_t xsave_size(const struct bt_vcpu *v)
-{
-	return v->xcr0 & 4 ? 576 + 256 : 576;
-}
-
 /* Bits that follow the vCPU's state. APIC ids are in each vCPU's own leaves, set by who models the APIC. */
 static void adjust(const struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t r[4])
 {
@@ -355,14 +353,22 @@ static void adjust(const struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf, uin
 			r[EDX] &= ~BIT(9);
 		r[ECX] = (r[ECX] & ~BIT(27)) | (v->cr4 & CR4_OSXSAVE ? BIT(27) : 0);
 		break;
+	case 7:
+		if (subleaf == 0 && (v->cr4 & CR4_PKE))
+			r[ECX] |= L7_ECX_OSPKE;
+		break;
 	case 0xb:
 	case 0x1f:
 		/* The subleaf is echoed even when it does not exist. */
 		r[ECX] = (r[ECX] & ~0xffu) | (subleaf & 0xff);
 		break;
 	case 0xd:
-		if (subleaf == 0 || (subleaf == 1 && (r[EAX] & BIT(1))))
-			r[EBX] = xsave_size(v);
+		if (subleaf == 0) {
+			r[EBX] = fpu_standard_size(v->xcr0);
+			r[ECX] = fpu_standard_size(r[EAX]);
+		} else if (subleaf == 1 && (r[EAX] & BIT(1))) {
+			r[EBX] = fpu_compact_size(v->xcr0);
+		}
 		break;
 	case 0x80000001:
 		/* Intel shows SYSCALL in 64-bit mode alone. */

@@ -15,7 +15,7 @@
 #define PREFETCH_E COPY_E(OP_PREFETCH, T_ADDR_ONLY | T_MEM_ONLY)
 #define PUSHPOP_SEG(o) {.op = o, .class_ = CLASS_SYS, .t = T_ANYPP | T_D64}
 #define LAR(o) SYS_E(o, T_RM_R | T_REG_RW, .msize = M_2, .fl = F_ZF, .attr = A_EV | A_GV)
-#define MOV_CR(o, acc) SYS_E(o, T_FORCE_REG | T_F64 | (acc), .attr = A_EV | ATTR_PRIV)
+#define MOV_CR(o, acc) SYS_E(o, T_FORCE_REG | T_F64 | (acc), .size = S_DQ, .attr = A_EV | ATTR_PRIV)
 #define LSEG SYS_E(OP_LDS_ETC, T_MEM_ONLY | T_RM_R | T_REG_W, .msize = M_FAR, .attr = A_GV)
 #define BT_R(o, acc, lk) \
 	COPY_E(o, T_REG_R | (acc), .fl = F_BT, .attr = A_EV | A_GV | ATTR_BITOFF | (lk))

@@ -290,6 +290,8 @@ const struct row decode_0f01_reg[64] = {
 	[0x11] = REG01(OP_XSETBV, ATTR_PRIV),
 	[0x19] = REG01(OP_VMMCALL, 0),
 	[0x20 ... 0x27] = SEL_W(OP_SMSW),
+	[0x2e] = REG01(OP_RDPKRU, 0),
+	[0x2f] = REG01(OP_WRPKRU, 0),
 	[0x30 ... 0x37] = SEL_R(OP_LMSW, ATTR_PRIV),
 	[0x38] = ROW_SYS(OP_SWAPGS, .t = T_MODRM | T_ONLY64, .attr = ATTR_PRIV),
 	[0x39] = REG01(OP_RDTSCP, 0),

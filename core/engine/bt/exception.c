@@ -293,7 +293,7 @@ static enum bt_step deliver_once(struct bt_vcpu *v, const struct event *e)
 	if (!(v->cr0 & CR0_PE))
 		return deliver_real(v, e);
 	/* int n (but not int3, into, int1) in virtual-8086 mode is IOPL-sensitive; the one-byte forms are not. */
-	if ((v->rflags & FL_VM) && e->exc.soft && e->exc.len >= 2 && (v->rflags & FL_IOPL) != FL_IOPL)
+	if ((v->rflags & FL_VM) && e->exc.int_n && (v->rflags & FL_IOPL) != FL_IOPL)
 		return bt_fault_error(v, EXC_GP, 0);
 	step = read_gate(v, e, &g);
 	if (step == STEP_OK)
@@ -336,7 +336,8 @@ static void recognise(struct bt_vcpu *v, const struct event *e)
 	if (e->exc.vector == EXC_PF)
 		v->cr2 = e->exc.cr2;
 	if (e->exc.vector == EXC_DB) {
-		v->dr[6] |= e->exc.dr6;
+		/* Bits 3:0 say which breakpoint it was this time; the others stay until software clears them. */
+		v->dr[6] = (v->dr[6] & ~15ull) | e->exc.dr6;
 		v->dr[7] &= ~DR7_GD;
 	}
 }

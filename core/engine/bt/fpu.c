@@ -5,7 +5,8 @@
  * Only the components that the guest can be offered are saved: x87, SSE, and
  * AVX where the host has it. The host's others (AVX-512, PKRU) are untouched:
  * translated code has no way to name them, and C treats the vector part as
- * call-clobbered.
+ * call-clobbered. The guest's PKRU is no register of the processor, and what
+ * its xsave and xrstor do with it is done here by hand.
  *
  * The x87 instruction and data pointers (FIP, FDP) would be addresses in the
  * code cache and the host, and the opcode (FOP) one of a copy: whatever the
@@ -164,7 +165,23 @@ void fpu_restore(struct bt_vcpu *v)
 /* Components that a guest xsave or xrstor with this mask is about. */
 static uint64_t requested(const struct bt_vcpu *v, uint64_t mask)
 {
-	return mask & v->xcr0 & v->fpu_comps;
+	return mask & v->xcr0 & (v->fpu_comps | FPU_COMP_PKRU);
+}
+
+uint32_t fpu_standard_size(uint64_t components)
+{
+	return components & FPU_COMP_PKRU ? AREA_MAX + FPU_PKRU_SIZE : components & COMP_AVX ? AREA_MAX : AVX_OFFSET;
+}
+
+uint32_t fpu_compact_size(uint64_t components)
+{
+	return AVX_OFFSET + (components & COMP_AVX ? AVX_SIZE : 0) + (components & FPU_COMP_PKRU ? FPU_PKRU_SIZE : 0);
+}
+
+/* Where PKRU is in an area: behind AVX, unless that is left out of a compact one. */
+static uint32_t pkru_offset(bool compact, uint64_t components)
+{
+	return !compact || (components & COMP_AVX) ? AREA_MAX : AVX_OFFSET;
 }
 
 static bool is_xsave(unsigned op)
@@ -176,7 +193,9 @@ uint32_t fpu_guest_size(const struct bt_vcpu *v, unsigned op, uint64_t mask)
 {
 	if (!is_xsave(op))
 		return FX_SIZE;
-	return requested(v, mask) & COMP_AVX ? AREA_MAX : AVX_OFFSET;
+	if (op == OP_XSAVEC)
+		return fpu_compact_size(requested(v, mask));
+	return fpu_standard_size(requested(v, mask));
 }
 
 /* fnsave and fnstenv images by size: 108 and 28 bytes with 32-bit operands, 94 and 14 with 16-bit ones. */
@@ -227,9 +246,23 @@ static enum bt_step legacy_load(struct bt_vcpu *v, const void *area, uint32_t si
 	}
 }
 
+/* PKRU into an area whose other components and header are there. Zero is its initial state. */
+static void save_pkru(struct bt_vcpu *v, unsigned op, uint64_t rfbm, uint8_t *area)
+{
+	uint64_t header[2], image = v->pkru;
+
+	bt_copy(header, area + HEADER, sizeof(header));
+	header[0] = (header[0] & ~FPU_COMP_PKRU) | (v->pkru ? FPU_COMP_PKRU : 0);
+	header[1] |= op == OP_XSAVEC ? FPU_COMP_PKRU : 0;
+	bt_copy(area + HEADER, header, sizeof(header));
+	/* xsave stores the initial state, too; the others leave it out. */
+	if (v->pkru || op == OP_XSAVE)
+		bt_copy(area + pkru_offset(op == OP_XSAVEC, rfbm), &image, sizeof(image));
+}
+
 static enum bt_step xsave_guest(struct bt_vcpu *v, unsigned op, uint64_t mask, uint8_t *area)
 {
-	uint64_t rfbm = requested(v, mask);
+	uint64_t all = requested(v, mask), rfbm = all & v->fpu_comps;
 
 	if (op == OP_XSAVEC)
 		__asm__ volatile("xsavec64 (%0)"
@@ -240,6 +273,8 @@ static enum bt_step xsave_guest(struct bt_vcpu *v, unsigned op, uint64_t mask, u
 		native_xsave(area, rfbm);
 	if (rfbm & COMP_X87)
 		bt_zero(area + FX_FOP, FX_POINTERS);
+	if (all & FPU_COMP_PKRU)
+		save_pkru(v, op, all, area);
 	return STEP_OK;
 }
 
@@ -296,21 +331,38 @@ static bool header_valid(const struct bt_vcpu *v, const uint8_t *image, uint64_t
 	return !(h[0] & ~v->xcr0) && h[1] == 0 && h[2] == 0;
 }
 
-static enum bt_step xrstor_guest(struct bt_vcpu *v, uint64_t mask, const uint8_t *image)
+/* Takes PKRU out of an image, so that the processor need not know of it. */
+static void load_pkru(struct bt_vcpu *v, uint64_t rfbm, uint8_t *image)
+{
+	uint64_t header[2];
+	uint32_t value = 0;
+
+	bt_copy(header, image + HEADER, sizeof(header));
+	if (header[0] & FPU_COMP_PKRU)
+		bt_copy(&value, image + pkru_offset(header[1] & COMPACT, header[1]), sizeof(value));
+	header[0] &= ~FPU_COMP_PKRU;
+	header[1] &= ~FPU_COMP_PKRU;
+	bt_copy(image + HEADER, header, sizeof(header));
+	if (rfbm & FPU_COMP_PKRU)
+		sys_set_pkru(v, value);
+}
+
+static enum bt_step xrstor_guest(struct bt_vcpu *v, uint64_t mask, uint8_t *image)
 {
 	uint64_t rfbm = requested(v, mask);
 	bool loads_mxcsr;
 
 	if (!header_valid(v, image, rfbm, &loads_mxcsr) || (loads_mxcsr && !mxcsr_valid(image)))
 		return bt_fault_error(v, EXC_GP, 0);
-	native_xrstor(image, rfbm);
+	load_pkru(v, rfbm, image);
+	native_xrstor(image, rfbm & v->fpu_comps);
 	return STEP_OK;
 }
 
 /* The image is copied first: it may be guest memory, and what was checked must be what is loaded. */
 enum bt_step fpu_guest_load(struct bt_vcpu *v, unsigned op, bool wide, uint64_t mask, const void *area, uint32_t size)
 {
-	uint8_t image[AREA_MAX] __attribute__((aligned(64)));
+	uint8_t image[AREA_MAX + FPU_PKRU_SIZE] __attribute__((aligned(64)));
 
 	if (op == OP_FSAVE)
 		return legacy_load(v, area, size);

@@ -10,6 +10,9 @@
 
 /* Bytes of v->fpu_area: the XSAVE area's standard format up to AVX. */
 #define FPU_AREA_MAX 832u
+/* PKRU is behind it in the guest's areas, as on AMD. It is the engine's own (v->pkru), never the processor's. */
+#define FPU_COMP_PKRU 0x200ull
+#define FPU_PKRU_SIZE 8u
 
 /* Once per process: which XSAVE components the host has; the size of an area. */
 bool fpu_probe(uint64_t *components, uint32_t *area_size, bool *avx);
@@ -32,6 +35,9 @@ void fpu_restore(struct bt_vcpu *v);
  */
 enum bt_step fpu_guest_save(struct bt_vcpu *v, unsigned op, bool wide, uint64_t mask, void *area, uint32_t size);
 enum bt_step fpu_guest_load(struct bt_vcpu *v, unsigned op, bool wide, uint64_t mask, const void *area, uint32_t size);
+/* Bytes of an area in standard, and in compact, format with these components. */
+uint32_t fpu_standard_size(uint64_t components);
+uint32_t fpu_compact_size(uint64_t components);
 /* Bytes that the op touches at mask. */
 uint32_t fpu_guest_size(const struct bt_vcpu *v, unsigned op, uint64_t mask);
 

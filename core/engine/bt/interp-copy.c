@@ -209,6 +209,60 @@ static enum bt_step clflush(struct bt_vcpu *v, struct interp *x)
 	return step == STEP_OK ? mmu_read(v, va, &byte, 1, access_of(v)) : step;
 }
 
+/* A byte register is ah..bh when it is one of these without REX. */
+static bool high_byte(const struct insn *in, unsigned reg)
+{
+	return in->opsize == 1 && !in->rex && reg >= 4;
+}
+
+static uint64_t get_reg(const struct bt_vcpu *v, const struct insn *in, unsigned reg)
+{
+	return high_byte(in, reg) ? v->gpr[reg - 4] >> 8 & 0xff : get_gpr(v, reg, in->opsize);
+}
+
+static void set_reg(struct bt_vcpu *v, const struct insn *in, unsigned reg, uint64_t value)
+{
+	if (high_byte(in, reg))
+		v->gpr[reg - 4] = (v->gpr[reg - 4] & ~0xff00ull) | (value & 0xff) << 8;
+	else
+		set_gpr(v, reg, value, in->opsize);
+}
+
+/* Register, immediate or memory to register or memory: the most frequent instruction of all. */
+static enum bt_step mov(struct bt_vcpu *v, struct interp *x)
+{
+	const struct insn *in = &x->in;
+	bool moffs = (in->opcode & 0xfc) == 0xa0, modrm_reg = (in->opcode & 0xfc) == 0x88;
+	unsigned reg = moffs ? RAX : in->reg;
+	uint64_t value = 0, va;
+	enum bt_step step;
+
+	if (in->attr & ATTR_OPREG_GPR) {
+		set_reg(v, in, in->opreg, (uint64_t)in->imm);
+		return STEP_OK;
+	}
+	if (!(in->attr & ATTR_MEM)) {
+		if (!modrm_reg)
+			set_reg(v, in, in->rm, (uint64_t)in->imm);
+		else if (in->opcode & 2)
+			set_reg(v, in, in->reg, get_reg(v, in, in->rm));
+		else
+			set_reg(v, in, in->rm, get_reg(v, in, in->reg));
+		return STEP_OK;
+	}
+	step = interp_operand(v, x, 0, in->opsize, in->attr & ATTR_MEM_WRITE, &va);
+	if (step != STEP_OK)
+		return step;
+	if (in->attr & ATTR_MEM_WRITE) {
+		value = modrm_reg || moffs ? get_reg(v, in, reg) : (uint64_t)in->imm;
+		return interp_write(v, va, &value, in->opsize);
+	}
+	step = interp_read(v, va, &value, in->opsize);
+	if (step == STEP_OK)
+		set_reg(v, in, reg, value);
+	return step;
+}
+
 /* What plain moves and addresses need no stub for. */
 static bool simple(struct bt_vcpu *v, struct interp *x, enum bt_step *step)
 {
@@ -222,6 +276,9 @@ static bool simple(struct bt_vcpu *v, struct interp *x, enum bt_step *step)
 		return true;
 	case OP_FENCE:
 		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		return true;
+	case OP_MOV:
+		*step = mov(v, x);
 		return true;
 	case OP_LEA:
 		set_gpr(v, in->reg, interp_ea(v, x), in->opsize);

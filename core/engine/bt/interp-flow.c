@@ -179,12 +179,15 @@ static enum bt_step enter_levels(struct bt_vcpu *v, uint64_t *rsp, unsigned leve
 	return step == STEP_OK ? interp_push(v, rsp, frame, size) : step;
 }
 
-/* The new top of the stack must be writable, although nothing is written (Intel SDM vol. 2, ENTER). */
-static enum bt_step probe_top(struct bt_vcpu *v, uint64_t rsp)
+/*
+ * The new top of the stack must be writable, although nothing is written (Intel SDM vol. 2, ENTER). The segment
+ * must have room for an element there.
+ */
+static enum bt_step probe_top(struct bt_vcpu *v, uint64_t rsp, unsigned size)
 {
 	struct mmu_page page;
 	uint64_t va;
-	enum bt_step step = sys_linear(v, GAMUT_SS, rsp & interp_stack_mask(v), 1, true, &va);
+	enum bt_step step = sys_linear(v, GAMUT_SS, rsp & interp_stack_mask(v), bt_code64(v) ? 1 : size, true, &va);
 
 	return step == STEP_OK ? mmu_walk(v, va, ACC_WRITE | mmu_rights(v), &page) : step;
 }
@@ -199,7 +202,7 @@ enum bt_step exec_enter(struct bt_vcpu *v, struct interp *x)
 	if (step == STEP_OK && levels)
 		step = enter_levels(v, &rsp, levels, frame, size);
 	if (step == STEP_OK)
-		step = probe_top(v, rsp - (uint64_t)x->in.imm);
+		step = probe_top(v, rsp - (uint64_t)x->in.imm, size);
 	if (step != STEP_OK)
 		return step;
 	v->gpr[RSP] = (rsp & ~mask) | ((rsp - (uint64_t)x->in.imm) & mask);

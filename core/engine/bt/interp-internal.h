@@ -19,8 +19,11 @@
 
 struct interp {
 	struct insn in;
-	uint64_t next;   /* rip after this instruction */
-	uint64_t key[2]; /* the instruction's bytes and mode */
+	uint64_t next;    /* rip after this instruction */
+	uint64_t key[2];  /* the instruction's bytes and mode */
+	uint64_t mask[2]; /* of the bytes that it has, and the mode's */
+	bool keeps_flags; /* it neither reads nor changes arithmetic flags */
+	bool sets_flags;  /* it sets all of them, whatever they were */
 };
 
 typedef enum bt_step (*interp_fn)(struct bt_vcpu *v, struct interp *x);
@@ -107,6 +110,9 @@ uint64_t interp_breakpoint(const struct bt_vcpu *v, uint64_t va, unsigned len, u
 
 /* ---- interp-native.c -------------------------------------------------------------- */
 
+int native_init(struct bt_vcpu *v); /* 0 or -errno */
+void native_finish(struct bt_vcpu *v);
+
 struct native {
 	uint64_t gpr[16]; /* in and out */
 	uint64_t flags;   /* arithmetic flags in and out */
@@ -122,13 +128,31 @@ enum bt_step native_run(struct bt_vcpu *v, const struct interp *x, struct native
 /* Decodes bytes of the interpreter's own making (64-bit mode) and runs them on mem. For vector registers. */
 void native_bytes(struct bt_vcpu *v, const uint8_t *bytes, unsigned len, void *mem);
 
-/* Fills x->key from the bytes of the decoded instruction. */
+/* A place that no instruction is in: bit 7 is set in the mode's byte of every one. */
+#define INTERP_MODE_MASK (0xffull << 56)
+
+static inline uint64_t interp_key_mode(unsigned mode)
+{
+	return (uint64_t)(0x80u | mode) << 56;
+}
+
+/* Fills what is beside x->in from it and the instruction's bytes. */
 static inline void interp_key(struct interp *x, const uint8_t *bytes)
 {
+	const struct insn *in = &x->in;
+	bool logic = in->op == OP_AND || in->op == OP_OR || in->op == OP_XOR || in->op == OP_TEST;
+
 	x->key[0] = x->key[1] = 0;
-	for (unsigned i = 0; i < x->in.len; i++)
+	x->mask[0] = 0;
+	x->mask[1] = INTERP_MODE_MASK;
+	for (unsigned i = 0; i < in->len; i++) {
 		x->key[i / 8] |= (uint64_t)bytes[i] << (8 * (i % 8));
-	x->key[1] |= (uint64_t)(0x80u | x->in.mode) << 56;
+		x->mask[i / 8] |= 0xffull << (8 * (i % 8));
+	}
+	x->key[1] |= interp_key_mode(in->mode);
+	x->keeps_flags = !(in->fl_read | in->fl_written | in->fl_undef);
+	/* Logic leaves AF undefined, and processors clear it. */
+	x->sets_flags = logic || (!in->fl_read && in->fl_written == FL_ARITH && !in->fl_undef);
 }
 
 /* ---- handlers --------------------------------------------------------------------- */

@@ -54,7 +54,7 @@ static void note_break(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned ki
 
 	if (bits) {
 		v->pending_db = true;
-		v->exc.dr6 |= bits;
+		v->pending_dr6 |= bits;
 	}
 }
 

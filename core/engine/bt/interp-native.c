@@ -40,7 +40,7 @@ struct slot_key {
 _Static_assert(INTERP_NATIVE_SIZE == SLOTS * (sizeof(struct slot_key) + SLOT_SIZE),
                "size of the native area");
 
-/* Runs a stub; returns its flags, or all ones after a signal. */
+/* Runs a stub; returns its flags, or all ones after a signal. flags 0: it minds not what they are, which saves time. */
 uint64_t native_call(const void *code, uint64_t *gpr, void *mem, uint64_t flags, uint64_t *resume);
 
 __asm__(".text\n"
@@ -58,9 +58,11 @@ __asm__(".text\n"
         "	lea 2f(%rip), %rax\n"
         "	mov %rax, (%r8)\n"
         "	mov %rdi, %rax\n"
+        "	test %rcx, %rcx\n"
+        "	jz 3f\n"
         "	push %rcx\n"
         "	popf\n"
-        "	call *%rax\n"
+        "3:	call *%rax\n"
         "1:	pop %r8\n"
         "	movq $0, (%r8)\n"
         "	pop %r15\n"
@@ -75,7 +77,7 @@ __asm__(".text\n"
         "	jmp 1b\n"
         ".size native_call, . - native_call\n");
 
-int interp_init(struct bt_vcpu *v)
+int native_init(struct bt_vcpu *v)
 {
 	void *area = mmap(NULL, INTERP_NATIVE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC,
 	                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -86,7 +88,7 @@ int interp_init(struct bt_vcpu *v)
 	return 0;
 }
 
-void interp_finish(struct bt_vcpu *v)
+void native_finish(struct bt_vcpu *v)
 {
 	if (v->native)
 		munmap(v->native, INTERP_NATIVE_SIZE);
@@ -385,12 +387,13 @@ static enum bt_step trap_of(struct bt_vcpu *v, const struct insn *in)
 
 enum bt_step native_run(struct bt_vcpu *v, const struct interp *x, struct native *n)
 {
-	uint64_t flags = native_call(find_stub(v, x), n->gpr, n->mem, (n->flags & FL_ARITH) | FL_FIXED,
-	                             &v->native_resume);
+	uint64_t in = x->keeps_flags || x->sets_flags ? 0 : (n->flags & FL_ARITH) | FL_FIXED;
+	uint64_t flags = native_call(find_stub(v, x), n->gpr, n->mem, in, &v->native_resume);
 
 	if (flags == ~0ull)
 		return trap_of(v, &x->in);
-	n->flags = flags & FL_ARITH;
+	if (!x->keeps_flags)
+		n->flags = flags & FL_ARITH;
 	return STEP_OK;
 }
 

@@ -5,7 +5,8 @@
  * and restartable. A step does a bounded number of elements and leaves rip at
  * the instruction when there are more, which keeps interrupts prompt.
  *
- * Long movs and stos in 64-bit code go by host pages when the TLB has both.
+ * Repeated movs and stos, of any address size and in both directions, go by host
+ * pages when the TLB has them and the segments admit all of the run.
  */
 #include "engine/bt/interp-internal.h"
 
@@ -171,32 +172,75 @@ static void advance(struct string *s, uint64_t n)
 		set_gpr(v, RCX, v->gpr[RCX] - n, size);
 }
 
-/* Host address of va when the TLB admits the access, and the bytes left in the page. */
-static uint8_t *page_of(struct bt_vcpu *v, uint64_t va, bool write, uint64_t *room)
+/* Host address of va when the TLB admits the access. */
+static uint8_t *page_of(struct bt_vcpu *v, uint64_t va, bool write)
 {
 	const struct tlb_entry *e = &v->tlb[bt_table(v)][va >> PAGE_SHIFT & (TLB_SIZE - 1)];
 
-	*room = PAGE_SIZE - (va & (PAGE_SIZE - 1));
 	if ((write ? e->tag_w : e->tag_r) != (va & PAGE_MASK))
 		return NULL;
 	return (uint8_t *)(uintptr_t)e->host + (va & (PAGE_SIZE - 1));
 }
 
-static void fill(uint8_t *dst, uint64_t value, uint64_t n, unsigned size)
+/* Elements from rsi or rdi on, at most n, that lie in one page before the index wraps. */
+static uint64_t elements_here(const struct string *s, uint64_t offset, uint64_t va, uint64_t n)
 {
-	switch (size) {
-	case 1:
-		__asm__ volatile("rep stosb" : "+D"(dst), "+c"(n) : "a"(value) : "memory");
-		break;
-	case 2:
-		__asm__ volatile("rep stosw" : "+D"(dst), "+c"(n) : "a"(value) : "memory");
-		break;
-	case 4:
-		__asm__ volatile("rep stosl" : "+D"(dst), "+c"(n) : "a"(value) : "memory");
-		break;
-	default:
-		__asm__ volatile("rep stosq" : "+D"(dst), "+c"(n) : "a"(value) : "memory");
-		break;
+	uint64_t in_page = va & (PAGE_SIZE - 1), mask = size_mask(s->x->in.addrsize), here, unwrapped;
+
+	if (s->delta == s->size) {
+		here = (PAGE_SIZE - in_page) / s->size;
+		unwrapped = (mask - offset) / s->size;
+	} else {
+		here = in_page + s->size > PAGE_SIZE ? 0 : in_page / s->size + 1;
+		unwrapped = offset / s->size;
+	}
+	here = here < unwrapped ? here : unwrapped;
+	return n < here ? n : here;
+}
+
+/* The same, with the segment's leave for all of them and their host address; 0: none. */
+static uint64_t run_at(struct string *s, enum gamut_seg seg, unsigned reg, bool write, uint64_t n, uint8_t **host)
+{
+	struct bt_vcpu *v = s->v;
+	uint64_t offset = get_gpr(v, reg, s->x->in.addrsize), va, low;
+
+	if (sys_linear(v, seg, offset, s->size, write, &va) != STEP_OK)
+		return 0;
+	n = elements_here(s, offset, va, n);
+	*host = n ? page_of(v, va, write) : NULL;
+	low = s->delta == s->size ? offset : offset - (n - 1) * s->size;
+	if (!*host || sys_linear(v, seg, low, (unsigned)(n * s->size), write, &va) != STEP_OK)
+		return 0;
+	return n;
+}
+
+#define REP(insn) \
+	__asm__ volatile("rep " insn : "+D"(dst), "+S"(src), "+c"(n) : "a"(value) : "memory")
+#define REP_BACK(insn) \
+	__asm__ volatile("std\n\trep " insn "\n\tcld" : "+D"(dst), "+S"(src), "+c"(n) : "a"(value) : "memory", "cc")
+
+/* By elements of the guest's size: what overlaps repeats itself as it would there. */
+static void run(const struct string *s, uint8_t *dst, const uint8_t *src, uint64_t value, uint64_t n)
+{
+	bool back = s->delta != s->size;
+
+	switch (s->size | (s->src ? 16u : 0) | (back ? 32u : 0)) {
+	case 1: REP("stosb"); break;
+	case 2: REP("stosw"); break;
+	case 4: REP("stosl"); break;
+	case 8: REP("stosq"); break;
+	case 17: REP("movsb"); break;
+	case 18: REP("movsw"); break;
+	case 20: REP("movsl"); break;
+	case 24: REP("movsq"); break;
+	case 33: REP_BACK("stosb"); break;
+	case 34: REP_BACK("stosw"); break;
+	case 36: REP_BACK("stosl"); break;
+	case 40: REP_BACK("stosq"); break;
+	case 49: REP_BACK("movsb"); break;
+	case 50: REP_BACK("movsw"); break;
+	case 52: REP_BACK("movsl"); break;
+	default: REP_BACK("movsq"); break;
 	}
 }
 
@@ -204,29 +248,21 @@ static bool bulk_legal(const struct string *s)
 {
 	const struct bt_vcpu *v = s->v;
 
-	return s->x->in.rep && s->x->in.mode == MODE_64 && s->x->in.addrsize == 8 && s->delta == s->size &&
-	       !(v->dr[7] & 0xff) && !(v->rflags & (FL_AC | FL_TF));
+	return s->x->in.rep && !(v->dr[7] & 0xff) && !(v->rflags & (FL_AC | FL_TF));
 }
 
 /* Elements of a movs or stos that lie in pages at hand; 0: none, do one by itself. */
 static uint64_t bulk(struct string *s)
 {
 	struct bt_vcpu *v = s->v;
-	uint64_t base = s->x->in.seg >= GAMUT_FS ? v->seg[s->x->in.seg].base : 0, room, left, n = v->gpr[RCX];
-	uint8_t *dst = page_of(v, v->gpr[RDI], true, &room), *src = dst;
+	uint64_t n = get_gpr(v, RCX, s->x->in.addrsize);
+	uint8_t *dst, *src = NULL;
 
-	if (!dst)
-		return 0;
-	n = n < room / s->size ? n : room / s->size;
-	if (s->src) {
-		src = page_of(v, base + v->gpr[RSI], false, &left);
-		n = n < left / s->size ? n : left / s->size;
-		if (!src || (src < dst && src + n * s->size > dst)) /* a pattern that feeds itself */
-			return 0;
-		bt_copy(dst, src, n * s->size);
-	} else {
-		fill(dst, v->gpr[RAX], n, s->size);
-	}
+	n = run_at(s, GAMUT_ES, RDI, true, n, &dst);
+	if (n && s->src)
+		n = run_at(s, (enum gamut_seg)s->x->in.seg, RSI, false, n, &src);
+	if (n)
+		run(s, dst, src, v->gpr[RAX], n);
 	return n;
 }
 

@@ -278,6 +278,19 @@ static enum bt_step clac(struct bt_vcpu *v, struct interp *x)
 	return STEP_OK;
 }
 
+static enum bt_step pkru(struct bt_vcpu *v, struct interp *x)
+{
+	if (!(v->cr4 & CR4_PKE))
+		return undefined(v);
+	if ((uint32_t)v->gpr[RCX] != 0 || (x->in.op == OP_WRPKRU && (uint32_t)v->gpr[RDX] != 0))
+		return fault_gp(v);
+	if (x->in.op == OP_WRPKRU)
+		sys_set_pkru(v, (uint32_t)v->gpr[RAX]);
+	else
+		set_edx_eax(v, v->pkru);
+	return STEP_OK;
+}
+
 static enum bt_step fsbase(struct bt_vcpu *v, struct interp *x)
 {
 	bool gs = x->in.op == OP_RDGSBASE || x->in.op == OP_WRGSBASE;
@@ -419,6 +432,8 @@ const interp_fn interp_sys_table[OP_COUNT] = {
         [OP_MWAIT] = monitor,
         [OP_CLAC] = clac,
         [OP_STAC] = clac,
+        [OP_RDPKRU] = pkru,
+        [OP_WRPKRU] = pkru,
         [OP_RSM] = rsm,
         [OP_RDFSBASE] = fsbase,
         [OP_RDGSBASE] = fsbase,

@@ -31,15 +31,17 @@ static inline struct tlb_entry *slot_of(struct bt_vcpu *v, uint64_t va, unsigned
 	return &v->tlb[mmu_table(v, access)][va >> PAGE_SHIFT & (TLB_SIZE - 1)];
 }
 
-/* Host address when [va, va+len) lies in one page that the tag admits. */
-static inline void *hit(const struct tlb_entry *e, uint64_t tag, uint64_t va, unsigned len)
+/* Host address when [va, va+len) lies in one page that the tag admits. A page that is there for AC is not for all. */
+static inline void *hit(const struct tlb_entry *e, uint64_t tag, uint64_t va, unsigned len, unsigned access)
 {
 	unsigned off = va & (PAGE_SIZE - 1);
 
-	if (tag != (va & PAGE_MASK) || off + len > PAGE_SIZE)
+	if (tag != (va & PAGE_MASK) || off + len > PAGE_SIZE || (e->flags & access & TLB_SMAP))
 		return NULL;
 	return (void *)(uintptr_t)(e->host + off);
 }
+
+_Static_assert(TLB_SMAP == ACC_IMPLICIT, "hit compares them");
 
 typedef uint16_t __attribute__((aligned(1), may_alias)) u16_any;
 typedef uint32_t __attribute__((aligned(1), may_alias)) u32_any;
@@ -85,7 +87,7 @@ static enum bt_step span_at(struct bt_vcpu *v, uint64_t va, unsigned access, uin
 {
 	struct tlb_entry *e;
 	struct mmu_page page;
-	enum bt_step step = tlb_fill(v, va, access & (ACC_WRITE | ACC_USER), &e, &page);
+	enum bt_step step = tlb_fill(v, va, access & (ACC_WRITE | ACC_USER | ACC_IMPLICIT), &e, &page);
 
 	if (step != STEP_OK)
 		return step;
@@ -273,7 +275,7 @@ enum bt_step mmu_read(struct bt_vcpu *v, uint64_t va, void *buf, unsigned len, u
 
 	va = linear(v, va);
 	e = slot_of(v, va, access);
-	host = hit(e, e->tag_r, va, len);
+	host = hit(e, e->tag_r, va, len, access);
 	if (!host && bt_is_pv(v) && !(access & ACC_USER))
 		return read_table(v, va, buf, len, access & ~(unsigned)ACC_WRITE);
 	if (!host)
@@ -337,7 +339,7 @@ enum bt_step mmu_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned
 	if (v->pv.store)
 		return write_redirected(v, va, buf, len, access | ACC_WRITE);
 	e = slot_of(v, va, access);
-	host = hit(e, e->tag_w, va, len);
+	host = hit(e, e->tag_w, va, len, access);
 	if (!host)
 		return write_slow(v, va, buf, len, access | ACC_WRITE);
 	copy(host, buf, len);
@@ -356,7 +358,7 @@ enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned acce
 		return STEP_OK; /* mmu_write will see it */
 	va = linear(v, va);
 	e = slot_of(v, va, access);
-	*host = hit(e, e->tag_w, va, len);
+	*host = hit(e, e->tag_w, va, len, access);
 	if (*host || (va & (PAGE_SIZE - 1)) + len > PAGE_SIZE)
 		return STEP_OK;
 	step = spans_now(v, va, NULL, len, access | ACC_WRITE, s, &n);
@@ -378,7 +380,7 @@ enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned le
 	*got = len < room ? len : room;
 	e = slot_of(v, va, user);
 	if (e->tag_r == (va & PAGE_MASK) && (e->flags & TLB_EXEC)) {
-		bt_copy(buf, hit(e, e->tag_r, va, *got), *got);
+		bt_copy(buf, hit(e, e->tag_r, va, *got, 0), *got);
 		return STEP_OK;
 	}
 	step = bt_code_gpa(v, va, &gpa, &global);
@@ -388,4 +390,22 @@ enum bt_step mmu_fetch(struct bt_vcpu *v, uint64_t va, uint8_t *buf, unsigned le
 		return fetch_device(v, gpa, buf, *got);
 	bt_copy(buf, v->mem->base + gpa, *got);
 	return STEP_OK;
+}
+
+#define TEXT_SIZE 16u
+
+enum bt_step mmu_text(struct bt_vcpu *v, uint64_t va, const void **text)
+{
+	enum bt_step step;
+	uint64_t gpa;
+	bool global;
+
+	va = linear(v, va);
+	*text = NULL;
+	if ((va & (PAGE_SIZE - 1)) > PAGE_SIZE - TEXT_SIZE)
+		return STEP_OK;
+	step = bt_code_gpa(v, va, &gpa, &global);
+	if (step == STEP_OK && mem_kind(v->mem, gpa) != MEM_NONE)
+		*text = v->mem->base + gpa;
+	return step;
 }

@@ -23,6 +23,7 @@
 #define PTE_PS 0x80ull
 #define PTE_G 0x100ull
 #define PTE_NX (1ull << 63)
+#define PTE_KEY(pte) ((unsigned)((pte) >> 59 & 15))
 #define PTE_ADDR 0x000ffffffffff000ull
 #define PTE_HIGH 0x7ff0000000000000ull /* 62:52: ignored in 4-level paging, reserved in PAE */
 #define PDE4M_RESERVED 0x200000ull     /* 32-bit paging with PSE-36: bit 21 of a 4M entry */
@@ -33,6 +34,7 @@
 #define PF_U 4u
 #define PF_RSVD 8u
 #define PF_I 16u
+#define PF_PK 32u
 
 enum walk_end { WALK_LEAF, WALK_ABSENT, WALK_RESERVED };
 
@@ -141,12 +143,48 @@ static enum walk_end walk32(const struct bt_vcpu *v, uint64_t va, struct walk *w
 	return WALK_LEAF;
 }
 
-/* Whether the gathered rights allow the access. */
+/* With SMAP a supervisor's access to a user page must be one of the program's, made with AC set. */
+static inline bool smap_forbids(const struct bt_vcpu *v, const struct walk *w, unsigned access)
+{
+	if (!(v->cr4 & CR4_SMAP) || !(w->rights & PTE_U) || (access & (ACC_USER | ACC_EXEC)))
+		return false;
+	return (access & ACC_IMPLICIT) || v->cpl == 3 || !(v->rflags & FL_AC);
+}
+
+/* Protection keys: PKRU speaks of user pages, whoever accesses them, and IA32_PKRS of the others. */
+static bool key_forbids(const struct bt_vcpu *v, const struct walk *w, unsigned access)
+{
+	bool user = w->rights & PTE_U;
+	unsigned bits;
+
+	if ((access & ACC_EXEC) || !bt_long_mode(v) || !(v->cr4 & (user ? CR4_PKE : CR4_PKS)))
+		return false;
+	bits = (user ? v->pkru : (uint32_t)v->pkrs) >> 2 * PTE_KEY(w->step[w->n - 1].value);
+	if (bits & 1)
+		return true;
+	return (bits & 2) && (access & ACC_WRITE) && ((access & ACC_USER) || (v->cr0 & CR0_WP));
+}
+
+static inline bool key_denies(const struct bt_vcpu *v, const struct walk *w, unsigned access)
+{
+	return (v->cr4 & (CR4_PKE | CR4_PKS)) && key_forbids(v, w, access);
+}
+
+/* So that a change of the rights of keys that no page has costs nothing. */
+static inline void note_key(struct bt_vcpu *v, const struct walk *w)
+{
+	if (v->cr4 & (CR4_PKE | CR4_PKS))
+		v->pkeys_seen |= 1u << (PTE_KEY(w->step[w->n - 1].value) + (w->rights & PTE_U ? 0 : 16));
+}
+
+/* Whether the gathered rights allow the access, keys aside. */
 static inline bool walk_allows(const struct bt_vcpu *v, const struct walk *w, unsigned access)
 {
 	if ((access & ACC_USER) && !(w->rights & PTE_U))
 		return false;
 	if ((access & ACC_WRITE) && !(w->rights & PTE_W) && ((access & ACC_USER) || (v->cr0 & CR0_WP)))
+		return false;
+	if (smap_forbids(v, w, access))
 		return false;
 	if (!(access & ACC_EXEC))
 		return true;
@@ -213,7 +251,7 @@ static enum bt_step page_fault(struct bt_vcpu *v, uint64_t va, unsigned access, 
 static enum bt_step walk_unpaged(uint64_t va, struct mmu_page *page)
 {
 	*page = (struct mmu_page){
-		.gpa = va, .size = ~0ull, .writable = true, .user = true, .global = false, .exec = true
+		.gpa = va, .size = ~0ull, .writable = true, .user = true, .global = false, .exec = true, .smap = false
 	};
 	return STEP_OK;
 }
@@ -233,11 +271,13 @@ static inline void walk_result(struct bt_vcpu *v, uint64_t va, unsigned access, 
                                struct mmu_page *page)
 {
 	uint64_t size = 1ull << w->shift, leaf = w->step[w->n - 1].value;
+	unsigned write = (access & (ACC_USER | ACC_IMPLICIT)) | ACC_WRITE;
 
 	page->gpa = w->frame | (va & (size - 1));
 	page->size = size;
-	page->writable = (leaf & PTE_D) && walk_allows(v, w, (access & ACC_USER) | ACC_WRITE);
+	page->writable = (leaf & PTE_D) && walk_allows(v, w, write) && !key_denies(v, w, write);
 	page->user = (w->rights & PTE_U) != 0;
+	page->smap = page->user && !(access & ACC_USER) && (v->cr4 & CR4_SMAP);
 	page->global = (leaf & PTE_G) && (v->cr4 & CR4_PGE);
 	page->exec = walk_allows(v, w, (access & ACC_USER) | ACC_EXEC);
 	if ((access & ACC_EXEC) && size > PAGE_SIZE)
@@ -257,7 +297,8 @@ static inline bool walk_shadow(struct bt_vcpu *v, uint64_t va, unsigned access, 
 	w->rights = leaf.rights;
 	w->nx = leaf.nx;
 	w->frame = leaf.frame;
-	return walk_allows(v, w, access) && (!(access & ACC_WRITE) || (leaf.value & PTE_D));
+	return walk_allows(v, w, access) && !key_denies(v, w, access) &&
+	       (!(access & ACC_WRITE) || (leaf.value & PTE_D));
 }
 
 static void note_table(uint32_t seen[2], uint32_t region)
@@ -305,6 +346,7 @@ enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mm
 	if (!(v->cr0 & CR0_PG))
 		return walk_unpaged(va, page);
 	if (v->spt && walk_shadow(v, va, access, &w)) {
+		note_key(v, &w);
 		walk_result(v, va, access, &w, page);
 		return STEP_OK;
 	}
@@ -319,10 +361,13 @@ enum bt_step mmu_walk(struct bt_vcpu *v, uint64_t va, unsigned access, struct mm
 			end = walk32(v, va, &w);
 		if (end != WALK_LEAF)
 			return page_fault(v, va, access, end == WALK_RESERVED ? PF_P | PF_RSVD : 0);
+		if (key_denies(v, &w, access))
+			return page_fault(v, va, access, PF_P | PF_PK);
 		if (!walk_allows(v, &w, access))
 			return page_fault(v, va, access, PF_P);
 	} while (!(access & ACC_NOFAULT) &&
 	         (!walk_mark(v, &w, access & ACC_WRITE, wide) || (v->spt && !shadow_install(v, va, w.step, w.n))));
+	note_key(v, &w);
 	walk_result(v, va, access, &w, page);
 	if (bt_is_pv(v) && va >> 63)
 		note_upper(v, va, &w, page);

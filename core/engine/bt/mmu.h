@@ -19,6 +19,7 @@ enum mmu_access {
 	ACC_EXEC = 2,
 	ACC_USER = 4,   /* as CPL 3; else supervisor */
 	ACC_NOFAULT = 8, /* do not touch v->exc, nor A and D bits */
+	ACC_IMPLICIT = 32, /* of the processor's own, to a table or TSS: SMAP holds whatever AC says; equals TLB_SMAP */
 	ACC_NOMMIO = 16  /* mmu_read, mmu_write: what is not memory reads as ones and ignores writes (never STEP_EXIT) */
 };
 
@@ -27,6 +28,7 @@ struct mmu_page {
 	uint64_t size;   /* of the mapping: 4K, 2M, 4M, 1G; all ones with paging off */
 	bool writable;   /* a write by the same privilege needs no further walk (W, and D set) */
 	bool user, global, exec;
+	bool smap;       /* a supervisor may access it, and only because EFLAGS.AC says so */
 };
 
 /*
@@ -64,6 +66,8 @@ void tlb_init(struct bt_vcpu *v);                    /* all invalid, lists empty
 void tlb_flush(struct bt_vcpu *v, bool global);      /* also jc_flush */
 void tlb_flush_table(struct bt_vcpu *v, int table, bool global);  /* of a PV guest: one space, with its class of the jump cache */
 void tlb_flush_page(struct bt_vcpu *v, uint64_t va); /* invlpg: also when a large page maps it; also jc_flush_page */
+/* SMAP: a user page in the kernel's table is there while explicit accesses may reach it. From bt_update_key. */
+void tlb_smap(struct bt_vcpu *v, bool open);
 void tlb_drop_data(struct bt_vcpu *v, uint64_t va);  /* of a page that cannot hold code, not part of a large one: no jc flush */
 /* Some page of guest physical memory became code or changed kind: drop write tags (or all tags) that lead to it. */
 void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all);
@@ -98,6 +102,12 @@ enum bt_step mmu_write(struct bt_vcpu *v, uint64_t va, const void *buf, unsigned
  * is MMIO or crosses a page: the caller then uses mmu_read and mmu_write.
  */
 enum bt_step mmu_rmw(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned access, void **host);
+/*
+ * Host address of the 16 bytes at linear va, for execution; NULL when the page
+ * ends before that or is no memory: mmu_fetch then. Good until the next walk,
+ * lock or flush; the bytes may change meanwhile. Faults as a fetch.
+ */
+enum bt_step mmu_text(struct bt_vcpu *v, uint64_t va, const void **text);
 /*
  * Instruction bytes at linear va, at most len, not beyond the page's end
  * unless `cross`; *got says how many. Faults as a fetch. In real mode too. What

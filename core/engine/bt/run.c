@@ -92,6 +92,8 @@ static bool serve_irq(struct bt_vcpu *v)
 
 static bool serve_nmi(struct bt_vcpu *v)
 {
+	if (v->shadow)
+		bt_poll_set(v);
 	if (v->nmi_blocked || v->shadow)
 		return true;
 	atomic_fetch_and(v->env->attention, ~ATTN_NMI);
@@ -454,6 +456,28 @@ static enum bt_step port_access(struct bt_vcpu *v, uint32_t arg)
 	return STEP_EXIT;
 }
 
+/* The flags that sysret loads are in force at once: TF traps after it. */
+static enum bt_step sysret(struct bt_vcpu *v, unsigned opsize)
+{
+	enum bt_step st = sys_sysret(v, opsize);
+
+	if (st != STEP_OK || !(v->rflags & FL_TF))
+		return st;
+	v->exc = (struct bt_exc){ .vector = EXC_DB, .dr6 = DR6_BS };
+	return STEP_FAULT;
+}
+
+/* As interp-sys.c's clac. */
+static enum bt_step clac(struct bt_vcpu *v, bool set, uint64_t next)
+{
+	if (v->cpl != 0 || !(v->cr4_valid & CR4_SMAP) || !bt_code64(v))
+		return interp_step(v);
+	v->rflags = (v->rflags & ~FL_AC) | (set ? FL_AC : 0);
+	tlb_smap(v, set);
+	v->rip = next;
+	return STEP_OK;
+}
+
 /* The hot system instructions, whose decoding is in the argument; others are decoded again. */
 static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 {
@@ -471,7 +495,10 @@ static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 	case OP_IRET:
 		return sys_iret(v, STEP_SIZE(arg));
 	case OP_SYSRET:
-		return sys_sysret(v, STEP_SIZE(arg));
+		return sysret(v, STEP_SIZE(arg));
+	case OP_CLAC:
+	case OP_STAC:
+		return clac(v, STEP_OP(arg) == OP_STAC, next);
 	default:
 		return interp_step(v);
 	}

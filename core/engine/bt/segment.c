@@ -105,9 +105,11 @@ void seg_set_null(struct bt_vcpu *v, enum gamut_seg seg, uint16_t selector)
 	seg_set(v, seg, &s);
 }
 
-/* Real mode changes selector and base alone: limit and type stay ("unreal" mode works). */
+/* Real mode changes selector and base alone: limit and type stay ("unreal" mode works). Code is 16-bit from then on. */
 void seg_set_real(struct bt_vcpu *v, enum gamut_seg seg, uint16_t selector)
 {
+	if (seg == GAMUT_CS)
+		v->seg[seg].attr &= ~(SEG_DB | SEG_L);
 	v->seg[seg].selector = selector;
 	v->seg[seg].base = v->seg_base[seg] = (uint64_t)selector << 4;
 }
@@ -135,6 +137,14 @@ void seg_set_flat(struct bt_vcpu *v, uint16_t cs, uint32_t cs_attr, uint16_t ss,
 	v->cpl = (uint8_t)cpl;
 }
 
+/* The base stays, as on processors: 64-bit code goes on using that of FS and GS. */
+static void drop(struct bt_vcpu *v, enum gamut_seg seg)
+{
+	v->seg[seg].selector = 0;
+	v->seg[seg].limit = 0;
+	v->seg[seg].attr = SEG_UNUSABLE;
+}
+
 void seg_drop_inner(struct bt_vcpu *v)
 {
 	static const enum gamut_seg data[] = { GAMUT_ES, GAMUT_DS, GAMUT_FS, GAMUT_GS };
@@ -146,7 +156,7 @@ void seg_drop_inner(struct bt_vcpu *v)
 		if (s->attr & SEG_UNUSABLE || conforming)
 			continue;
 		if ((s->attr >> SEG_DPL_SHIFT & 3) < v->cpl)
-			seg_set_null(v, data[i], 0);
+			drop(v, data[i]);
 	}
 }
 

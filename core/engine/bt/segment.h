@@ -13,7 +13,7 @@
 #include "engine/bt/bt.h"
 #include "engine/bt/mmu.h"
 
-#define IMPLICIT ACC_NOMMIO
+#define IMPLICIT (ACC_NOMMIO | ACC_IMPLICIT)
 
 /* Types of system descriptors. */
 enum { SYS_TSS16 = 1, SYS_LDT = 2, SYS_TSS16_BUSY = 3, SYS_CALL16 = 4, SYS_TASK_GATE = 5, SYS_INT16 = 6, SYS_TRAP16 = 7,

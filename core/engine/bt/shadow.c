@@ -73,473 +73,11 @@
  * Time is counted in rounds, which are generations, too: only what is found by
  * descending from a root counts as used. Eviction is one pass over the pool.
  */
-#include "engine/bt/shadow.h"
-
-#include <errno.h>
-#include <sys/mman.h>
-
-#include "engine/bt/mmu.h"
-#include "engine/bt/smp.h"
-
-#define P 0x1ull
-#define W 0x2ull
-#define U 0x4ull
-#define A 0x20ull
-#define D 0x40ull
-#define PS 0x80ull
-#define NX (1ull << 63)
-#define SOFT 0xe00ull /* ignored by processors: not kept */
-#define ADDR 0x000ffffffffff000ull
-#define HIGH 0x7ff0000000000000ull
-#define TABLE 0x200ull /* in our entries: leads to the shadow page whose number is in ADDR */
-#define UPPER (P | W | U | A | PS | NX) /* of the guest's upper entries, in ours */
-
-/* Roles: fit below a table's address. */
-#define ROLE_LEVEL 3u
-#define ROLE_32 (1u << 2)
-#define ROLE_PAE (2u << 2)
-#define ROLE_LONG (3u << 2)
-#define ROLE_FORMAT (3u << 2)
-#define ROLE_PART_SHIFT 4
-#define ROLE_PART (3u << ROLE_PART_SHIFT)
-#define ROLE_NX (1u << 6)
-#define ROLE_PSE (1u << 7)
-
-#define ENTRIES 512u
-#define OWNER_ANY (~0ull)
+#include "engine/bt/shadow-internal.h"
 
 #define QUIET 4u        /* comparisons without a difference until a table is protected */
 #define QUIET_SHARED 16u /* the same when another vCPU would have to be stopped for it */
 #define LOOSE_MAX 512u  /* loose shadow pages; beyond, all are protected */
-#define HITS 256u
-#define ROUNDS 8u
-#define PAGES_MIN 1024u
-#define PAGES_MAX 65536u
-
-struct shadow_page {
-	struct shadow_page *next;      /* in the hash chain; still leads on after it was taken off */
-	struct shadow_page *free_next;
-	uint64_t *e;
-	uint64_t gpa;     /* of the table */
-	uint64_t owner;   /* the root it was found under, OWNER_ANY for several; 0: none yet */
-	uint64_t filled;  /* a bit for eight entries: one of them may be something */
-	uint32_t parents; /* entries that lead here */
-	uint32_t round;   /* when it was last looked at */
-	uint32_t loose;   /* 1 + place in the list of loose pages; 0: protected */
-	uint16_t role;
-	uint8_t quiet;
-	bool live;
-};
-
-struct shadow {
-	struct mem *mem;
-	struct shadow_page *page;
-	uint64_t *entries;
-	uint32_t n, n_free;
-	struct shadow_page **hash;
-	unsigned hash_bits;
-	struct shadow_page *free;
-	struct shadow_page *limbo; /* dropped: another vCPU may still look at it */
-	struct shadow_page **loose;
-	uint32_t n_loose;
-	uint32_t round;
-	uint64_t gen;
-	struct shadow_stats stats;
-};
-
-/* The last table on the way to a 2M region. */
-struct shadow_hit {
-	uint64_t region, key, gen;
-	struct shadow_page *page;
-	uint64_t *table; /* of the page */
-	uint64_t rights, nx;
-	unsigned shift; /* of an entry of table */
-	unsigned size;  /* log2 of what it maps */
-};
-
-/* ---- the guest's side ---------------------------------------------------------------- */
-
-/* The table that the translation of va starts from, with its role. False: there is none. */
-static inline bool root_key(const struct bt_vcpu *v, uint64_t va, uint64_t *key)
-{
-	unsigned nx = v->efer & EFER_NXE ? ROLE_NX : 0;
-
-	if (bt_long_mode(v)) {
-		*key = (v->cr3 & ADDR) | ROLE_LONG | 3 | nx;
-	} else if (v->cr4 & CR4_PAE) {
-		*key = (v->pdpte[va >> 30 & 3] & ADDR) | ROLE_PAE | 1 | nx;
-		return v->pdpte[va >> 30 & 3] & P;
-	} else {
-		*key = (v->cr3 & 0xfffff000u) | ROLE_32 | 1 | (v->cr4 & CR4_PSE ? ROLE_PSE : 0) |
-		       (va >> 30 & 3) << ROLE_PART_SHIFT;
-	}
-	return true;
-}
-
-static inline uint64_t owner_of_key(uint64_t key)
-{
-	return key & ~(uint64_t)ROLE_PART;
-}
-
-static inline unsigned level_of(unsigned role)
-{
-	return role & ROLE_LEVEL;
-}
-
-static inline bool is_root(unsigned role)
-{
-	return level_of(role) == ((role & ROLE_FORMAT) == ROLE_LONG ? 3 : 1);
-}
-
-static inline unsigned shift_of(unsigned role)
-{
-	return 12 + 9 * level_of(role);
-}
-
-static inline unsigned index_of(unsigned role, uint64_t va)
-{
-	return va >> shift_of(role) & (ENTRIES - 1);
-}
-
-static unsigned child_role(unsigned role, uint64_t va)
-{
-	unsigned child = (role & ~ROLE_PART) - 1;
-
-	return (role & ROLE_FORMAT) == ROLE_32 ? child | (va >> 21 & 1) << ROLE_PART_SHIFT : child;
-}
-
-/* The guest's entry behind entry i. Tables are in memory that stays readable. */
-static uint64_t guest_entry(const struct shadow *s, const struct shadow_page *p, unsigned i)
-{
-	const uint8_t *table = s->mem->base + p->gpa;
-	unsigned at = (p->role & ROLE_PART) >> ROLE_PART_SHIFT << 9 | i;
-
-	if ((p->role & ROLE_FORMAT) != ROLE_32)
-		return __atomic_load_n((const uint64_t *)(const void *)table + i, __ATOMIC_SEQ_CST);
-	if (level_of(p->role) == 1)
-		at >>= 1;
-	return __atomic_load_n((const uint32_t *)(const void *)table + at, __ATOMIC_SEQ_CST);
-}
-
-/* ---- entries --------------------------------------------------------------------------- */
-
-static inline uint64_t leaf_entry(unsigned role, uint64_t value)
-{
-	if ((role & ROLE_FORMAT) == ROLE_32 && level_of(role) == 1)
-		return (value & 0xffe001ffu) | (value >> 13 & 0xff) << 32;
-	return value & ~SOFT;
-}
-
-static inline uint64_t table_entry(const struct shadow *s, const struct shadow_page *child, uint64_t value)
-{
-	return TABLE | (uint64_t)(child - s->page) << PAGE_SHIFT | (value & UPPER);
-}
-
-static inline uint64_t table_gpa(unsigned role, uint64_t value)
-{
-	return value & ((role & ROLE_FORMAT) == ROLE_PAE ? ADDR | HIGH : ADDR);
-}
-
-static inline struct shadow_page *child_of(const struct shadow *s, uint64_t e)
-{
-	return &s->page[(e & ADDR) >> PAGE_SHIFT];
-}
-
-/* Whether entry e is what `value` in the guest's table asks for. D may have come since. */
-static bool agrees(const struct shadow *s, unsigned role, uint64_t e, uint64_t value)
-{
-	uint64_t differ;
-
-	if (e & TABLE)
-		return e == table_entry(s, child_of(s, e), value) && table_gpa(role, value) == child_of(s, e)->gpa;
-	differ = leaf_entry(role, value) ^ e;
-	return !(differ & ~D) && !(differ & e);
-}
-
-static inline uint64_t entry_get(const uint64_t *e)
-{
-	return __atomic_load_n(e, __ATOMIC_SEQ_CST);
-}
-
-static inline bool entry_swap(uint64_t *e, uint64_t old, uint64_t new)
-{
-	return __atomic_compare_exchange_n(e, &old, new, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-}
-
-static inline void note_filled(struct shadow_page *p, unsigned i)
-{
-	uint64_t bit = 1ull << i / 8;
-
-	if (!(__atomic_load_n(&p->filled, __ATOMIC_SEQ_CST) & bit))
-		__atomic_fetch_or(&p->filled, bit, __ATOMIC_SEQ_CST);
-}
-
-/*
- * Puts `e` where `old` is, and takes it away again if the guest's entry is
- * another by now. The bit is set before and, in case the page was emptied at
- * the same time, after.
- */
-static inline void entry_put(struct bt_vcpu *v, struct shadow_page *p, unsigned i, uint64_t old, uint64_t e)
-{
-	struct shadow *s = v->spt;
-
-	if (smp_alone(v)) {
-		p->filled |= 1ull << i / 8;
-		p->e[i] = e;
-		return;
-	}
-	note_filled(p, i);
-	if (!entry_swap(&p->e[i], old, e))
-		return;
-	note_filled(p, i);
-	if (!agrees(s, p->role, e, guest_entry(s, p, i)))
-		entry_swap(&p->e[i], e, 0);
-}
-
-/* ---- the pool ---------------------------------------------------------------------------- */
-
-static struct shadow_page **bucket(const struct shadow *s, uint64_t gpa)
-{
-	return &s->hash[(uint32_t)(gpa >> PAGE_SHIFT) * 0x9e3779b1u >> (32 - s->hash_bits)];
-}
-
-static inline struct shadow_page *chain(struct shadow_page *const *at)
-{
-	return __atomic_load_n(at, __ATOMIC_ACQUIRE);
-}
-
-static struct shadow_page *find(const struct shadow *s, uint64_t key)
-{
-	struct shadow_page *p = chain(bucket(s, key & ADDR));
-
-	while (p && (p->gpa | p->role) != key)
-		p = chain(&p->next);
-	return p;
-}
-
-/* The next shadow page of this table, from p on. */
-static struct shadow_page *same_table(struct shadow_page *p, uint64_t gpa)
-{
-	while (p && p->gpa != gpa)
-		p = p->next;
-	return p;
-}
-
-#define FOR_EACH_SHADOW(s, at, p)                                                                        \
-	for (struct shadow_page *p = same_table(*bucket(s, at), at), *next_ = NULL;                      \
-	     p && (next_ = same_table(p->next, at), true); p = next_)
-
-static void list_loose(struct shadow *s, struct shadow_page *p)
-{
-	p->quiet = 0;
-	if (p->loose)
-		return;
-	s->loose[s->n_loose] = p;
-	p->loose = ++s->n_loose;
-}
-
-static void unlist_loose(struct shadow *s, struct shadow_page *p)
-{
-	struct shadow_page *last;
-
-	if (!p->loose)
-		return;
-	last = s->loose[s->n_loose - 1];
-	s->loose[p->loose - 1] = last;
-	last->loose = p->loose;
-	p->loose = 0;
-	s->n_loose--;
-}
-
-static void code_byte(struct shadow *s, uint64_t gpa, bool table)
-{
-	_Atomic uint8_t *byte = &s->mem->code[gpa >> PAGE_SHIFT];
-
-	if (table)
-		atomic_fetch_or(byte, MEM_TABLE);
-	else
-		atomic_fetch_and(byte, (uint8_t)~MEM_TABLE);
-}
-
-static void release_page(struct bt_vcpu *v, struct shadow_page *p);
-
-static void unlink_child(struct bt_vcpu *v, struct shadow_page *child)
-{
-	if (--child->parents == 0 && !is_root(child->role))
-		release_page(v, child);
-}
-
-static void zap(struct bt_vcpu *v, struct shadow_page *p, unsigned i, uint64_t e)
-{
-	struct shadow *s = v->spt;
-
-	if (!entry_swap(&p->e[i], e, 0))
-		return; /* a leaf that another vCPU has just stored, and judges itself */
-	s->stats.zaps++;
-	if (!(e & TABLE))
-		return;
-	__atomic_fetch_add(&s->gen, 1, __ATOMIC_SEQ_CST);
-	unlink_child(v, child_of(s, e));
-}
-
-static void empty(struct bt_vcpu *v, struct shadow_page *p)
-{
-	uint64_t filled = __atomic_exchange_n(&p->filled, 0, __ATOMIC_SEQ_CST);
-
-	for (; filled; filled &= filled - 1) {
-		unsigned first = (unsigned)__builtin_ctzll(filled) * 8;
-
-		for (unsigned i = first; i < first + 8; i++) {
-			uint64_t e = entry_get(&p->e[i]);
-
-			if (e)
-				zap(v, p, i, e);
-		}
-	}
-}
-
-/* Nothing leads to it any more. */
-static void discard(struct bt_vcpu *v, struct shadow_page *p)
-{
-	struct shadow *s = v->spt;
-	struct shadow_page **at = bucket(s, p->gpa), *other;
-
-	while (*at != p)
-		at = &(*at)->next;
-	__atomic_store_n(at, p->next, __ATOMIC_RELEASE);
-	unlist_loose(s, p);
-	p->live = false;
-	s->stats.pages--;
-	other = same_table(*bucket(s, p->gpa), p->gpa);
-	if (!other)
-		code_byte(s, p->gpa, false);
-	if (smp_alone(v)) {
-		p->free_next = s->free;
-		s->free = p;
-		s->n_free++;
-	} else {
-		p->free_next = s->limbo;
-		s->limbo = p;
-	}
-}
-
-/* With all that was found through it alone: three levels deep at most. */
-static void release_page(struct bt_vcpu *v, struct shadow_page *p)
-{
-	empty(v, p);
-	discard(v, p);
-}
-
-/* With the others stopped, nobody looks at them. */
-static void drain_limbo(struct shadow *s)
-{
-	struct shadow_page *next;
-
-	for (struct shadow_page *p = s->limbo; p; p = next) {
-		next = p->free_next;
-		p->free_next = s->free;
-		s->free = p;
-		s->n_free++;
-	}
-	s->limbo = NULL;
-}
-
-static inline bool goes(const struct shadow_page *p, uint32_t keep)
-{
-	return p->live && (int32_t)(p->round - keep) < 0;
-}
-
-/* Takes every entry out of p that leads to a page which goes, or all if p does. */
-static void forget_children(struct shadow *s, struct shadow_page *p, uint32_t keep)
-{
-	if (level_of(p->role) == 0)
-		return;
-	for (unsigned i = 0; i < ENTRIES; i++) {
-		if (!(p->e[i] & TABLE) || (!goes(p, keep) && !goes(child_of(s, p->e[i]), keep)))
-			continue;
-		child_of(s, p->e[i])->parents--;
-		p->e[i] = 0;
-	}
-}
-
-/* Those not looked at since round `keep` go. The others are stopped. */
-static void evict(struct bt_vcpu *v, uint32_t keep)
-{
-	struct shadow *s = v->spt;
-
-	for (uint32_t i = 0; i < s->n; i++)
-		if (s->page[i].live)
-			forget_children(s, &s->page[i], keep);
-	for (uint32_t i = 0; i < s->n; i++) {
-		if (!goes(&s->page[i], keep))
-			continue;
-		discard(v, &s->page[i]);
-		s->stats.evicted++;
-	}
-	drain_limbo(s);
-	__atomic_fetch_add(&s->gen, 1, __ATOMIC_SEQ_CST);
-}
-
-/* The youngest round that must go so that an eighth of the pool is free, plus one. */
-static uint32_t oldest_to_keep(const struct shadow *s)
-{
-	uint32_t of_age[ROUNDS] = { 0 }, age, room = s->n_free;
-
-	for (uint32_t i = 0; i < s->n; i++) {
-		age = s->round - s->page[i].round;
-		of_age[age < ROUNDS ? age : ROUNDS - 1] += s->page[i].live;
-	}
-	for (age = ROUNDS; age > 0 && room < s->n / 8; age--)
-		room += of_age[age - 1];
-	return s->round - age + 1;
-}
-
-static void make_room(struct bt_vcpu *v)
-{
-	struct shadow *s = v->spt;
-
-	smp_stop(v, SMP_ALL);
-	drain_limbo(s);
-	if (s->n_free < s->n / 8)
-		evict(v, oldest_to_keep(s));
-}
-
-/* A round is an eighth of the pool. Then every page has to be looked at again to count as used. */
-static void count_made(struct shadow *s)
-{
-	s->stats.pages++;
-	if (++s->stats.made % (s->n / 8))
-		return;
-	s->round++;
-	__atomic_fetch_add(&s->gen, 1, __ATOMIC_SEQ_CST);
-}
-
-static struct shadow_page *make_page(struct bt_vcpu *v, uint64_t key)
-{
-	struct shadow *s = v->spt;
-	struct shadow_page *p = s->free, **at = bucket(s, key & ADDR);
-	uint64_t *e = &s->entries[(uint64_t)(p - s->page) * ENTRIES];
-
-	s->free = p->free_next;
-	s->n_free--;
-	bt_zero(e, ENTRIES * sizeof(*e));
-	*p = (struct shadow_page){ .e = e, .gpa = key & ADDR, .role = key & ~ADDR, .round = s->round, .live = true };
-	if (is_root(p->role))
-		p->owner = owner_of_key(key);
-	p->next = *at;
-	__atomic_store_n(at, p, __ATOMIC_RELEASE);
-	if (!shadow_holds(v, p->gpa))
-		list_loose(s, p);
-	count_made(s);
-	return p;
-}
-
-static struct shadow_page *find_or_make(struct bt_vcpu *v, uint64_t key)
-{
-	struct shadow_page *p = find(v->spt, key);
-
-	return p ? p : make_page(v, key);
-}
 
 /* ---- looking up --------------------------------------------------------------------------- */
 
@@ -558,8 +96,8 @@ static inline bool owned(const struct shadow_page *p, uint64_t owner)
 static bool descend(struct bt_vcpu *v, uint64_t va, uint64_t key, uint64_t gen, struct shadow_hit *h)
 {
 	struct shadow *s = v->spt;
-	struct shadow_page *p = find(s, key);
-	uint64_t rights = W | U, nx = 0, owner = owner_of_key(key), e;
+	struct shadow_page *p = spt_find(s, key);
+	uint64_t rights = PTE_W | PTE_U, nx = 0, owner = owner_of_key(key), e;
 
 	for (;; p = child_of(s, e)) {
 		if (!p || !owned(p, owner))
@@ -569,10 +107,10 @@ static bool descend(struct bt_vcpu *v, uint64_t va, uint64_t key, uint64_t gen, 
 		e = entry_get(&p->e[index_of(p->role, va)]);
 		if (!e)
 			return false;
-		if (!(e & TABLE))
+		if (!(e & SPT_TABLE))
 			break;
 		rights &= e;
-		nx |= e & NX;
+		nx |= e & PTE_NX;
 	}
 	*h = (struct shadow_hit){ .region = va >> 21, .key = key, .gen = gen, .page = p, .table = p->e };
 	h->rights = rights;
@@ -603,12 +141,12 @@ bool shadow_lookup(struct bt_vcpu *v, uint64_t va, struct shadow_leaf *leaf)
 	if (!hit_is(h, va, key, gen) && !descend(v, va, key, gen, h))
 		return false;
 	e = entry_get(&h->table[va >> h->shift & (ENTRIES - 1)]);
-	if ((e & TABLE) && descend(v, va, key, gen, h)) /* where a large page was is a table now */
+	if ((e & SPT_TABLE) && descend(v, va, key, gen, h)) /* where a large page was is a table now */
 		e = entry_get(&h->table[va >> h->shift & (ENTRIES - 1)]);
-	if (!e || (e & TABLE))
+	if (!e || (e & SPT_TABLE))
 		return false;
-	*leaf = (struct shadow_leaf){ .value = e, .rights = e & h->rights, .nx = (e & NX) | h->nx, .shift = h->size };
-	leaf->frame = e & ADDR & ~((1ull << h->size) - 1);
+	*leaf = (struct shadow_leaf){ .value = e, .rights = e & h->rights, .nx = (e & PTE_NX) | h->nx, .shift = h->size };
+	leaf->frame = e & PTE_ADDR & ~((1ull << h->size) - 1);
 	return true;
 }
 
@@ -627,8 +165,8 @@ static bool compare(struct bt_vcpu *v, struct shadow_page *p)
 		for (unsigned i = first; i < first + 8; i++) {
 			uint64_t e = entry_get(&p->e[i]);
 
-			if (e && !agrees(s, p->role, e, guest_entry(s, p, i)))
-				zap(v, p, i, e);
+			if (e && !spt_agrees(s, p->role, e, spt_guest_entry(s, p, i)))
+				spt_zap(v, p, i, e);
 		}
 	}
 	return s->stats.zaps != before;
@@ -647,6 +185,28 @@ static void adopt(struct bt_vcpu *v, struct shadow_page *p, uint64_t owner)
 }
 
 /* ---- filling --------------------------------------------------------------------------------- */
+
+/*
+ * Puts `e` where `old` is, and takes it away again if the guest's entry is
+ * another by now. The bit is set before and, in case the page was emptied at
+ * the same time, after.
+ */
+static inline void entry_put(struct bt_vcpu *v, struct shadow_page *p, unsigned i, uint64_t old, uint64_t e)
+{
+	struct shadow *s = v->spt;
+
+	if (smp_alone(v)) {
+		p->filled |= 1ull << i / 8;
+		p->e[i] = e;
+		return;
+	}
+	note_filled(p, i);
+	if (!entry_swap(&p->e[i], old, e))
+		return;
+	note_filled(p, i);
+	if (!spt_agrees(s, p->role, e, spt_guest_entry(s, p, i)))
+		entry_swap(&p->e[i], e, 0);
+}
 
 static inline uint64_t step_gpa(const struct bt_vcpu *v, const struct walk_step *step)
 {
@@ -667,18 +227,18 @@ static bool install_hit(struct bt_vcpu *v, uint64_t va, uint64_t key, const stru
 {
 	const struct shadow_hit *h = hit_slot(v, va, key);
 	struct shadow_page *p = h->page;
-	uint64_t table = step_gpa(v, &step[n - 1]) & PAGE_MASK, rights = W | U, nx = 0, e;
+	uint64_t table = step_gpa(v, &step[n - 1]) & PAGE_MASK, rights = PTE_W | PTE_U, nx = 0, e;
 	unsigned at;
 
 	if (!hit_is(h, va, key, __atomic_load_n(&v->spt->gen, __ATOMIC_ACQUIRE)) || p->gpa != table)
 		return false;
 	for (unsigned i = 0; i < n - 1; i++) {
 		rights &= step[i].value;
-		nx |= step[i].value & NX;
+		nx |= step[i].value & PTE_NX;
 	}
 	at = index_of(p->role, va);
 	e = entry_get(&p->e[at]);
-	if (level_of(p->role) != level_of((unsigned)key) + 1 - n || rights != h->rights || nx != h->nx || (e & TABLE))
+	if (level_of(p->role) != level_of((unsigned)key) + 1 - n || rights != h->rights || nx != h->nx || (e & SPT_TABLE))
 		return false;
 	entry_put(v, p, at, e, leaf_entry(p->role, step[n - 1].value));
 	return true;
@@ -688,7 +248,7 @@ static bool install_hit(struct bt_vcpu *v, uint64_t va, uint64_t key, const stru
 static bool install_leaf(struct bt_vcpu *v, uint64_t va, uint64_t key, const struct walk_step *step, unsigned n)
 {
 	struct shadow *s = v->spt;
-	struct shadow_page *p = find(s, key);
+	struct shadow_page *p = spt_find(s, key);
 	uint64_t owner = owner_of_key(key), e;
 
 	for (unsigned i = 0; p && owned(p, owner); i++) {
@@ -697,12 +257,12 @@ static bool install_leaf(struct bt_vcpu *v, uint64_t va, uint64_t key, const str
 		owner = p->owner;
 		e = entry_get(&p->e[at]);
 		if (i == n - 1) {
-			if (e & TABLE)
+			if (e & SPT_TABLE)
 				return false;
 			entry_put(v, p, at, e, leaf_entry(p->role, step[i].value));
 			return true;
 		}
-		if (!(e & TABLE) || !agrees(s, p->role, e, step[i].value))
+		if (!(e & SPT_TABLE) || !spt_agrees(s, p->role, e, step[i].value))
 			return false;
 		p = child_of(s, e);
 	}
@@ -717,18 +277,18 @@ static struct shadow_page *link_child(struct bt_vcpu *v, struct shadow_page *p, 
 	struct shadow_page *c;
 	uint64_t e = entry_get(&p->e[at]);
 
-	if (!(e & TABLE) || !agrees(s, p->role, e, value)) {
-		c = find_or_make(v, table_gpa(p->role, value) | child_role(p->role, va));
+	if (!(e & SPT_TABLE) || !spt_agrees(s, p->role, e, value)) {
+		c = spt_find_or_make(v, table_gpa(p->role, value) | child_role(p->role, va));
 		c->parents++;
 		if (e)
-			zap(v, p, at, e);
+			spt_zap(v, p, at, e);
 		e = table_entry(s, c, value);
 		note_filled(p, at);
 		__atomic_store_n(&p->e[at], e, __ATOMIC_SEQ_CST);
 	}
 	adopt(v, child_of(s, e), p->owner);
-	if (!agrees(s, p->role, e, guest_entry(s, p, at))) {
-		zap(v, p, at, e);
+	if (!spt_agrees(s, p->role, e, spt_guest_entry(s, p, at))) {
+		spt_zap(v, p, at, e);
 		return NULL;
 	}
 	look_at(s, child_of(s, e));
@@ -744,8 +304,8 @@ static void install(struct bt_vcpu *v, uint64_t va, uint64_t key, const struct w
 	uint64_t e;
 
 	if (s->n_free < n)
-		make_room(v);
-	p = find_or_make(v, key);
+		spt_make_room(v);
+	p = spt_find_or_make(v, key);
 	look_at(s, p);
 	for (unsigned i = 0; p && i < n - 1; i++)
 		p = link_child(v, p, va, step[i].value);
@@ -753,8 +313,8 @@ static void install(struct bt_vcpu *v, uint64_t va, uint64_t key, const struct w
 		return;
 	at = index_of(p->role, va);
 	e = entry_get(&p->e[at]);
-	if (e & TABLE) {
-		zap(v, p, at, e);
+	if (e & SPT_TABLE) {
+		spt_zap(v, p, at, e);
 		e = 0;
 	}
 	entry_put(v, p, at, e, leaf_entry(p->role, step[n - 1].value));
@@ -788,8 +348,8 @@ void shadow_release_slow(struct bt_vcpu *v, uint64_t gpa)
 	smp_lock(v);
 	if (shadow_holds(v, gpa)) {
 		FOR_EACH_SHADOW(s, gpa, p)
-			list_loose(s, p);
-		code_byte(s, gpa, false);
+			spt_list_loose(s, p);
+		spt_code_byte(s, gpa, false);
 		s->stats.writes++;
 	}
 	smp_unlock(v);
@@ -800,12 +360,12 @@ static void protect(struct bt_vcpu *v, uint64_t gpa)
 {
 	struct shadow *s = v->spt;
 
-	code_byte(s, gpa, true);
+	spt_code_byte(s, gpa, true);
 	tlb_protect_gpa(v, gpa, false);
 	smp_own_page(v, gpa);
 	FOR_EACH_SHADOW(s, gpa, p) {
 		compare(v, p);
-		unlist_loose(s, p);
+		spt_unlist_loose(s, p);
 	}
 	s->stats.protected++;
 }
@@ -892,15 +452,15 @@ static void compare_entry(struct bt_vcpu *v, uint64_t va)
 
 	if (!root_key(v, va, &key))
 		return;
-	for (p = find(s, key); p; p = child_of(s, e)) {
+	for (p = spt_find(s, key); p; p = child_of(s, e)) {
 		unsigned i = index_of(p->role, va);
 
 		e = entry_get(&p->e[i]);
-		if (e && p->loose && !agrees(s, p->role, e, guest_entry(s, p, i))) {
-			zap(v, p, i, e);
+		if (e && p->loose && !spt_agrees(s, p->role, e, spt_guest_entry(s, p, i))) {
+			spt_zap(v, p, i, e);
 			return;
 		}
-		if (!(e & TABLE))
+		if (!(e & SPT_TABLE))
 			return;
 	}
 }
@@ -930,7 +490,7 @@ void shadow_changed(struct bt_vcpu *v, uint64_t gpa, bool remapped)
 	gpa &= PAGE_MASK;
 	FOR_EACH_SHADOW(s, gpa, p) {
 		if (remapped)
-			empty(v, p);
+			spt_empty(v, p);
 		else
 			compare(v, p);
 	}
@@ -942,92 +502,6 @@ void shadow_clear(struct bt_vcpu *v)
 
 	smp_lock(v);
 	smp_stop(v, SMP_ALL);
-	evict(v, s->round + 1);
+	spt_evict(v, s->round + 1);
 	smp_unlock(v);
-}
-
-/* ---- set-up ------------------------------------------------------------------------------------------- */
-
-static void *map(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
-
-static void unmap(void *p, size_t size)
-{
-	if (p)
-		munmap(p, size);
-}
-
-struct shadow *shadow_create(struct mem *mem, uint32_t n)
-{
-	struct shadow *s = map(sizeof(*s));
-	uint64_t share = mem->ram_size >> PAGE_SHIFT >> 5;
-
-	if (!s)
-		return NULL;
-	if (!n)
-		n = (uint32_t)(share < PAGES_MIN ? PAGES_MIN : share > PAGES_MAX ? PAGES_MAX : share);
-	s->mem = mem;
-	s->n = n;
-	for (s->hash_bits = 4; 1ull << s->hash_bits < n; s->hash_bits++)
-		;
-	s->page = map(n * sizeof(*s->page));
-	s->entries = map((size_t)n * ENTRIES * sizeof(*s->entries));
-	s->hash = map(sizeof(*s->hash) << s->hash_bits);
-	s->loose = map(n * sizeof(*s->loose));
-	if (!s->page || !s->entries || !s->hash || !s->loose) {
-		shadow_destroy(s);
-		return NULL;
-	}
-	for (uint32_t i = n; i-- > 0; s->n_free++) {
-		s->page[i].free_next = s->free;
-		s->free = &s->page[i];
-	}
-	s->gen = s->round = 1;
-	return s;
-}
-
-void shadow_destroy(struct shadow *s)
-{
-	if (!s)
-		return;
-	unmap(s->page, s->n * sizeof(*s->page));
-	unmap(s->entries, (size_t)s->n * ENTRIES * sizeof(*s->entries));
-	unmap(s->hash, sizeof(*s->hash) << s->hash_bits);
-	unmap(s->loose, s->n * sizeof(*s->loose));
-	unmap(s, sizeof(*s));
-}
-
-struct shadow_stats shadow_stats(const struct shadow *s)
-{
-	return s ? s->stats : (struct shadow_stats){ 0 };
-}
-
-static size_t wtag_size(const struct bt_vcpu *v)
-{
-	return (v->mem->limit >> PAGE_SHIFT) * sizeof(*v->wtag);
-}
-
-int shadow_attach(struct bt_vcpu *v, struct shadow *s)
-{
-	v->spt_hits = map(HITS * sizeof(*v->spt_hits));
-	v->wtag = map(wtag_size(v));
-	if (!v->spt_hits || !v->wtag) {
-		shadow_detach(v);
-		return -ENOMEM;
-	}
-	v->spt = s;
-	return 0;
-}
-
-void shadow_detach(struct bt_vcpu *v)
-{
-	unmap(v->spt_hits, HITS * sizeof(*v->spt_hits));
-	unmap(v->wtag, wtag_size(v));
-	v->spt_hits = NULL;
-	v->wtag = NULL;
-	v->spt = NULL;
 }

@@ -10,7 +10,7 @@
 #define CR0_VALID (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 /* Changing any of these changes what a walk says. */
 #define CR0_PAGING (CR0_PG | CR0_WP | CR0_PE)
-#define CR4_PAGING (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PCIDE)
+#define CR4_PAGING (CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP | CR4_SMAP | CR4_PCIDE | CR4_PKE | CR4_PKS)
 /* With PAE paging, these reload the PDPTEs when they change. */
 #define CR0_PDPTE (CR0_PG | CR0_CD | CR0_NW)
 #define CR4_PDPTE (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)

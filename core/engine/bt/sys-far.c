@@ -485,6 +485,15 @@ enum bt_step sys_ret_far(struct bt_vcpu *v, unsigned opsize, unsigned imm)
 
 /* ---- iret ---- */
 
+/* One that came meanwhile is looked for at once. */
+static void nmi_unblock(struct bt_vcpu *v)
+{
+	if (!v->nmi_blocked)
+		return;
+	v->nmi_blocked = false;
+	bt_poll_set(v);
+}
+
 static void iret_flags(struct bt_vcpu *v, uint64_t value, uint64_t mask)
 {
 	bt_set_rflags(v, (bt_rflags(v) & ~mask) | (value & mask));
@@ -511,7 +520,7 @@ static enum bt_step iret_real(struct bt_vcpu *v, unsigned opsize)
 	set_code_legacy(v, (uint16_t)s[1]);
 	v->rip = s[0];
 	iret_flags(v, s[2], mask);
-	v->nmi_blocked = false;
+	nmi_unblock(v);
 	bt_update_key(v);
 	return STEP_OK;
 }
@@ -537,7 +546,7 @@ static enum bt_step iret_to_v86(struct bt_vcpu *v, const uint64_t *head)
 	v->gpr[RSP] = (uint32_t)s[0];
 	v->rip = head[0];
 	v->cpl = 3;
-	v->nmi_blocked = false;
+	nmi_unblock(v);
 	bt_update_key(v);
 	return STEP_OK;
 }
@@ -561,7 +570,7 @@ static enum bt_step iret_same(struct bt_vcpu *v, struct target *t, unsigned opsi
 
 	pop_bytes(v, 3 * opsize);
 	iret_flags(v, t->flags, mask);
-	v->nmi_blocked = false;
+	nmi_unblock(v);
 	enter_code(v, &t->code, t->rip, t->cpl);
 	return STEP_OK;
 }
@@ -574,7 +583,7 @@ static enum bt_step iret_outer(struct bt_vcpu *v, struct target *t, unsigned ops
 	if (step != STEP_OK)
 		return step;
 	iret_flags(v, t->flags, mask);
-	v->nmi_blocked = false;
+	nmi_unblock(v);
 	enter_outer(v, t, t->rsp);
 	return STEP_OK;
 }

@@ -159,31 +159,6 @@ static enum bt_step write_microcode(struct bt_vcpu *v, uint32_t index, uint64_t 
 }
 
 /*
- * Intel's have these, and boot code reads them unguarded. MISC_ENABLE: string
- * instructions may be fast; no branch trace, no PEBS. Its other bits go with
- * features that CPUID does not show, but for the limit of CPUID's leaves (22)
- * and the disabling of NX (34), which a processor need not have.
- */
-#define MISC_FAST_STRINGS (1ull << 0)
-#define MISC_UNAVAILABLE (1ull << 11 | 1ull << 12)
-
-static enum bt_step read_misc_enable(struct bt_vcpu *v, uint32_t index, uint64_t *value)
-{
-	(void)index;
-	*value = v->misc_enable | MISC_UNAVAILABLE;
-	return STEP_OK;
-}
-
-static enum bt_step write_misc_enable(struct bt_vcpu *v, uint32_t index, uint64_t value)
-{
-	(void)index;
-	if (value & ~(MISC_FAST_STRINGS | MISC_UNAVAILABLE))
-		return gp(v);
-	v->misc_enable = value & MISC_FAST_STRINGS;
-	return STEP_OK;
-}
-
-/*
  * AMD's processors all have these, and kernels touch them unguarded. SYSCFG
  * switches AMD's additions to the MTRRs (18 to 22), which are all off. HWCR
  * says that the TSC counts at the P0 frequency; cache and TLB errata bits (3, 6,
@@ -206,6 +181,15 @@ static enum bt_step write_hwcr(struct bt_vcpu *v, uint32_t index, uint64_t value
 {
 	(void)index;
 	return value & ~HWCR_IGNORED ? gp(v) : STEP_OK;
+}
+
+/* The four performance counters that all of AMD's processors have: like Xen's without a vPMU, they count nothing. */
+static enum bt_step ignore(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	(void)v;
+	(void)index;
+	(void)value;
+	return STEP_OK;
 }
 
 static enum bt_step write_syscfg(struct bt_vcpu *v, uint32_t index, uint64_t value)
@@ -285,6 +269,95 @@ static enum bt_step write_mtrr_def(struct bt_vcpu *v, uint32_t index, uint64_t v
 	return STEP_OK;
 }
 
+/*
+ * Machine checks: the banks are there, and nothing is ever wrong. CTL is all
+ * ones or zero; software leaves bits 0 and 10 out for errata of old processors.
+ */
+#define MCG_CTL_P 0x100ull
+#define MC_CTL_ANY (1ull << 10 | 1)
+enum { MC_CTL, MC_STATUS, MC_ADDR, MC_MISC };
+
+static enum bt_step read_mcg_cap(struct bt_vcpu *v, uint32_t index, uint64_t *value)
+{
+	(void)v;
+	(void)index;
+	*value = MCG_CTL_P | MC_BANKS;
+	return STEP_OK;
+}
+
+static enum bt_step read_mc(struct bt_vcpu *v, uint32_t index, uint64_t *value)
+{
+	*value = v->mc[(index - 0x400) / 4][index % 4];
+	return STEP_OK;
+}
+
+static enum bt_step write_mc(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	if (index % 4 == MC_CTL && value && (value | MC_CTL_ANY) != ~0ull)
+		return gp(v);
+	if (index % 4 == MC_STATUS && value)
+		return gp(v);
+	v->mc[(index - 0x400) / 4][index % 4] = value;
+	return STEP_OK;
+}
+
+static enum bt_step write_mcg_ctl(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	(void)index;
+	if (value && value != ~0ull)
+		return gp(v);
+	v->mcg_ctl = value;
+	return STEP_OK;
+}
+
+/*
+ * Fast strings, thermal control, MONITOR, the limits of CPUID and of NX: they
+ * hold what is written and change nothing. What is read-only stays. AMD has no
+ * such register, but those who virtualize give it to all guests.
+ */
+#define MISC_ENABLE_WRITABLE 0x400c50009ull
+#define MISC_ENABLE_READ_ONLY 0x1880ull
+
+static enum bt_step write_misc_enable(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	(void)index;
+	if (value & ~(MISC_ENABLE_WRITABLE | MISC_ENABLE_READ_ONLY))
+		return gp(v);
+	v->misc_enable = (v->misc_enable & MISC_ENABLE_READ_ONLY) | (value & MISC_ENABLE_WRITABLE);
+	return STEP_OK;
+}
+
+/* The keys of `changed`, two bits each, that some page in the TLB has. */
+static bool keys_matter(uint32_t changed, uint32_t seen)
+{
+	for (unsigned key = 0; key < 16; key++)
+		if ((changed >> 2 * key & 3) && (seen >> key & 1))
+			return true;
+	return false;
+}
+
+void sys_set_pkru(struct bt_vcpu *v, uint32_t value)
+{
+	bool flush = keys_matter(value ^ v->pkru, v->pkeys_seen & 0xffff);
+
+	v->pkru = value;
+	if (flush)
+		tlb_flush(v, true);
+}
+
+static enum bt_step write_pkrs(struct bt_vcpu *v, uint32_t index, uint64_t value)
+{
+	bool flush = keys_matter((uint32_t)(value ^ v->pkrs), v->pkeys_seen >> 16);
+
+	(void)index;
+	if (value >> 32)
+		return gp(v);
+	v->pkrs = value;
+	if (flush)
+		tlb_flush(v, true);
+	return STEP_OK;
+}
+
 #define FIELD(f) .offset = offsetof(struct bt_vcpu, f)
 #define F_ALWAYS { 0, 0, 0 }
 #define F_AMD { LEAF_AMD, 0, 0 }
@@ -295,6 +368,8 @@ static enum bt_step write_mtrr_def(struct bt_vcpu *v, uint32_t index, uint64_t v
 #define F_TSC_ADJUST { 7, 1, 1 }
 #define F_SPEC_CTRL { 7, 3, 26 }
 #define F_ARCH_CAP { 7, 3, 29 }
+#define F_MCA { 1, 3, 14 }
+#define F_PKS { 7, 2, 31 }
 #define F_RDTSCP { 0x80000001, 3, 27 }
 #define F_SYSCALL { 0x80000001, 3, 11 }
 #define F_LM { 0x80000001, 3, 29 }
@@ -313,18 +388,24 @@ static const struct msr msrs[] = {
 	{ 0x174, 1, F_SEP, FIELD(sysenter_cs), .check = CHECK_U32 },
 	{ 0x175, 1, F_SEP, FIELD(sysenter_esp), .check = CHECK_CANONICAL },
 	{ 0x176, 1, F_SEP, FIELD(sysenter_eip), .check = CHECK_CANONICAL },
-	{ 0x1a0, 1, F_INTEL, .read = read_misc_enable, .write = write_misc_enable },
+	{ 0x179, 1, F_MCA, .read = read_mcg_cap, .write = write_nothing },
+	{ 0x17a, 1, F_MCA, FIELD(mcg_status), .check = CHECK_MASK, .mask = 7 },
+	{ 0x17b, 1, F_MCA, FIELD(mcg_ctl), .write = write_mcg_ctl },
+	{ 0x1a0, 1, F_ALWAYS, FIELD(misc_enable), .write = write_misc_enable },
 	{ 0x200, 16, F_MTRR, .read = read_mtrr, .write = write_mtrr },
 	{ 0x250, 1, F_MTRR, .read = read_mtrr_fixed, .write = write_mtrr_fixed },
 	{ 0x258, 2, F_MTRR, .read = read_mtrr_fixed, .write = write_mtrr_fixed },
 	{ 0x268, 8, F_MTRR, .read = read_mtrr_fixed, .write = write_mtrr_fixed },
 	{ 0x277, 1, F_PAT, FIELD(pat), .check = CHECK_PAT },
 	{ 0x2ff, 1, F_MTRR, FIELD(mtrr_def_type), .write = write_mtrr_def },
+	{ 0x400, MC_BANKS * 4, F_MCA, .read = read_mc, .write = write_mc },
+	{ 0x6e1, 1, F_PKS, FIELD(pkrs), .write = write_pkrs },
 	{ 0xc0000080, 1, F_LM, FIELD(efer), .write = write_efer },
 	{ 0xc0000081, 1, F_SYSCALL, FIELD(star) },
 	{ 0xc0000082, 1, F_SYSCALL, FIELD(lstar), .check = CHECK_CANONICAL },
 	{ 0xc0000083, 1, F_SYSCALL, FIELD(cstar), .check = CHECK_CANONICAL },
 	{ 0xc0000084, 1, F_SYSCALL, FIELD(sfmask), .check = CHECK_U32 },
+	{ 0xc0010000, 8, F_AMD, .read = read_zero, .write = ignore },
 	{ 0xc0010010, 1, F_AMD, .read = read_zero, .write = write_syscfg },
 	{ 0xc0010015, 1, F_AMD, .read = read_hwcr, .write = write_hwcr },
 	{ 0xc001001f, 1, F_AMD, .read = read_zero, .write = write_nb_cfg },

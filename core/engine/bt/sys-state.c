@@ -73,6 +73,8 @@ void bt_update_key(struct bt_vcpu *v)
 		key |= KEY_NOFPU;
 	if (needs_interpreter(v))
 		key |= KEY_INTERP;
+	if (v->smap.open != (v->cpl < 3 && (v->rflags & FL_AC)))
+		tlb_smap(v, !v->smap.open);
 	v->key = (uint8_t)key;
 }
 
@@ -94,7 +96,8 @@ static const struct cr4_feature cr4_features[] = {
 	{ 1, 3, 3, CR4_PSE },           { 1, 3, 6, CR4_PAE },        { 1, 3, 7, CR4_MCE },
 	{ 1, 3, 13, CR4_PGE },          { 1, 3, 24, CR4_OSFXSR },    { 1, 3, 25, CR4_OSXMMEXCPT },
 	{ 1, 2, 26, CR4_OSXSAVE },      { 7, 1, 0, CR4_FSGSBASE },   { 7, 1, 7, CR4_SMEP },
-	{ 7, 2, 2, CR4_UMIP },
+	{ 7, 2, 2, CR4_UMIP },         { 7, 1, 20, CR4_SMAP },       { 7, 2, 3, CR4_PKE },
+	{ 7, 2, 31, CR4_PKS },
 };
 
 static bool feature(const struct bt_vcpu *v, uint32_t leaf, unsigned reg, unsigned bit)
@@ -142,8 +145,11 @@ static void reset_msrs(struct bt_vcpu *v)
 {
 	v->star = v->lstar = v->cstar = v->sfmask = v->kernel_gs_base = 0;
 	v->sysenter_cs = v->sysenter_esp = v->sysenter_eip = v->tsc_aux = 0;
-	v->misc_enable = 1; /* fast strings */
 	v->spec_ctrl = v->tsc_adjust = 0;
+	v->misc_enable = MISC_ENABLE_RESET;
+	v->mcg_status = v->mcg_ctl = 0;
+	bt_zero(v->mc, sizeof(v->mc));
+	v->pkrs = 0;
 	v->apic_base = 0xfee00000u | APIC_BASE_ENABLE | (v->index == 0 ? 1u << 8 : 0);
 	v->mtrr_def_type = 0;
 	bt_zero(v->mtrr, sizeof(v->mtrr));
@@ -182,6 +188,7 @@ void sys_reset(struct bt_vcpu *v)
 	v->dr[7] = DR7_RESET;
 	v->cpl = 0;
 	forget_progress(v);
+	v->pkru = 0;
 	fpu_reset(v);
 	mmu_flush(v, true);
 	bt_update_key(v);

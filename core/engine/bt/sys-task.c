@@ -13,6 +13,8 @@
 
 #define TSS32_SIZE 104u
 #define TSS16_SIZE 44u
+#define TSS32_T 100u
+#define DR6_BT 0x8000ull
 
 /* Offsets of fields: link, CR3, ip, flags, first general register, first segment (ES CS SS DS FS GS), LDT. */
 struct tss_layout {
@@ -235,6 +237,18 @@ static enum bt_step load_new(struct bt_vcpu *v, const struct tss *t, enum task_w
 	return step;
 }
 
+/* The T bit of a 32-bit TSS: #DB before the task's first instruction. */
+static bool debug_trap(const struct tss *t)
+{
+	return t->layout->size == TSS32_SIZE && (get(t, TSS32_T, 1) & 1);
+}
+
+static enum bt_step task_trap(struct bt_vcpu *v)
+{
+	v->exc = (struct bt_exc){ .vector = EXC_DB, .dr6 = DR6_BT };
+	return STEP_FAULT;
+}
+
 enum bt_step task_switch(struct bt_vcpu *v, uint16_t selector, enum task_why why, unsigned ext, uint64_t next,
                          const uint32_t *error)
 {
@@ -256,5 +270,7 @@ enum bt_step task_switch(struct bt_vcpu *v, uint16_t selector, enum task_why why
 		step = load_new(v, &t, why, ext);
 	if (step == STEP_OK && error)
 		step = push_error(v, t.layout->width, *error);
-	return step == STEP_OK ? sys_check_rip(v, v->rip) : step;
+	if (step == STEP_OK)
+		step = sys_check_rip(v, v->rip);
+	return step == STEP_OK && debug_trap(&t) ? task_trap(v) : step;
 }

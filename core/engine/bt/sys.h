@@ -28,6 +28,10 @@ bool sys_xcr0_valid(const struct bt_vcpu *v, uint64_t value);
 enum bt_step sys_xsetbv(struct bt_vcpu *v, uint32_t index, uint64_t value);
 void sys_cpuid(struct bt_vcpu *v, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]); /* with OSXSAVE, OSPKE, APIC id as now */
 uint64_t sys_tsc(const struct bt_vcpu *v);
+/* IA32_MISC_ENABLE: fast strings; no branch trace store, no precise event sampling. */
+#define MISC_ENABLE_RESET 0x1801ull
+/* wrpkru, xrstor: the new rights of protection keys. */
+void sys_set_pkru(struct bt_vcpu *v, uint32_t value);
 
 /* Loads a segment register (not CS) with the checks of mov/pop/lds: any mode. */
 enum bt_step sys_load_seg(struct bt_vcpu *v, enum gamut_seg seg, uint16_t selector);

@@ -29,6 +29,75 @@ static inline void entry_drop(struct tlb_entry *e, uint32_t index)
 	e->tag_r = e->tag_w = tlb_invalid(index);
 }
 
+/*
+ * SMAP. With AC set the kernel may reach user pages: such an entry of its table
+ * is noted here, and when AC goes its tags go, and come back with it. What is
+ * hidden is forgotten by every flush, and a refill of the entry drops the
+ * flag, so that nothing comes back which is no longer so.
+ */
+static void smap_forget(struct bt_vcpu *v)
+{
+	if (!v->smap.open)
+		v->smap.n = 0;
+}
+
+static void smap_hide(struct bt_vcpu *v)
+{
+	struct bt_smap *s = &v->smap;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		uint16_t index = s->page[i].index;
+		struct tlb_entry *e = &v->tlb[TLB_KERNEL][index];
+
+		if (!(e->flags & TLB_SMAP) || e->tag_r == tlb_invalid(index))
+			continue;
+		s->page[n].index = index;
+		s->page[n].tag = e->tag_r;
+		s->page[n++].writable = e->tag_w == e->tag_r;
+		entry_drop(e, index);
+	}
+	s->n = (uint8_t)n;
+}
+
+static void smap_show(struct bt_vcpu *v)
+{
+	struct bt_smap *s = &v->smap;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		struct tlb_entry *e = &v->tlb[TLB_KERNEL][s->page[i].index];
+
+		if (!(e->flags & TLB_SMAP))
+			continue;
+		e->tag_r = s->page[i].tag;
+		if (s->page[i].writable)
+			e->tag_w = s->page[i].tag;
+	}
+}
+
+void tlb_smap(struct bt_vcpu *v, bool open)
+{
+	if (v->smap.open == open)
+		return;
+	v->smap.open = open;
+	if (open)
+		smap_show(v);
+	else
+		smap_hide(v);
+}
+
+/* Noted while open: nothing else fills such an entry. When there are too many, all of them are dropped. */
+static void smap_note(struct bt_vcpu *v, uint32_t index)
+{
+	struct bt_smap *s = &v->smap;
+
+	if (s->n == SMAP_MAX) {
+		smap_hide(v);
+		s->n = 0;
+	}
+	s->page[s->n++].index = (uint16_t)index;
+}
+
 static void hulls_clear(struct bt_vcpu *v)
 {
 	for (int i = 0; i < 3; i++) {
@@ -126,11 +195,13 @@ static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int t
 	uint64_t tag = va & PAGE_MASK;
 
 	e->flags = list_add(v, table, index, e->flags, page->global) | (page->global ? TLB_GLOBAL : 0) |
-	           (page->exec ? TLB_EXEC : 0);
+	           (page->exec ? TLB_EXEC : 0) | (page->smap ? TLB_SMAP : 0);
 	e->host = (uint64_t)(uintptr_t)v->mem->base + (page->gpa & PAGE_MASK);
 	e->gpa_page = (uint32_t)(page->gpa >> PAGE_SHIFT);
 	e->tag_r = tag;
 	e->tag_w = writable ? tag : tlb_invalid(index);
+	if (page->smap)
+		smap_note(v, index);
 	if (page->size > PAGE_SIZE && page->size != ~0ull)
 		hull_add(v, va, page->size);
 	if (writable && v->wtag)
@@ -197,13 +268,16 @@ static void forget_tables(struct bt_vcpu *v, int table)
 void tlb_flush(struct bt_vcpu *v, bool global)
 {
 	v->n_flush++;
+	smap_forget(v);
 	for (int t = 0; t < 2; t++) {
 		flush_list(v, t, false, global);
 		if (global)
 			flush_list(v, t, true, true);
 	}
-	if (global)
+	if (global) {
 		hulls_clear(v);
+		v->pkeys_seen = 0;
+	}
 	jc_flush(v, global);
 	forget_tables(v, TLB_KERNEL);
 	forget_tables(v, TLB_USER);
@@ -235,6 +309,7 @@ static void drop_page(struct bt_vcpu *v, uint64_t page)
 {
 	uint32_t index = tlb_index(page);
 
+	smap_forget(v);
 	for (int t = 0; t < 2; t++) {
 		if (v->tlb[t][index].tag_r == page)
 			entry_drop(&v->tlb[t][index], index);
@@ -282,6 +357,7 @@ static void protect_list(struct bt_vcpu *v, int table, int kind, uint32_t gfn, b
 
 void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all)
 {
+	smap_forget(v);
 	for (int t = 0; t < 2; t++) {
 		if (!all && v->wtag && wtag_drop(v, t, (uint32_t)(gpa >> PAGE_SHIFT)))
 			continue;

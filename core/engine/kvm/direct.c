@@ -37,7 +37,6 @@
 #define EFER_FIXED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE)
 
 #define USER_FLAGS (FL_ARITH | FL_TF | FL_DF | FL_NT | FL_AC | FL_ID) /* what ring 3 can change */
-#define DR6_BS 0x4000u
 #define PF_WRITE 2u
 #define PF_FETCH 16u
 

@@ -11,6 +11,7 @@
  *   state.c      everything a vCPU is, as KVM gives it: reset, and moving it
  *   walk.c       guest virtual memory through the guest's own page tables
  *   cpuid.c msr.c irqchip.c
+ *   paging.c     nested paging or shadows: what the host's KVM does
  *   hypercall.c  how a guest's hypercall becomes an exit
  *   irq.c exit.c the HVM-type guest: what goes in before an entry, what comes out
  *   kvm.c        the engine table

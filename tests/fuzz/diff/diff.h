@@ -2,7 +2,7 @@
 /*
  * Differential fuzzing of the bt engine: what its files share.
  *
- *   gen.c      random instructions with operands that make sense, 64 and 32-bit user code
+ *   gen.c      random instructions with operands that make sense, 64, 32 and 16-bit user code
  *   patterns.c what random instructions do not hit: calls, self-modification, faults on purpose
  *   native.c   runs a case on the processor, in this process
  *   guest.c    a small guest at the same virtual addresses; runs a case in the engine
@@ -72,6 +72,15 @@
 #define SEL_CS64 0x33u
 #define SEL_TSS 0x40u
 
+/*
+ * 16-bit code is in segments of the LDT (modify_ldt for the process): code from
+ * CODE_VA, data and stack from DATA_VA. The data segment ends before its last page does.
+ */
+#define SEL_CS16 0x07u
+#define SEL_DS16 0x0fu
+#define SEL_SS16 0x17u
+#define DS16_LIMIT 0xfbffu
+
 #define VECTORS 0x40u
 
 struct state {
@@ -122,6 +131,8 @@ void add_pattern(struct gen *g);
 /* ---- native.c ------------------------------------------------------------------------- */
 
 bool processor_init(void);
+/* The segments for 16-bit code; false: the host's kernel has no modify_ldt. */
+bool processor_init16(void);
 void processor_run(const struct gen *g, const struct state *start, struct state *end);
 
 /* ---- guest.c ---------------------------------------------------------------------------- */

@@ -42,6 +42,8 @@ void put_mov_imm(struct gen *g, unsigned reg, uint64_t imm)
 {
 	if (g->mode == MODE_64)
 		put(g, reg >= 8 ? 0x49 : 0x48);
+	else if (g->mode == MODE_16)
+		put(g, 0x66);
 	put(g, 0xb8 | (reg & 7));
 	put_bytes(g, &imm, g->mode == MODE_64 ? 8 : 4);
 }
@@ -64,10 +66,27 @@ void fix32(struct gen *g, unsigned at, uint64_t value)
 		g->code[at + i] = (uint8_t)(value >> 8 * i);
 }
 
+/* In 16-bit code an address is an offset in the data segment, or beyond it. */
+static uint64_t pick_offset(struct gen *g)
+{
+	switch (pick(g, 16)) {
+	case 0:
+		return DS16_LIMIT + 1 - pick(g, 80);
+	case 1:
+		return 0xffff - pick(g, 40);
+	case 2:
+		return pick(g, 2) ? 0x10000 + pick(g, 0x10000) : pick(g, 40);
+	default:
+		return pick(g, DS16_LIMIT);
+	}
+}
+
 uint64_t pick_address(struct gen *g)
 {
 	uint64_t addr = DATA_VA + 256 + pick(g, DATA_SIZE - 4096);
 
+	if (g->mode == MODE_16)
+		return pick_offset(g);
 	switch (pick(g, 24)) {
 	case 0:
 		return DATA_END - pick(g, 80); /* into nothing */
@@ -201,6 +220,8 @@ static void place_choose(struct gen *g, struct place *p)
 {
 	uint64_t addr = pick_address(g);
 
+	if (g->mode == MODE_16 && pick(g, 4))
+		addr &= 0xffff;
 	*p = (struct place){ .base = place_reg(g), .index = -1, .addr = addr, .disp = (int32_t)pick(g, 256) - 128 };
 	if ((addr & 31) == 0)
 		p->disp &= ~31;
@@ -306,6 +327,10 @@ static void string_operands(struct gen *g, const struct insn *in)
 {
 	put_mov_imm(g, RSI, pick(g, 12) ? DATA_VA + 64 + pick(g, DATA_SIZE - 9000) : pick_address(g));
 	put_mov_imm(g, RDI, pick(g, 12) ? DATA_VA + 64 + pick(g, DATA_SIZE - 9000) : pick_address(g));
+	if (g->mode == MODE_16) {
+		put_mov_imm(g, RSI, pick_offset(g));
+		put_mov_imm(g, RDI, pick_offset(g));
+	}
 	if (in->rep)
 		put_mov_imm(g, RCX, pick(g, pick(g, 4) ? 20 : 900));
 }
@@ -336,9 +361,9 @@ static bool try_insn(struct gen *g)
 	if (in.op == OP_MOVSXD && in.pfx66) /* two or four bytes are read, depending on the maker */
 		return false;
 	if (in.op == OP_POPA) /* a fault may leave some registers loaded */
-		put_mov_imm(g, RSP, DATA_VA + 0x8000 + 4 * pick(g, 900));
+		put_mov_imm(g, RSP, (g->mode == MODE_16 ? 0 : DATA_VA) + 0x8000 + 4 * pick(g, 900));
 	if (in.class_ == CLASS_LEAVE)
-		put_mov_imm(g, RBP, DATA_VA + DATA_SIZE / 2);
+		put_mov_imm(g, RBP, (g->mode == MODE_16 ? 0 : DATA_VA) + DATA_SIZE / 2);
 	if (in.class_ == CLASS_STRING)
 		string_operands(g, &in);
 	if (!in.has_modrm || in.mod == 3 || in.addrsize == 2) {
@@ -415,7 +440,7 @@ static unsigned pick_start(struct gen *g)
 	case 1:
 		return pick(g, 4) ? 4096 - pick(g, 200) : 8192 - pick(g, 120);
 	case 2:
-		return pick(g, 4) ? 0 : CODE_SIZE - pick(g, 120);
+		return pick(g, 4) ? 0 : CODE_SIZE - 1 - pick(g, 120);
 	default:
 		return 0;
 	}
@@ -441,7 +466,10 @@ void generate(struct gen *g)
 			put(g, (uint8_t)(0x58 | pick(g, 4)));
 			break;
 		case 9: case 10: case 11: case 12: case 13: case 14:
-			add_pattern(g);
+			if (g->mode == MODE_16)
+				add_insn(g);
+			else
+				add_pattern(g);
 			break;
 		default:
 			add_insn(g);
@@ -459,13 +487,17 @@ void random_state(struct gen *g, struct state *s)
 		s->gpr[i] = pick(g, 3) ? rng(g) : pick(g, 256);
 		if (pick(g, 8) == 0)
 			s->gpr[i] = DATA_VA + pick(g, DATA_SIZE);
-		if (g->mode == MODE_32)
+		if (g->mode != MODE_64)
 			s->gpr[i] = i < 8 ? (uint32_t)s->gpr[i] : 0;
 	}
 	s->gpr[RSP] = DATA_VA + DATA_SIZE / 2 + 8 * pick(g, 600);
 	if (pick(g, 40) == 0)
 		s->gpr[RSP] = pick(g, 2) ? pick_address(g) : DATA_VA + pick(g, 24);
 	s->rip = CODE_VA + g->start;
+	if (g->mode == MODE_16) {
+		s->gpr[RSP] = pick(g, 40) ? 0x8000 + 2 * pick(g, 2000) : pick(g, 0x20000);
+		s->rip = g->start;
+	}
 	s->rflags = 0x202 | (rng(g) & FL_ARITH);
 	if (pick(g, 30) == 0)
 		s->rflags |= FL_DF;

@@ -147,6 +147,12 @@ static void segment(struct gamut_vcpu_state *s, enum gamut_seg i, uint16_t selec
 	s->seg[i] = (struct gamut_segment){ .limit = UINT32_MAX, .selector = selector, .attr = attr };
 }
 
+static void small_segment(struct gamut_vcpu_state *s, enum gamut_seg i, uint16_t selector, uint64_t base, uint32_t limit,
+			  uint32_t attr)
+{
+	s->seg[i] = (struct gamut_segment){ .base = base, .limit = limit, .selector = selector, .attr = attr };
+}
+
 void guest_state(struct gamut_vcpu_state *s, const struct state *start, enum insn_mode mode)
 {
 	memset(s, 0, sizeof(*s));
@@ -162,6 +168,12 @@ void guest_state(struct gamut_vcpu_state *s, const struct state *start, enum ins
 	}
 	segment(s, GAMUT_SS, SEL_DS, 0xc0f3);
 	segment(s, GAMUT_CS, mode == MODE_64 ? SEL_CS64 : SEL_CS32, mode == MODE_64 ? 0xa0fb : 0xc0fb);
+	if (mode == MODE_16) {
+		small_segment(s, GAMUT_CS, SEL_CS16, CODE_VA, CODE_SIZE - 1, 0xfb);
+		small_segment(s, GAMUT_DS, SEL_DS16, DATA_VA, DS16_LIMIT, 0xf3);
+		small_segment(s, GAMUT_ES, SEL_DS16, DATA_VA, DS16_LIMIT, 0xf3);
+		small_segment(s, GAMUT_SS, SEL_SS16, DATA_VA, DATA_SIZE - 1, 0xf3);
+	}
 	segment(s, GAMUT_LDTR, 0, SEG_UNUSABLE | 0x82);
 	segment(s, GAMUT_TR, SEL_TSS, 0x8b);
 	s->seg[GAMUT_TR].base = SYS_VA + TSS_OFF;

@@ -5,17 +5,22 @@
  * 32-bit code runs in the same process through a far jump to Linux's 32-bit
  * user code segment; whatever ends it is a signal, whose frame is a 64-bit one
  * and tells the segment. The handler goes on in native_leave, in 64-bit code.
+ * 16-bit code is reached in the same way, in segments of the process's LDT.
  */
+#include <asm/ldt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "diff.h"
 
 void native_enter(const struct state *s, const void *code);
 void native_enter32(const struct state *s, const void *code);
+void native_enter16(const struct state *s, const void *code);
 void native_leave(void);
 extern uint64_t native_rsp;
 
@@ -42,6 +47,16 @@ __asm__(".text\n"
 	"  pushq 136(%rdi); popfq\n"
 	"  movl 0(%rdi), %eax; movl 8(%rdi), %ecx; movl 16(%rdi), %edx; movl 24(%rdi), %ebx\n"
 	"  movl 32(%rdi), %esp; movl 40(%rdi), %ebp; movl 48(%rdi), %esi; movl 56(%rdi), %edi\n"
+	"  ljmpl *native_target(%rip)\n"
+	".globl native_enter16\n"
+	"native_enter16:\n" SAVE
+	"  movl $0x07, native_target+4(%rip)\n"
+	"  movl $0x0f, %eax; movl %eax, %ds; movl %eax, %es\n"
+	"  pushq 136(%rdi); popfq\n"
+	"  movl 0(%rdi), %eax; movl 8(%rdi), %ecx; movl 16(%rdi), %edx; movl 24(%rdi), %ebx\n"
+	"  movl 40(%rdi), %ebp; movl 48(%rdi), %esi\n"
+	"  movl $0x17, %esp; movl %esp, %ss; movl 32(%rdi), %esp\n"
+	"  movl 56(%rdi), %edi\n"
 	"  ljmpl *native_target(%rip)\n"
 	".globl native_leave\n"
 	"native_leave:\n"
@@ -83,7 +98,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 	g[REG_RIP] = (greg_t)(uint64_t)native_leave;
 	g[REG_RSP] = (greg_t)native_rsp;
 	g[REG_EFL] = 0x202;
-	g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffll) | SEL_CS64;
+	g[REG_CSGSFS] = (g[REG_CSGSFS] & 0xffffffff0000ll) | SEL_CS64 | (greg_t)((uint64_t)SEL_DS << 48); /* CS, SS */
 }
 
 static const int caught[] = { SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
@@ -99,10 +114,15 @@ void processor_run(const struct gen *g, const struct state *start, struct state 
 		sigaction(caught[i], &sa, &old[i]);
 	if (g->mode == MODE_64)
 		native_enter(start, (void *)(CODE_VA + g->start));
+	else if (g->mode == MODE_16)
+		native_enter16(start, (void *)(uint64_t)g->start);
 	else
 		native_enter32(start, (void *)(CODE_VA + g->start));
 	for (unsigned i = 0; i < N_CAUGHT; i++)
 		sigaction(caught[i], &old[i], NULL);
+	/* A return of Linux to a 16-bit stack leaves some of a stack of its own in the upper half. */
+	if (g->mode == MODE_16)
+		end->gpr[RSP] = (uint32_t)end->gpr[RSP];
 }
 
 static bool map(uint64_t va, uint64_t size, int prot)
@@ -131,4 +151,19 @@ bool processor_init(void)
 	}
 	memset((void *)RO_VA, 0x5a, 4096);
 	return !mprotect((void *)RO_VA, 4096, PROT_READ);
+}
+
+static bool ldt_entry(unsigned selector, uint64_t base, unsigned limit, unsigned contents)
+{
+	struct user_desc d = { .entry_number = selector >> 3, .base_addr = (unsigned)base, .limit = limit,
+			       .contents = contents, .useable = 1 };
+
+	return syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)) == 0;
+}
+
+bool processor_init16(void)
+{
+	return ldt_entry(SEL_CS16, CODE_VA, CODE_SIZE - 1, MODIFY_LDT_CONTENTS_CODE) &&
+	       ldt_entry(SEL_DS16, DATA_VA, DS16_LIMIT, MODIFY_LDT_CONTENTS_DATA) &&
+	       ldt_entry(SEL_SS16, DATA_VA, DATA_SIZE - 1, MODIFY_LDT_CONTENTS_DATA);
 }

@@ -394,6 +394,32 @@ static void test_poweroff(void **state)
 	assert_int_equal(diag.n_errors, 0);
 }
 
+/* What the MMU's choice needs is asked of the engine, and refused where that has none. */
+static void test_shadow(void **state)
+{
+	static const char *const needs[] = { "engine:shadow", NULL };
+	static const struct gamut_descriptor mmu = {
+		.size = sizeof(mmu), .axis = GAMUT_AXIS_MMU, .choice = "shadow", .needs = needs, .ops = &ops
+	};
+	static char shadow[] = "shadow";
+	struct domain *d;
+
+	(void)state;
+	d = make();
+	assert_non_null(d);
+	assert_false(engine_fake.config.shadow);
+	domain_destroy(d);
+	config.axes.axis[GAMUT_AXIS_MMU].choice = shadow;
+	config.axes.axis[GAMUT_AXIS_MMU].desc = &mmu;
+	assert_null(make());
+	assert_non_null(strstr(diag.entries[0].text, "mmu = \"shadow\" needs \"engine:shadow\""));
+	engine_fake.shadow = true;
+	d = make();
+	assert_non_null(d);
+	assert_true(engine_fake.config.shadow);
+	domain_destroy(d);
+}
+
 static const struct cpuid_entry *leaf(uint32_t nr)
 {
 	const struct engine_fake_vcpu *v = engine_fake.vcpu[0];
@@ -682,6 +708,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_poweroff),
+		TEST(test_shadow),
 		TEST(test_cpuid),
 		TEST(test_reboot),
 		TEST(test_reboot_not_wanted),

@@ -354,7 +354,8 @@ static void tcp_send(struct world *w, struct tcp *t, uint8_t flags, const void *
 	p[12] = 5 << 4;
 	p[13] = flags;
 	put16(p + 14, t->window);
-	memcpy(p + 20, data, n);
+	if (n)
+		memcpy(p + 20, data, n);
 	seal(f, 6, 16, 20 + n);
 	t->seq += n + (flags & (SYN | FIN) ? 1 : 0);
 	send_frame(w, f, 54 + n);

@@ -57,12 +57,11 @@ static void what_must_not_be_offered(void **state)
 		{ 7, 1, 4 },   /* HLE */
 		{ 7, 1, 11 },  /* RTM */
 		{ 7, 1, 16 },  /* AVX-512F */
-		{ 7, 1, 20 },  /* SMAP */
-		{ 7, 2, 3 },   /* PKU */
 		{ 7, 2, 16 },  /* LA57 */
 		{ 0x80000001, 2, 2 },  /* SVM */
 		{ 0x80000001, 2, 22 }, /* TOPOEXT */
-		{ 0xd, 0, 9 }, /* PKRU state */
+		{ 1, 3, 1 },   /* VME */
+		{ 7, 2, 4 },   /* OSPKE: CR4 has it not */
 	};
 	struct rig *r = *state;
 
@@ -80,7 +79,7 @@ static void what_a_64_bit_kernel_needs(void **state)
 		{ 1, 3, 0 },  { 1, 3, 3 },  { 1, 3, 4 },  { 1, 3, 5 },  { 1, 3, 6 },  { 1, 3, 8 },  { 1, 3, 13 },
 		{ 1, 3, 15 }, { 1, 3, 16 }, { 1, 3, 19 }, { 1, 3, 24 }, { 1, 3, 25 }, { 1, 3, 26 },
 		{ 0x80000001, 3, 11 }, { 0x80000001, 3, 20 }, { 0x80000001, 3, 26 }, { 0x80000001, 3, 27 },
-		{ 0x80000001, 3, 29 }, { 0x80000001, 2, 0 }, { 7, 1, 7 }, { 7, 3, 26 }, { 7, 3, 29 },
+		{ 0x80000001, 3, 29 }, { 0x80000001, 2, 0 }, { 7, 1, 7 }, { 7, 1, 20 }, { 7, 2, 2 }, { 7, 2, 31 }, { 7, 3, 26 }, { 7, 3, 29 },
 	};
 	struct rig *r = *state;
 
@@ -110,11 +109,18 @@ static void consistency(void **state)
 	assert_int_equal(x[2] & 0xff, 0); /* one core */
 	leaf(r, 0xd, 0, x);
 	if (bit(r, 1, 2, 26)) {
-		assert_int_equal(x[0] & ~7u, 0);
-		assert_int_equal(x[2], x[0] & 4 ? 832 : 576);
+		assert_int_equal(x[0] & ~0x207u, 0);
+		assert_int_equal(x[2], 840); /* to the end of PKRU */
+		assert_int_equal(bit(r, 7, 2, 3), x[0] >> 9 & 1);
 		assert_int_equal(x[1], 576); /* XCR0 is 1 */
 		r->v->xcr0 = 7;
 		leaf(r, 0xd, 0, x);
+		assert_int_equal(x[1], 832);
+		r->v->xcr0 = 0x203;
+		leaf(r, 0xd, 0, x);
+		assert_int_equal(x[1], 840);
+		leaf(r, 0xd, 9, x);
+		assert_int_equal(x[0], 8);
 		assert_int_equal(x[1], 832);
 	}
 }
@@ -127,6 +133,8 @@ static void bits_that_follow_the_state(void **state)
 	assert_false(bit(r, 1, 2, 27));
 	r->v->cr4 |= CR4_OSXSAVE;
 	assert_true(bit(r, 1, 2, 27));
+	r->v->cr4 |= CR4_PKE;
+	assert_true(bit(r, 7, 2, 4));
 	for (uint32_t i = 0; i < r->v->n_cpuid; i++)
 		if (r->v->cpuid[i].leaf == 1)
 			r->v->cpuid[i].regs[3] |= 1u << 9; /* as who models the APIC does */

@@ -393,7 +393,7 @@ static void from_v86(void **state)
 	rig_enter(r);
 	assert_int_equal(r->v->cpl, 3);
 	rig_gate32(r, 0x21, SEL_CODE32, HANDLER, 0xee);
-	r->v->exc = (struct bt_exc){ .vector = 0x21, .soft = true, .len = 2 };
+	r->v->exc = (struct bt_exc){ .vector = 0x21, .soft = true, .int_n = true, .len = 2 };
 	assert_true(exc_deliver(r->v));
 	assert_frame32(r, RIG_STACK0 - 36,
 	               (uint32_t[]){ 0x102, 0x1000, 0x23002, 0xfff0, 0x1000, 0x1000, 0x1000, 0x1000, 0x1000 }, 9);
@@ -405,10 +405,17 @@ static void from_v86(void **state)
 	/* Below IOPL 3, int n is the monitor's. */
 	r->v->rflags &= ~FL_IOPL;
 	rig_gate32(r, EXC_GP, SEL_CODE32, HANDLER + EXC_GP, 0x8e);
-	r->v->exc = (struct bt_exc){ .vector = 0x21, .soft = true, .len = 2 };
+	r->v->exc = (struct bt_exc){ .vector = 0x21, .soft = true, .int_n = true, .len = 2 };
 	assert_true(exc_deliver(r->v));
 	assert_int_equal(r->v->rip, HANDLER + EXC_GP);
 	assert_int_equal(rig_get32(r, r->v->gpr[RSP]), 0);
+	/* int3 is not, whatever prefixes it has. */
+	r->v->gpr[RSP] += 4;
+	assert_int_equal(sys_iret(r->v, 4), STEP_OK);
+	rig_gate32(r, EXC_BP, SEL_CODE32, HANDLER + EXC_BP, 0xee);
+	r->v->exc = (struct bt_exc){ .vector = EXC_BP, .soft = true, .len = 2 };
+	assert_true(exc_deliver(r->v));
+	assert_int_equal(r->v->rip, HANDLER + EXC_BP);
 }
 
 /* ---- real mode ---- */

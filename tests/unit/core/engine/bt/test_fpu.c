@@ -251,11 +251,55 @@ static void xsave_masks(void **state)
 	assert_int_equal(fpu_guest_size(r->v, OP_FXSAVE, ~0ull), 512);
 }
 
+/* PKRU is the engine's: behind AVX in standard format, packed in compact format, absent when it is zero. */
+static void pkru(void **state)
+{
+	struct rig *r = *state;
+	const struct cpuid_entry *d1 = cpuid_find(r->v, 0xd, 1);
+
+	if (!has_xsave(r))
+		skip();
+	r->v->xcr0 = 0x203;
+	r->v->pkru = 0x55555554;
+	memset(image, 0xee, sizeof(image));
+	put(512, 0);
+	put(520, 0);
+	assert_int_equal(fpu_guest_size(r->v, OP_XSAVE, ~0ull), 840);
+	fpu_restore(r->v);
+	assert_int_equal(fpu_guest_save(r->v, OP_XSAVE, true, 0x200, image, 840), STEP_OK);
+	fpu_save(r->v);
+	assert_int_equal(get(image, 512), 0x200);
+	assert_int_equal(get(image, 832), 0x55555554);
+	put(528, 0);
+	put(832, 0x12345678);
+	assert_int_equal(fpu_guest_load(r->v, OP_XRSTOR, true, 0x200, image, 840), STEP_OK);
+	assert_int_equal(r->v->pkru, 0x12345678);
+	assert_int_equal(fpu_guest_load(r->v, OP_XRSTOR, true, 0, image, 840), STEP_OK); /* not asked for */
+	assert_int_equal(r->v->pkru, 0x12345678);
+	put(512, 0);
+	assert_int_equal(fpu_guest_load(r->v, OP_XRSTOR, true, 0x200, image, 840), STEP_OK);
+	assert_int_equal(r->v->pkru, 0); /* the initial state */
+	r->v->xcr0 = 3;
+	put(512, 0x200);
+	assert_fault(r->v, fpu_guest_load(r->v, OP_XRSTOR, true, 0x200, image, 840), EXC_GP, 0);
+	if (!d1 || !(d1->regs[0] & 2))
+		return;
+	r->v->xcr0 = 0x203;
+	r->v->pkru = 0xabc;
+	assert_int_equal(fpu_guest_size(r->v, OP_XSAVEC, ~0ull), 584);
+	fpu_restore(r->v);
+	assert_int_equal(fpu_guest_save(r->v, OP_XSAVEC, true, 0x200, image, 584), STEP_OK);
+	fpu_save(r->v);
+	assert_int_equal(get(image, 520), 1ull << 63 | 0x200);
+	assert_int_equal(get(image, 576), 0xabc);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(probe),          RIG_TEST(brackets),     RIG_TEST(no_host_addresses), RIG_TEST(fx_round_trip),
 		RIG_TEST(xrstor_headers), RIG_TEST(compact_form), RIG_TEST(xsave_masks),
+		RIG_TEST(pkru),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

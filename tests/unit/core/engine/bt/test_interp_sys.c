@@ -672,6 +672,216 @@ static void old_instructions(void **state)
 	assert_int_equal(r->v->gpr[RDI], 0xfffe);
 }
 
+/* Behind a load of ss a breakpoint waits: for the next instruction, for the core, for a software interrupt. */
+static void breakpoint_behind_ss(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	rig_put32(r, RIG_DATA, SEL_DATA);
+	r->v->dr[0] = RIG_DATA;
+	r->v->dr[7] = 0x400 | 1 | 7ull << 16; /* read or write, 2 bytes */
+	r->v->gpr[RBX] = RIG_DATA;
+	assert_int_equal(run(r, "8e 13 90"), STEP_OK); /* mov ss, [rbx] */
+	assert_plain_fault(r, interp_step(r->v), EXC_DB);
+	assert_int_equal(r->v->exc.dr6, 1);
+	assert_int_equal(r->v->rip, 0x30003);
+	assert_int_equal(run(r, "8e 13 e4 60"), STEP_OK);
+	assert_int_equal(interp_step(r->v), STEP_EXIT);
+	answer(r, 0);
+	assert_plain_fault(r, interp_step(r->v), EXC_DB);
+	assert_int_equal(r->v->exc.dr6, 1);
+	assert_int_equal(run(r, "8e 13 cd 80"), STEP_OK);
+	assert_plain_fault(r, interp_step(r->v), 0x80);
+	r->v->shadow = 0; /* as its delivery leaves it */
+	assert_plain_fault(r, interp_step(r->v), EXC_DB);
+	assert_int_equal(r->v->exc.dr6, 1);
+	/* int1 is one #DB with it. */
+	assert_int_equal(run(r, "8e 13 f1"), STEP_OK);
+	assert_plain_fault(r, interp_step(r->v), EXC_DB);
+	assert_int_equal(r->v->exc.dr6, 1);
+	r->v->shadow = 0;
+	assert_int_equal(run(r, "90"), STEP_OK);
+}
+
+/* TF in what sysret loads traps after sysret itself. */
+static void sysret_trap(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 0);
+	r->v->star = (uint64_t)(SEL_UDATA - 8) << 48;
+	r->v->gpr[RCX] = 0x31000;
+	r->v->gpr[R11] = 0x102;
+	assert_plain_fault(r, run(r, "48 0f 07"), EXC_DB);
+	assert_int_equal(r->v->exc.dr6, DR6_BS);
+	assert_int_equal(r->v->rip, 0x31000);
+	assert_int_equal(r->v->cpl, 3);
+}
+
+static void protection_key_registers(void **state)
+{
+	struct rig *r = *state;
+
+	rig_long(r, 3);
+	r->v->gpr[RCX] = r->v->gpr[RDX] = 0;
+	assert_plain_fault(r, run(r, "0f 01 ee"), EXC_UD); /* rdpkru */
+	rig_state(r, true, 3);
+	r->state.cr4 |= CR4_PKE;
+	rig_enter(r);
+	r->v->gpr[RAX] = 0x1122334455667788;
+	r->v->gpr[RCX] = r->v->gpr[RDX] = 0;
+	assert_int_equal(run(r, "0f 01 ef"), STEP_OK);
+	r->v->gpr[RDX] = 7;
+	assert_plain_fault(r, run(r, "0f 01 ef"), EXC_GP);
+	assert_int_equal(run(r, "0f 01 ee"), STEP_OK);
+	assert_true(r->v->gpr[RAX] == 0x55667788 && r->v->gpr[RDX] == 0);
+	r->v->gpr[RCX] = 1;
+	assert_plain_fault(r, run(r, "0f 01 ee"), EXC_GP);
+}
+
+/* As a BIOS does it: 16-bit lgdt, PE by a 32-bit register without prefix, 4 GiB of data, and back. */
+static void unreal(void **state)
+{
+	struct rig *r = *state;
+
+	enter_real(r);
+	rig_put64(r, 0x30500, 0xfff | (uint64_t)RIG_GDT << 16 | 0xaaull << 40); /* the fourth base byte is not for 16-bit code */
+	assert_int_equal(run(r, "0f 01 16 00 05"), STEP_OK); /* lgdt [500h] */
+	assert_true(r->v->gdt.base == RIG_GDT && r->v->gdt.limit == 0xfff);
+	rig_gdt(r, SEL_FREE, 0x30000, 0xffff, 0x009b);
+	assert_int_equal(run(r, "0f 20 c0 66 83 c8 01 0f 22 c0"), STEP_OK); /* mov eax, cr0; or eax, 1; mov cr0, eax */
+	assert_int_equal(r->v->gpr[RAX], CR0_ET);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->cr0, CR0_ET | CR0_PE);
+	/* Until CS is loaded its code goes on: mov bx, SEL_DATA; mov fs, bx; and eax, -2; mov cr0, eax */
+	put_code(r, "bb 10 00 8e e3 66 83 e0 fe 0f 22 c0");
+	for (unsigned i = 0; i < 4; i++)
+		assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->cr0, CR0_ET);
+	/* mov ebx, 400000h; mov ax, [fs:ebx] */
+	rig_put32(r, 0x400000, 0x4321);
+	put_code(r, "66 bb 00 00 40 00 64 67 8b 03");
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->gpr[RAX] & 0xffff, 0x4321);
+	/* A new selector changes the base and leaves the limit: mov ax, 1000h; mov fs, ax; mov ax, [fs:ebx] */
+	rig_put32(r, 0x410000, 0x8765);
+	put_code(r, "b8 00 10 8e e0 64 67 8b 03");
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->gpr[RAX] & 0xffff, 0x8765);
+}
+
+/* From 16-bit code to 32-bit code and back, by far jumps of both sizes. */
+static void mode_changes(void **state)
+{
+	struct rig *r = *state;
+
+	enter_real(r);
+	r->v->gdt = (struct gamut_table){ .base = RIG_GDT, .limit = 0xfff };
+	rig_gdt(r, SEL_FREE, 0x30000, 0xffff, 0x009b);
+	assert_int_equal(run(r, "0f 01 f3"), STEP_OK); /* lmsw bx: PE alone, and it stays */
+	r->v->gpr[RBX] = 1;
+	assert_int_equal(run(r, "0f 01 f3"), STEP_OK);
+	assert_int_equal(r->v->cr0 & CR0_PE, CR0_PE);
+	assert_int_equal(run(r, "66 ea 00 00 05 00 18 00"), STEP_OK); /* jmp far SEL_CODE32:50000h */
+	assert_int_equal(r->v->rip, 0x50000);
+	assert_int_equal(run(r, "b8 78 56 34 12"), STEP_OK);
+	assert_int_equal(r->v->gpr[RAX], 0x12345678);
+	assert_int_equal(run(r, "ea 00 02 00 00 48 00"), STEP_OK); /* jmp far SEL_FREE:200h: 16-bit code */
+	assert_int_equal(run(r, "b8 00 00"), STEP_OK);
+	assert_int_equal(r->v->gpr[RAX], 0x12340000);
+	r->v->gpr[RAX] = CR0_ET;
+	assert_int_equal(run(r, "0f 22 c0"), STEP_OK);
+	assert_int_equal(run(r, "ea 00 03 00 30"), STEP_OK); /* jmp far 3000h:300h */
+	assert_true(r->v->rip == 0x300 && r->v->seg[GAMUT_CS].base == 0x30000);
+}
+
+/* int through the IVT and iret; what cannot be delivered ends in a shutdown. */
+static void real_interrupts(void **state)
+{
+	struct rig *r = *state;
+
+	enter_real(r);
+	r->v->idt = (struct gamut_table){ .base = 0, .limit = 0x3ff };
+	rig_put32(r, 0x21 * 4, 0x40000123);
+	bt_set_rflags(r->v, 0x302); /* IF, TF off again below */
+	r->v->rflags &= ~FL_TF;
+	assert_plain_fault(r, run(r, "cd 21"), 0x21);
+	assert_true(exc_deliver(r->v));
+	assert_true(r->v->rip == 0x123 && r->v->seg[GAMUT_CS].base == 0x40000);
+	assert_false(r->v->if_flag);
+	assert_int_equal(r->v->gpr[RSP], 0x8000 - 6);
+	assert_int_equal(rig_get64(r, 0x38000 - 6) & 0xffffffffffffull, 0x020230000102ull);
+	assert_int_equal(run(r, "cf"), STEP_OK);
+	assert_true(r->v->rip == 0x102 && r->v->if_flag && r->v->gpr[RSP] == 0x8000);
+	r->v->idt.limit = 0;
+	assert_plain_fault(r, run(r, "cc"), EXC_BP);
+	assert_false(exc_deliver(r->v));
+}
+
+/* Repetitions by pages: what they do at the segment's end, where the index wraps, and downwards. */
+static void bulk_strings(void **state)
+{
+	struct rig *r = *state;
+
+	enter_real(r);
+	for (unsigned i = 0; i < 0x1000; i++)
+		*rig_at(r, 0x31000 + i) = (uint8_t)(i * 7);
+	r->v->gpr[RSI] = 0x1000;
+	r->v->gpr[RDI] = 0x4801;
+	r->v->gpr[RCX] = 0x12340000 | 0x400;
+	assert_int_equal(run(r, "f3 66 a5"), STEP_OK); /* rep movsd */
+	assert_memory_equal(rig_at(r, 0x31000), rig_at(r, 0x34801), 0x1000);
+	assert_true(r->v->gpr[RCX] == 0x12340000 && r->v->gpr[RSI] == 0x2000 && r->v->gpr[RDI] == 0x5801);
+	/* 64 KiB and the wrap: a word every two bytes. */
+	r->v->gpr[RDI] = 0x2000;
+	r->v->gpr[RCX] = 0x8000;
+	r->v->gpr[RAX] = 0xbeef;
+	put_code(r, "f3 ab");
+	while (r->v->gpr[RCX] & 0xffff)
+		assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_int_equal(r->v->gpr[RDI], 0x2000);
+	assert_int_equal(rig_get64(r, 0x3fff8), 0xbeefbeefbeefbeef);
+	/* A word that crosses the end faults, and all before it is done. */
+	r->v->rip = 0x200;
+	r->v->gpr[RDI] = 0xff01;
+	r->v->gpr[RCX] = 0x100;
+	put_code(r, "f3 ab");
+	assert_plain_fault(r, interp_step(r->v), EXC_GP);
+	assert_true(r->v->gpr[RDI] == 0xffff && r->v->gpr[RCX] == 0x100 - 0x7f && r->v->rip == 0x200);
+	/* Down, and over itself. */
+	for (unsigned i = 0; i < 64; i++)
+		*rig_at(r, 0x31000 + i) = (uint8_t)i;
+	r->v->rip = 0x200;
+	bt_set_rflags(r->v, FL_DF);
+	r->v->gpr[RSI] = 0x103f;
+	r->v->gpr[RDI] = 0x1043;
+	r->v->gpr[RCX] = 64;
+	assert_int_equal(run(r, "f3 a4"), STEP_OK);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(*rig_at(r, 0x31004 + i), i);
+}
+
+/* CS's limit comes before the page that is behind it. */
+static void end_of_code(void **state)
+{
+	struct rig *r = *state;
+
+	rig_state(r, true, 0);
+	r->state.seg[GAMUT_CS] = (struct gamut_segment){
+		.selector = SEL_CODE32, .base = RIG_DATA, .limit = 0xfff, .attr = 0x9b };
+	r->state.rip = 0xffe;
+	rig_enter(r);
+	absent(r, NOPAGE);
+	assert_fault(r->v, run(r, "b8 01"), EXC_GP, 0);
+	assert_int_equal(run(r, "90 90"), STEP_OK);
+	assert_int_equal(interp_step(r->v), STEP_OK);
+	assert_fault(r->v, interp_step(r->v), EXC_GP, 0);
+}
+
 #define OP_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -681,7 +891,9 @@ int main(void)
 		OP_TEST(hypercalls),     OP_TEST(fault_in_second_page), OP_TEST(x87_store_fault), OP_TEST(refusals),
 		OP_TEST(single_step),    OP_TEST(breakpoints),   OP_TEST(sti_shadow),    OP_TEST(fpu_images),
 		OP_TEST(segment_bases),  OP_TEST(stack_frames_32), OP_TEST(decimal),     OP_TEST(real_mode),
-		OP_TEST(old_instructions),
+		OP_TEST(old_instructions), OP_TEST(breakpoint_behind_ss), OP_TEST(sysret_trap),
+		OP_TEST(protection_key_registers), OP_TEST(unreal), OP_TEST(mode_changes), OP_TEST(real_interrupts),
+		OP_TEST(bulk_strings),   OP_TEST(end_of_code),
 	};
 
 	return RIG_RUN_BOTH(tests);

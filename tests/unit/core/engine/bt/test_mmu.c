@@ -603,6 +603,130 @@ static void fetches(void **state)
 	assert_fault(r->v, mmu_fetch(r->v, 0x40ffa, buf, 15, &got), EXC_PF, 0x11);
 }
 
+/* ---- SMAP and protection keys ---- */
+
+static void enter_smap(struct rig *r)
+{
+	rig_state(r, true, 0);
+	r->state.cr4 |= CR4_SMAP;
+	rig_enter(r);
+	rig_put64(r, PTE_OF(VA + 0x1000), (VA + 0x1000) | 3); /* a supervisor page */
+}
+
+static void set_ac(struct rig *r, bool on)
+{
+	r->v->rflags = (r->v->rflags & ~FL_AC) | (on ? FL_AC : 0);
+	bt_update_key(r->v);
+}
+
+/* The TLB has a user page for the kernel only while AC is set. */
+static void smap(void **state)
+{
+	struct rig *r = *state;
+	struct tlb_entry *e = &r->v->tlb[TLB_KERNEL][VA >> 12];
+	uint32_t word = 1;
+
+	enter_smap(r);
+	rig_put32(r, VA, 0x1234);
+	assert_fault(r->v, mmu_read(r->v, VA, &word, 4, 0), EXC_PF, 1);
+	assert_fault(r->v, mmu_write(r->v, VA, &word, 4, 0), EXC_PF, 3);
+	assert_int_equal(mmu_read(r->v, VA + 0x1000, &word, 4, 0), STEP_OK);
+	assert_int_equal(mmu_read(r->v, VA, &word, 4, ACC_USER), STEP_OK);
+	assert_int_equal(walk(r, VA, ACC_EXEC), STEP_OK); /* that is SMEP's */
+	set_ac(r, true);
+	assert_int_equal(mmu_write(r->v, VA, &word, 4, 0), STEP_OK);
+	assert_int_equal(e->tag_w, VA);
+	/* What the processor reads for itself is not the program's. */
+	assert_fault(r->v, mmu_read(r->v, VA, &word, 4, IMPLICIT), EXC_PF, 1);
+	set_ac(r, false);
+	assert_true(e->tag_r != VA && e->tag_w != VA);
+	assert_fault(r->v, mmu_read(r->v, VA, &word, 4, 0), EXC_PF, 1);
+	set_ac(r, true);
+	assert_true(e->tag_r == VA && e->tag_w == VA);
+	/* Nothing hidden comes back after a flush, nor over another entry. */
+	set_ac(r, false);
+	tlb_flush_page(r->v, VA);
+	set_ac(r, true);
+	assert_int_not_equal(e->tag_r, VA);
+	assert_int_equal(mmu_read(r->v, VA, &word, 4, 0), STEP_OK);
+	set_ac(r, false);
+	rig_put64(r, PTE_OF(VA), VA | 0x63);
+	fill(r, VA, 0);
+	assert_int_equal(e->flags & TLB_SMAP, 0);
+	set_ac(r, true);
+	set_ac(r, false);
+	assert_int_equal(e->tag_r, VA);
+}
+
+/* More pages than are remembered. */
+static void smap_many(void **state)
+{
+	struct rig *r = *state;
+	uint32_t word;
+
+	enter_smap(r);
+	rig_put64(r, PTE_OF(VA + 0x1000), (VA + 0x1000) | 7);
+	set_ac(r, true);
+	for (unsigned i = 0; i < 3 * SMAP_MAX; i++)
+		assert_int_equal(mmu_read(r->v, VA + i * 0x1000, &word, 4, 0), STEP_OK);
+	set_ac(r, false);
+	for (unsigned i = 0; i < 3 * SMAP_MAX; i++)
+		assert_fault(r->v, mmu_read(r->v, VA + i * 0x1000, &word, 4, 0), EXC_PF, 1);
+}
+
+static void protection_keys(void **state)
+{
+	static const struct {
+		unsigned rights; /* AD 1, WD 2 */
+		bool wp, user_page;
+		unsigned access, error; /* 0: allowed */
+	} cases[] = {
+		{ 0, true, true, ACC_WRITE | ACC_USER, 0 },  { 1, true, true, ACC_READ | ACC_USER, 0x25 },
+		{ 1, true, true, ACC_READ, 0x21 },           { 1, false, true, ACC_WRITE, 0x23 },
+		{ 2, true, true, ACC_READ | ACC_USER, 0 },   { 2, false, true, ACC_WRITE | ACC_USER, 0x27 },
+		{ 2, false, true, ACC_WRITE, 0 },            { 2, true, true, ACC_WRITE, 0x23 },
+		{ 3, true, true, ACC_EXEC | ACC_USER, 0 },   { 1, true, false, ACC_READ, 0x21 },
+		{ 2, true, false, ACC_WRITE, 0x23 },         { 2, false, false, ACC_WRITE, 0 },
+	};
+	struct rig *r = *state;
+
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		rig_state(r, true, 0);
+		r->state.cr0 = (r->state.cr0 & ~CR0_WP) | (cases[i].wp ? CR0_WP : 0);
+		r->state.cr4 |= CR4_PKE | CR4_PKS;
+		rig_enter(r);
+		rig_put64(r, PTE_OF(VA), VA | (cases[i].user_page ? 7 : 3) | 5ull << 59);
+		/* Each register speaks of its own pages. */
+		r->v->pkru = cases[i].user_page ? cases[i].rights << 10 : ~0u;
+		r->v->pkrs = cases[i].user_page ? ~0u : cases[i].rights << 10;
+		if (cases[i].error)
+			assert_fault(r->v, walk(r, VA, cases[i].access), EXC_PF, cases[i].error);
+		else
+			assert_int_equal(walk(r, VA, cases[i].access), STEP_OK);
+	}
+}
+
+/* A change of rights is a flush when a page that was seen has the key. */
+static void key_changes(void **state)
+{
+	struct rig *r = *state;
+	uint32_t word;
+	uint64_t flushes;
+
+	rig_state(r, true, 3);
+	r->state.cr4 |= CR4_PKE;
+	rig_enter(r);
+	rig_put64(r, PTE_OF(VA), VA | 7 | 5ull << 59);
+	assert_int_equal(mmu_write(r->v, VA, &(uint32_t){ 1 }, 4, ACC_USER), STEP_OK);
+	flushes = r->v->n_flush;
+	sys_set_pkru(r->v, 3u << 12);
+	assert_int_equal(r->v->n_flush, flushes);
+	sys_set_pkru(r->v, 2u << 10);
+	assert_int_equal(r->v->n_flush, flushes + 1);
+	assert_int_equal(mmu_read(r->v, VA, &word, 4, ACC_USER), STEP_OK);
+	assert_fault(r->v, mmu_write(r->v, VA, &word, 4, ACC_USER), EXC_PF, 0x27);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -615,6 +739,8 @@ int main(void)
 		RIG_TEST(write_is_all_or_nothing), RIG_TEST(mmio_pieces),           RIG_TEST(mmio_write_beside_ram),
 		RIG_TEST(mmio_beyond_the_record), RIG_TEST(writes_to_code),         RIG_TEST(read_modify_write),
 		RIG_TEST(rom),                    RIG_TEST(fetches), RIG_TEST(instruction_bit),
+		RIG_TEST(smap),                   RIG_TEST(smap_many),              RIG_TEST(protection_keys),
+		RIG_TEST(key_changes),
 	};
 
 	return RIG_RUN_BOTH(tests);

@@ -5,12 +5,12 @@
 #define VA 0x40000u
 #define PTE_OF(va) (RIG_PT + ((va) >> 12) * 8)
 #define PML4_B 0x5000u
-#define P 1u
-#define W 2u
-#define U 4u
-#define A 0x20u
-#define D 0x40u
-#define PS 0x80u
+#define PTE_P 1u
+#define PTE_W 2u
+#define PTE_U 4u
+#define PTE_A 0x20u
+#define PTE_D 0x40u
+#define PTE_PS 0x80u
 
 static int setup(void **state)
 {
@@ -113,18 +113,18 @@ static void accessed_and_dirty(void **state)
 	rig_long(r, 0);
 	rig_put64(r, PTE_OF(VA), VA | 7);
 	assert_int_equal(mmu_walk(r->v, VA, ACC_READ, &page), STEP_OK);
-	assert_int_equal(rig_get64(r, PTE_OF(VA)), VA | 7 | A);
+	assert_int_equal(rig_get64(r, PTE_OF(VA)), VA | 7 | PTE_A);
 	assert_false(page.writable);
 	assert_int_equal(walks(r, VA, ACC_WRITE), 1);
-	assert_int_equal(rig_get64(r, PTE_OF(VA)), VA | 7 | A | D);
+	assert_int_equal(rig_get64(r, PTE_OF(VA)), VA | 7 | PTE_A | PTE_D);
 	assert_int_equal(walks(r, VA, ACC_WRITE), 0);
 	settle(r);
 	assert_true(is_protected(r, RIG_PT)); /* the walker's own bits release nothing */
-	for (unsigned bit = A; bit <= D; bit <<= 1) {
+	for (unsigned bit = PTE_A; bit <= PTE_D; bit <<= 1) {
 		store64(r, PTE_OF(VA), rig_get64(r, PTE_OF(VA)) & ~(uint64_t)bit);
 		assert_int_equal(sys_invlpg(r->v, VA), STEP_OK);
 		gpa_of(r, VA, ACC_WRITE);
-		assert_int_equal(rig_get64(r, PTE_OF(VA)), VA | 7 | A | D);
+		assert_int_equal(rig_get64(r, PTE_OF(VA)), VA | 7 | PTE_A | PTE_D);
 	}
 }
 
@@ -146,7 +146,7 @@ static void roles_32(void **state)
 {
 	struct rig *r = *state;
 
-	rig_put32(r, RIG_PML4 + 4, 0x800000 | 7 | PS);
+	rig_put32(r, RIG_PML4 + 4, 0x800000 | 7 | PTE_PS);
 	rig_put32(r, 0x800000 + 4, 0x79000 | 7);
 	rig_state(r, false, 0);
 	r->state.cr0 |= CR0_PG;
@@ -159,7 +159,7 @@ static void roles_32(void **state)
 	assert_int_equal(walks(r, 0x401234, ACC_READ), 0);
 	/* Bit 21 of a 4M entry is reserved. */
 	bt_code_write(r->v, RIG_PML4 + 4, 4);
-	memcpy(rig_at(r, RIG_PML4 + 4), &(uint32_t){ 0xa00000 | 7 | PS | A }, 4);
+	memcpy(rig_at(r, RIG_PML4 + 4), &(uint32_t){ 0xa00000 | 7 | PTE_PS | PTE_A }, 4);
 	load_cr3(r, RIG_PML4);
 	assert_fault(r->v, mmu_walk(r->v, 0x401234, ACC_READ, &(struct mmu_page){ 0 }), EXC_PF, 9);
 }
@@ -376,15 +376,15 @@ static uint64_t rng(uint64_t *s)
 /* Entries lead to one of the tables, mostly; few places are used, so that much meets. */
 static uint64_t random_entry(uint64_t *s, enum mode mode)
 {
-	uint64_t e = (TABLES + rng(s) % N_TABLES * 0x1000) | (rng(s) % 8 ? P : 0) | (rng(s) & (W | U | D | 0x100));
+	uint64_t e = (TABLES + rng(s) % N_TABLES * 0x1000) | (rng(s) % 8 ? PTE_P : 0) | (rng(s) & (PTE_W | PTE_U | PTE_D | 0x100));
 
 	if (rng(s) % 6 == 0)
-		e |= PS;
+		e |= PTE_PS;
 	if (mode < MODE_PSE && rng(s) % 8 == 0)
 		e |= 1ull << 63;
 	if (mode < MODE_PSE && rng(s) % 32 == 0)
 		e |= 1ull << (rng(s) % 2 ? 52 + rng(s) % 10 : 51);
-	if (e & PS && rng(s) % 4)
+	if (e & PTE_PS && rng(s) % 4)
 		e &= mode < MODE_PSE ? ~0x1ff000ull : ~0x3ff000ull;
 	return mode < MODE_PSE ? e : (uint32_t)e;
 }
@@ -478,7 +478,7 @@ static void random_mode(struct rig *r, enum mode mode, uint64_t seed)
 		change_table(r, &s, mode);
 	/* PDPTEs have rules of their own. */
 	for (uint64_t i = 0; mode == MODE_PAE && i < 4; i++)
-		rig_put64(r, RIG_PDPT + i * 8, (TABLES + i * 0x1000) | P);
+		rig_put64(r, RIG_PDPT + i * 8, (TABLES + i * 0x1000) | PTE_P);
 	enter_mode(r, mode, mode == MODE_PAE ? RIG_PDPT : root);
 	for (unsigned turn = 0; turn < 3000; turn++) {
 		uint64_t va = random_va(&s, mode);
@@ -533,8 +533,8 @@ static void large_pages_32(void **state)
 {
 	struct rig *r = *state;
 
-	rig_put32(r, RIG_PML4 + 4, 0x800000 | 7 | PS);          /* 4M at 4M */
-	rig_put32(r, RIG_PML4 + 8, 0x400000 | 7 | PS | 1 << 13); /* beyond 4 GiB: PSE-36 */
+	rig_put32(r, RIG_PML4 + 4, 0x800000 | 7 | PTE_PS);          /* 4M at 4M */
+	rig_put32(r, RIG_PML4 + 8, 0x400000 | 7 | PTE_PS | 1 << 13); /* beyond 4 GiB: PSE-36 */
 	rig_put32(r, RIG_PML4, 0x7000 | 7);
 	rig_put32(r, 0x7000 + 0x3ff * 4, 0x79000 | 7);
 	rig_put32(r, 0x7000 + 4, RIG_PML4 | 7);

@@ -38,7 +38,9 @@ static void control_register_writes(void **state)
 		{ true, 0, 1, 0, UD },               { true, 0, 5, 0, UD },           { true, 3, 7, 0, UD },
 		{ true, 0, 9, 0, UD },               { true, 0, 2, ~0ull, OK },       { true, 0, 3, RIG_PML4 | 0x18, OK },
 		{ true, 0, 3, 1ull << 51, GP },      { true, 0, 3, 1ull << 63, GP },  { true, 0, 4, 0x20, OK },
-		{ true, 0, 4, 0, GP },               { true, 0, 4, 1ull << 32, GP },  { true, 0, 4, 0x20 | CR4_SMAP, GP },
+		{ true, 0, 4, 0, GP },               { true, 0, 4, 1ull << 32, GP },  { true, 0, 4, 0x20 | CR4_VME, GP },
+		{ true, 0, 4, 0x20 | CR4_SMAP, OK }, { true, 0, 4, 0x20 | CR4_PKE, OK }, { true, 0, 4, 0x20 | CR4_PKS, OK },
+	
 		{ true, 0, 4, 0x20 | CR4_PCIDE, GP }, { true, 0, 4, 0x20 | CR4_SMEP, OK }, { true, 0, 8, 15, OK },
 		{ true, 0, 8, 16, GP },              { false, 0, 4, 0, OK },
 	};
@@ -292,7 +294,7 @@ static void msrs_of_intel(void **state)
 /* Unknown registers are the core's; so are MTRRs and the APIC base as long as CPUID does not show them. */
 static void msrs_of_the_core(void **state)
 {
-	static const uint32_t indices[] = { 0x12345, 0x1b, 0xfe, 0x200, 0x1a0, 0x3b };
+	static const uint32_t indices[] = { 0x12345, 0x1b, 0xfe, 0x200, 0x1d9, 0x480 };
 	struct rig *r = *state;
 	uint64_t value;
 
@@ -965,7 +967,7 @@ static void break_size(struct gamut_vcpu_state *s) { s->size--; }
 static void break_cr0(struct gamut_vcpu_state *s) { s->cr0 &= ~CR0_PE; }
 static void break_cr0_high(struct gamut_vcpu_state *s) { s->cr0 |= 1ull << 32; }
 static void break_nw(struct gamut_vcpu_state *s) { s->cr0 |= CR0_NW; }
-static void break_cr4(struct gamut_vcpu_state *s) { s->cr4 |= CR4_SMAP; }
+static void break_cr4(struct gamut_vcpu_state *s) { s->cr4 |= CR4_VME; }
 static void break_pae(struct gamut_vcpu_state *s) { s->cr4 &= ~CR4_PAE; }
 static void break_cr3(struct gamut_vcpu_state *s) { s->cr3 |= 1ull << 51; }
 static void break_efer(struct gamut_vcpu_state *s) { s->efer |= 1ull << 12; }
