@@ -359,13 +359,39 @@ static void test_bios_old(void **state)
 	assert_int_equal(*(uint16_t *)(fw.item[FW_CFG_SETUP_DATA].data + 0x22), 0x9a000 - 16 - 0x90000);
 }
 
+static void test_bios_multiboot(void **state)
+{
+	const uint32_t *info;
+
+	(void)state;
+	make_elf();
+	assert_int_equal(pc_boot_bios(&b, &fw), 0);
+	assert_int_equal(item(FW_CFG_KERNEL_ENTRY), 0x400010);
+	assert_int_equal(item(FW_CFG_KERNEL_ADDR), 0x400000);
+	assert_int_equal(item(FW_CFG_KERNEL_SIZE), 0x2000);
+	assert_int_equal(fw.item[FW_CFG_KERNEL_DATA].data[15], 0xaa);
+	assert_int_equal(fw.item[FW_CFG_KERNEL_DATA].data[16], 0);
+	assert_int_equal(item(FW_CFG_INITRD_ADDR), 0x402000);
+	assert_true(item(FW_CFG_CMDLINE_ADDR) + item(FW_CFG_CMDLINE_SIZE) <= 0x80000);
+	info = (const uint32_t *)fw.item[FW_CFG_CMDLINE_DATA].data;
+	assert_int_equal(info[2], (RAM - 0x200000) / 1024); /* the BIOS's share is taken off */
+	assert_string_equal((const char *)fw.item[FW_CFG_CMDLINE_DATA].data + (info[4] - item(FW_CFG_CMDLINE_ADDR)),
+	                    "console=ttyS0");
+	elf.p[1] = elf.p[0];
+	elf.p[1].p_paddr = (uint32_t)RAM - 0x200000;
+	elf.p[0].p_paddr = 0x1000;
+	assert_int_equal(pc_boot_bios(&b, &fw), 0);
+	elf.p[1].p_paddr = (uint32_t)RAM - 0x100000; /* where the BIOS is */
+	assert_int_equal(pc_boot_bios(&b, &fw), -ENOEXEC);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(kinds), T(linux_64), T(linux_32), T(linux_place), T(multiboot), T(multiboot_bad), T(multiboot_addresses),
-		T(bios), T(bios_old),
+		T(bios), T(bios_old), T(bios_multiboot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
