@@ -13,8 +13,6 @@
 #define OLD_CMDLINE_MAGIC 0xa33fu /* at 0x20 and 0x22 of the boot sector, before protocol 2.02 */
 #define LOADER_UNDEFINED 0xffu
 #define INITRD_MAX_DEFAULT 0x37ffffffull
-/* The BIOS keeps its tables at the end of memory. */
-#define BIOS_MARGIN (1ull << 20)
 
 #define ROM_FILE "genroms/linuxboot.bin"
 
@@ -67,8 +65,8 @@ static int place_ramdisk(struct plan *p)
 		return pc_boot_fail(p->b, EINVAL, "an image of its age takes no ramdisk");
 	if (p->protocol >= 0x203 && p->h.initrd_addr_max)
 		top = (uint64_t)p->h.initrd_addr_max + 1;
-	if (top > p->b->low_end - BIOS_MARGIN)
-		top = p->b->low_end - BIOS_MARGIN;
+	if (top > p->b->low_end - PC_BOOT_BIOS_MARGIN)
+		top = p->b->low_end - PC_BOOT_BIOS_MARGIN;
 	if (size > top || ((top - size) & ~4095ull) < (uint64_t)p->kernel_at + p->kernel_bytes)
 		return pc_boot_fail(p->b, ENOMEM, "kernel and ramdisk do not fit into the guest's memory");
 	p->ramdisk_at = (uint32_t)((top - size) & ~4095ull);
@@ -77,7 +75,7 @@ static int place_ramdisk(struct plan *p)
 
 static int check_kernel(const struct plan *p)
 {
-	uint64_t end = p->kernel_at < 0x100000 ? p->setup_at : p->b->low_end - BIOS_MARGIN;
+	uint64_t end = p->kernel_at < 0x100000 ? p->setup_at : p->b->low_end - PC_BOOT_BIOS_MARGIN;
 
 	if (p->kernel_at < end && p->kernel_bytes <= end - p->kernel_at)
 		return 0;
@@ -157,10 +155,10 @@ static int give(const struct plan *p, struct fw_cfg *f)
 		rc = fw_cfg_set(f, FW_CFG_CMDLINE_DATA, boot->cmdline, (uint32_t)strlen(boot->cmdline) + 1);
 	if (!rc)
 		rc = fw_cfg_set(f, FW_CFG_SETUP_DATA, p->setup, p->setup_bytes);
-	return rc ? rc : give_rom(f);
+	return rc;
 }
 
-int pc_boot_bios(const struct pc_boot *b, struct fw_cfg *f)
+static int boot_linux(const struct pc_boot *b, struct fw_cfg *f)
 {
 	struct plan p = { .b = b };
 	int rc = read_image(&p);
@@ -180,4 +178,15 @@ int pc_boot_bios(const struct pc_boot *b, struct fw_cfg *f)
 	rc = give(&p, f);
 	free(p.setup);
 	return rc ? b->host->fail(b->inst, -rc, "cannot give the kernel to the BIOS: %s", strerror(-rc)) : 0;
+}
+
+int pc_boot_bios(const struct pc_boot *b, struct fw_cfg *f)
+{
+	bool multiboot = pc_image_kind(b->boot) == PC_IMAGE_MULTIBOOT;
+	int rc = multiboot ? pc_multiboot_bios(b, f) : boot_linux(b, f);
+
+	if (rc)
+		return rc;
+	rc = give_rom(f);
+	return rc ? b->host->fail(b->inst, -rc, "cannot give the boot ROM to the BIOS: %s", strerror(-rc)) : 0;
 }

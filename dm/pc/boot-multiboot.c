@@ -20,6 +20,8 @@
 
 #define MAX_SEGMENTS 64u
 #define CONVENTIONAL 0x7000u /* nothing of ours lies below */
+#define BIOS_TOP 0x80000u    /* nor above, where the boot ROM has its stack and the BIOS its data area */
+#define FLAT_MAX (256u << 20)
 
 enum { RAX = 0, RBX = 3 };
 
@@ -55,6 +57,7 @@ struct plan {
 	uint32_t n_parts;
 	uint32_t entry;
 	uint64_t end; /* of what is loaded above 1 MiB */
+	uint64_t low_top; /* conventional memory is free up to here */
 	uint64_t module, info;
 	uint32_t info_bytes;
 };
@@ -222,8 +225,8 @@ static int place(struct plan *p)
 	if (boot->ramdisk_size > p->b->low_end || end > p->b->low_end - boot->ramdisk_size)
 		return pc_boot_fail(p->b, ENOMEM, "the ramdisk does not fit into the guest's memory");
 	end = pc_page_up(end + boot->ramdisk_size);
-	p->info = (PC_BOOT_EBDA - p->info_bytes) & ~15ull;
-	if (p->info_bytes < PC_BOOT_EBDA - CONVENTIONAL && free_at(p, p->info, p->info_bytes))
+	p->info = (p->low_top - p->info_bytes) & ~15ull;
+	if (p->info_bytes < p->low_top - CONVENTIONAL && free_at(p, p->info, p->info_bytes))
 		return 0;
 	p->info = end;
 	return end + p->info_bytes <= p->b->low_end ?
@@ -263,6 +266,95 @@ static void fill(const struct plan *p, struct block *k)
 	memcpy(k->text, boot->cmdline, len + 1);
 }
 
+/* ---- through the BIOS ---- */
+
+/* All parts as one, with zeros between. *from is where it goes. */
+static int flatten(const struct plan *p, uint64_t *from, uint8_t **flat, uint32_t *len)
+{
+	uint64_t first = UINT64_MAX, end = 0;
+
+	for (uint32_t i = 0; i < p->n_parts; i++) {
+		first = p->part[i].gpa < first ? p->part[i].gpa : first;
+		end = p->part[i].gpa + p->part[i].memsz > end ? p->part[i].gpa + p->part[i].memsz : end;
+	}
+	if (!p->n_parts || end - first > FLAT_MAX)
+		return bad(p, "its parts lie too far apart for a boot through the BIOS");
+	*from = first;
+	*len = (uint32_t)(end - first);
+	*flat = calloc(1, *len);
+	for (uint32_t i = 0; *flat && i < p->n_parts; i++)
+		memcpy(*flat + (p->part[i].gpa - first), p->part[i].data, p->part[i].filesz);
+	return *flat ? 0 : p->b->host->fail(p->b->inst, ENOMEM, "out of memory");
+}
+
+static int give(const struct plan *p, struct fw_cfg *f, uint64_t from, const uint8_t *flat, uint32_t len,
+                const struct block *k)
+{
+	const struct gamut_boot *boot = p->b->boot;
+	const struct {
+		uint32_t key;
+		uint64_t value;
+	} numbers[] = {
+		{ FW_CFG_KERNEL_ADDR, from },    { FW_CFG_KERNEL_SIZE, len },           { FW_CFG_KERNEL_ENTRY, p->entry },
+		{ FW_CFG_CMDLINE_ADDR, p->info }, { FW_CFG_CMDLINE_SIZE, p->info_bytes }, { FW_CFG_INITRD_ADDR, p->module },
+		{ FW_CFG_INITRD_SIZE, boot->ramdisk_size },
+	};
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]) && !rc; i++)
+		rc = fw_cfg_set_int(f, numbers[i].key, numbers[i].value, 4);
+	if (!rc)
+		rc = fw_cfg_set(f, FW_CFG_KERNEL_DATA, flat, len);
+	if (!rc)
+		rc = fw_cfg_set(f, FW_CFG_CMDLINE_DATA, k, p->info_bytes);
+	return rc ? rc : fw_cfg_refer(f, FW_CFG_INITRD_DATA, boot->ramdisk, (uint32_t)boot->ramdisk_size);
+}
+
+static int prepare_bios(struct plan *p, struct fw_cfg *f)
+{
+	uint8_t *flat = NULL;
+	struct block *k;
+	uint64_t from = 0;
+	uint32_t len = 0;
+	int rc = take_image(p);
+
+	if (!rc)
+		rc = place(p);
+	if (!rc)
+		rc = flatten(p, &from, &flat, &len);
+	if (rc)
+		return rc;
+	k = calloc(1, p->info_bytes);
+	if (k)
+		fill(p, k);
+	rc = k ? give(p, f, from, flat, len, k) : -ENOMEM;
+	free(k);
+	free(flat);
+	return rc ? p->b->host->fail(p->b->inst, -rc, "cannot give the kernel to the BIOS: %s", strerror(-rc)) : 0;
+}
+
+int pc_multiboot_bios(const struct pc_boot *b, struct fw_cfg *f)
+{
+	struct pc_boot less = *b;
+	struct plan *p = calloc(1, sizeof(*p));
+	int rc;
+
+	if (!p)
+		return b->host->fail(b->inst, ENOMEM, "out of memory");
+	less.low_end -= PC_BOOT_BIOS_MARGIN;
+	for (uint32_t i = 0; i < less.n_map; i++) {
+		if (less.map[i].addr == 1u << 20)
+			less.map[i].size -= PC_BOOT_BIOS_MARGIN;
+	}
+	p->b = &less;
+	p->low_top = BIOS_TOP;
+	rc = prepare_bios(p, f);
+	free(p);
+	return rc;
+}
+
+/* ---- directly ---- */
+
 static int write_info(const struct plan *p)
 {
 	struct block *k = calloc(1, p->info_bytes);
@@ -297,6 +389,7 @@ int pc_multiboot(const struct pc_boot *b, bool load)
 	if (!p)
 		return b->host->fail(b->inst, ENOMEM, "out of memory");
 	p->b = b;
+	p->low_top = PC_BOOT_EBDA;
 	rc = take_image(p);
 	if (!rc)
 		rc = place(p);

@@ -67,13 +67,16 @@ const char *pc_image_name(enum pc_image kind);
 int pc_boot_check(const struct pc_boot *b, enum pc_image kind);
 int pc_boot_load(const struct pc_boot *b, enum pc_image kind);
 
-/* The items by which linuxboot.S boots a Linux image of any kind. 0, or what host->fail gave. [control] */
+/* The items by which linuxboot.S boots a Linux or Multiboot image. 0, or what host->fail gave. [control] */
 int pc_boot_bios(const struct pc_boot *b, struct fw_cfg *f);
 
 /* ---- between the files ---- */
 
 int pc_linux(const struct pc_boot *b, bool entry64, bool load);
 int pc_multiboot(const struct pc_boot *b, bool load);
+int pc_multiboot_bios(const struct pc_boot *b, struct fw_cfg *f);
+/* The BIOS keeps its tables at the end of memory: what it may take at most. */
+#define PC_BOOT_BIOS_MARGIN (1ull << 20)
 /* The image's own sentence through host->fail: "PATH: ..." */
 int pc_boot_fail(const struct pc_boot *b, int err, const char *what);
 uint64_t pc_page_up(uint64_t x);

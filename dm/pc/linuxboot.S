@@ -4,7 +4,8 @@
  * (fw_cfg.h) by the 16-bit entry of the Linux boot protocol. The platform has
  * chosen all addresses and filled in the kernel's setup header (linux-bios.c);
  * this copies command line, ramdisk, kernel and setup, in this order, to where
- * the device's items say, by the device's DMA, and jumps.
+ * the device's items say, by the device's DMA, and jumps. With an item for the
+ * kernel's entry it is a Multiboot image, which has no setup.
  *
  * A legacy PnP option ROM (BIOS Boot Specification 1.01): its expansion header
  * names a bootstrap entry vector. The checksum is filled in when it is given to
@@ -48,6 +49,7 @@ product:
 	.equ KEY_KERNEL_SIZE, 0x08
 	.equ KEY_INITRD_ADDR, 0x0a
 	.equ KEY_INITRD_SIZE, 0x0b
+	.equ KEY_KERNEL_ENTRY, 0x10
 	.equ KEY_KERNEL_DATA, 0x11
 	.equ KEY_INITRD_DATA, 0x12
 	.equ KEY_CMDLINE_ADDR, 0x13
@@ -141,16 +143,28 @@ message:
 	.endm
 
 boot:
-	cli
 	cld
-	/* A stack of our own where nothing is loaded to. */
-	xorw	%ax, %ax
-	movw	%ax, %ss
-	movl	$0x7c00, %esp
+	movw	$KEY_KERNEL_ENTRY, %ax
+	call	read_number
+	movl	%eax, %edi
+	/* A stack of our own where nothing is loaded to: Multiboot images may lie low. */
+	movw	$0, %bx
+	movl	$0x7c00, %ecx
+	testl	%edi, %edi
+	jz	1f
+	movw	$0x8000, %bx
+	movl	$0xfff0, %ecx
+1:	cli
+	movw	%bx, %ss
+	movl	%ecx, %esp
 	sti
+	pushl	%edi
 	item	CMDLINE
 	item	INITRD
 	item	KERNEL
+	popl	%edi
+	testl	%edi, %edi
+	jnz	multiboot
 	item	SETUP
 	/* Linux boot protocol: all segments at the setup, code 0x200 after it; the stack below the command line. */
 	movw	$KEY_SETUP_ADDR, %ax
@@ -179,6 +193,43 @@ boot:
 	xorl	%edi, %edi
 	xorl	%ebp, %ebp
 	lret
+
+/* Multiboot Specification, 3.2: flat protected mode at edi; the command line's item is the information. */
+multiboot:
+	movw	$KEY_CMDLINE_ADDR, %ax
+	call	read_number
+	movl	%eax, %esi
+	xorl	%ecx, %ecx
+	movw	%cs, %cx
+	shll	$4, %ecx
+	leal	gdt(%ecx), %eax
+	cli
+	pushl	%eax
+	pushw	$gdt_end - gdt - 1
+	movw	%sp, %bp
+	lgdtl	(%bp)
+	leal	protected(%ecx), %edx
+	movl	%cr0, %eax
+	orl	$1, %eax
+	movl	%eax, %cr0
+	pushl	$8
+	pushl	%edx
+	lretl
+	.code32
+protected:
+	movw	$16, %ax
+	movw	%ax, %ds
+	movw	%ax, %es
+	movw	%ax, %fs
+	movw	%ax, %gs
+	movw	%ax, %ss
+	movl	$0x2badb002, %eax
+	movl	%esi, %ebx
+	jmp	*%edi
+	.balign 8
+gdt:
+	.quad	0, 0x00cf9b000000ffff, 0x00cf93000000ffff
+gdt_end:
 
 	.balign 512
 end:

@@ -404,10 +404,6 @@ static int choose_boot(struct platform_pc *p)
 		                     p->boot.boot->kernel_path);
 	if (!strcmp(word, "direct") && p->image == PC_IMAGE_NONE)
 		return p->host->fail(p->inst, EINVAL, "boot = \"direct\" needs boot.kernel in the domain file");
-	if (!strcmp(word, "bios") && p->image == PC_IMAGE_MULTIBOOT)
-		return p->host->fail(p->inst, EINVAL,
-		                     "%s is a Multiboot image, which the BIOS cannot start; use boot = \"direct\"",
-		                     p->boot.boot->kernel_path);
 	p->direct = !strcmp(word, "direct") ||
 	            (!strcmp(word, "auto") && (p->image == PC_IMAGE_LINUX64 || p->image == PC_IMAGE_MULTIBOOT));
 	return p->direct ? pc_boot_check(&p->boot, p->image) : 0;
