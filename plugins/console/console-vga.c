@@ -322,6 +322,17 @@ static int start(void *self)
 	return 0;
 }
 
+/* Domain time stands still from here on, and the timer with it: what is on the screen is drawn now. */
+static int pause_op(void *self)
+{
+	struct console_vga *c = self;
+
+	if (send_out(c))
+		refresh(c, true);
+	send_out(c);
+	return 0;
+}
+
 /* What was typed and not taken belonged to the system before. */
 static int reset(void *self)
 {
@@ -355,6 +366,7 @@ static const struct gamut_ops ops = {
 	.size = sizeof(struct gamut_ops),
 	.create = create,
 	.start = start,
+	.pause = pause_op,
 	.reset = reset,
 	.stop = stop,
 	.destroy = destroy,

@@ -182,6 +182,17 @@ static void the_last_page(void **state)
 	expect_out(r, "Power down\n\f\n");
 }
 
+static void a_paused_screen_is_written(void **state)
+{
+	struct rig *r = *state;
+
+	put(r, 0, "half way");
+	assert_int_equal(r->d->ops->pause(r->self), 0);
+	expect_out(r, "half way\n\f\n");
+	host_fake_advance(r->f, 500 * MS);
+	assert_int_equal(r->f->out_len, 0);
+}
+
 static void idle_costs_no_looks(void **state)
 {
 	struct rig *r = *state;
@@ -308,6 +319,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_page_when_it_stands_still, setup_plain, teardown),
 		cmocka_unit_test_setup_teardown(a_restless_screen_is_written_too, setup_plain, teardown),
 		cmocka_unit_test_setup_teardown(the_last_page, setup_plain, teardown),
+		cmocka_unit_test_setup_teardown(a_paused_screen_is_written, setup_plain, teardown),
 		cmocka_unit_test_setup_teardown(idle_costs_no_looks, setup_plain, teardown),
 		cmocka_unit_test_setup_teardown(drawn_at_most_25_times_a_second, setup_ansi, teardown),
 		cmocka_unit_test_setup_teardown(a_slow_terminal_gets_whole_frames, setup_ansi, teardown),
