@@ -17,8 +17,7 @@
 #include <cmocka.h>
 
 #include "fake/host-fake.h"
-#include "gamut/irq.h"
-#include "gamut/pci.h"
+#include "fake/pci-fake.h"
 
 #define RAM  (4ull << 20)
 #define DISK (1u << 20)
@@ -28,65 +27,8 @@ struct fixture {
 	void *so;
 	const struct gamut_descriptor *d;
 	char path[64];
-	struct gamut_pci_desc desc;
-	uint32_t functions;
-	void *opaque;
-	uint8_t config[256];
-	uint32_t line;
+	struct pci_fake pci;
 };
-
-/* ---- peers ---- */
-
-static int bus_add(void *self, const struct gamut_pci_desc *desc, void *opaque,
-                   struct gamut_pci_function **function)
-{
-	struct fixture *t = self;
-
-	t->desc = *desc;
-	t->opaque = opaque;
-	t->functions++;
-	*function = self;
-	return 0;
-}
-
-static void bus_remove(void *self, struct gamut_pci_function *function)
-{
-	(void)function;
-	((struct fixture *)self)->functions--;
-}
-
-static int bus_master(void *self, struct gamut_pci_function *function)
-{
-	(void)self;
-	(void)function;
-	return 1;
-}
-
-static uint32_t bus_config_get(void *self, struct gamut_pci_function *function, uint32_t offset,
-                               uint32_t width)
-{
-	(void)self;
-	(void)function;
-	(void)width;
-	return offset == 4 ? 7 : 0x8000;
-}
-
-static const struct gamut_pci_bus_ops bus = {
-        .size = sizeof(bus),
-        .add = bus_add,
-        .remove = bus_remove,
-        .bus_master = bus_master,
-        .config_get = bus_config_get,
-};
-
-static void set_line(void *self, uint32_t line, uint32_t level)
-{
-	struct fixture *t = self;
-
-	t->line = (t->line & ~(1u << line)) | level << line;
-}
-
-static const struct gamut_irq_lines_ops lines = {.size = sizeof(lines), .set = set_line};
 
 /* ---- the fixture ---- */
 
@@ -97,7 +39,7 @@ static int setup(void **state)
 	char sector[512];
 	int fd;
 
-	t->f = host_fake_create(RAM, 1);
+	t->f = t->pci.host = host_fake_create(RAM, 1);
 	t->so = dlopen(TEST_BUILD_DIR "/plugins/disk-ide.so", RTLD_NOW | RTLD_LOCAL);
 	if (!t->so)
 		fail_msg("%s", dlerror());
@@ -118,7 +60,7 @@ static int teardown(void **state)
 {
 	struct fixture *t = *state;
 
-	assert_int_equal(t->functions, 0);
+	assert_int_equal(t->pci.functions, 0);
 	assert_int_equal(host_fake_destroy(t->f), 0);
 	dlclose(t->so);
 	unlink(t->path);
@@ -128,8 +70,8 @@ static int teardown(void **state)
 
 static void give_all(struct fixture *t)
 {
-	host_fake_give(t->f, GAMUT_PCI_BUS, GAMUT_PCI_REVISION, &bus, t);
-	host_fake_give(t->f, GAMUT_IRQ_LINES, GAMUT_IRQ_REVISION, &lines, t);
+	host_fake_give(t->f, GAMUT_PCI_BUS, GAMUT_PCI_REVISION, &pci_fake_ops, &t->pci);
+	host_fake_give(t->f, GAMUT_IRQ_LINES, GAMUT_IRQ_REVISION, &pci_fake_lines, &t->pci);
 }
 
 static int create(struct fixture *t, const char *dev, const char *path, bool cdrom, void **self)
@@ -205,19 +147,20 @@ static void test_two_on_one_controller(void **state)
 	void *disk, *cd;
 
 	give_all(t);
+	pci_fake_config(&t->pci, 4, 2, 7); /* as firmware leaves it */
 	assert_int_equal(create(t, "hda", t->path, false, &disk), 0);
 	assert_int_equal(create(t, "hdc", NULL, true, &cd), 0);
 	host_fake_give(t->f, "ide-controller", 1, ops->interface(disk, "ide-controller", 1), disk);
 	assert_null(ops->interface(disk, "ide-controller", 2));
 	assert_int_equal(ops->start(disk), 0);
 	assert_int_equal(ops->start(cd), 0);
-	assert_int_equal(t->functions, 1);
+	assert_int_equal(t->pci.functions, 1);
 	/* READ SECTORS, the first */
 	port_out(t, 0x1f6, 0xe0);
 	port_out(t, 0x1f2, 1);
 	port_out(t, 0x1f3, 0);
 	port_out(t, 0x1f7, 0x20);
-	for (int i = 0; i < 1000 && !(t->line & 1 << 14); i++)
+	for (int i = 0; i < 1000 && !t->pci.line[14]; i++)
 		host_fake_run(t->f);
 	assert_int_equal(port_in(t, 0x1f0, 2), 'x' << 8 | 'x');
 	/* The other one's signature */
@@ -226,7 +169,7 @@ static void test_two_on_one_controller(void **state)
 	assert_int_equal(ops->pause(disk), 0);
 	assert_int_equal(ops->reset(disk), 0);
 	assert_int_equal(ops->reset(cd), 0);
-	assert_int_equal(t->line, 0);
+	assert_false(t->pci.line[14]);
 	assert_int_equal(ops->resume(disk), 0);
 	assert_int_equal(ops->resume(cd), 0);
 	assert_int_equal(port_in(t, 0x1f7, 1), 0x50);
