@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define EMPTY_BUS 0x7fu
+#define PAGE      4096u
 
 /* Commands that a channel knows by itself. */
 enum { CMD_DEVICE_RESET = 0x08, CMD_DIAGNOSTIC = 0x90 };
@@ -330,7 +331,10 @@ int ide_channel_init(struct ide_channel *ch)
 {
 	pthread_mutex_init(&ch->lock, NULL);
 	pthread_cond_init(&ch->calm, NULL);
-	ch->buffer = calloc(1, IDE_BUFFER + 2);
+	/* Aligned for disks that bypass the page cache. */
+	ch->buffer = aligned_alloc(PAGE, IDE_BUFFER + PAGE);
+	if (ch->buffer)
+		memset(ch->buffer, 0, IDE_BUFFER + PAGE);
 	return ch->buffer ? ide_io_init(ch) : -ENOMEM;
 }
 

@@ -332,9 +332,10 @@ static struct ide_counters make_counters(const struct ide_drive_config *c)
 
 static void copy_name(char *to, size_t size, const char *from)
 {
-	size_t n = strnlen(from, size - 1);
+	size_t n = 0;
 
-	memcpy(to, from, n);
+	for (; n < size - 1 && from[n]; n++)
+		to[n] = from[n];
 	to[n] = 0;
 }
 

@@ -2,6 +2,7 @@
 #include "fake/pci-fake.h"
 
 #include <errno.h>
+#include <string.h>
 
 static int fake_add(void *self, const struct gamut_pci_desc *desc, void *opaque, struct gamut_pci_function **function)
 {
@@ -12,6 +13,8 @@ static int fake_add(void *self, const struct gamut_pci_desc *desc, void *opaque,
 	p->desc = *desc;
 	p->opaque = opaque;
 	p->functions++;
+	for (uint32_t i = 0; i < desc->n_config; i++)
+		p->config[desc->config_at + i] = desc->config_value[i];
 	*function = self;
 	return 0;
 }
@@ -68,21 +71,21 @@ static int fake_bus_master(void *self, struct gamut_pci_function *function)
 
 static uint32_t fake_config_get(void *self, struct gamut_pci_function *function, uint32_t offset, uint32_t width)
 {
-	(void)self;
+	const struct pci_fake *p = self;
+	uint32_t value = 0;
+
 	(void)function;
-	(void)offset;
-	(void)width;
-	return 0;
+	memcpy(&value, p->config + offset, width);
+	return value;
 }
 
 static void fake_config_set(void *self, struct gamut_pci_function *function, uint32_t offset, uint32_t width,
                             uint32_t value)
 {
-	(void)self;
+	struct pci_fake *p = self;
+
 	(void)function;
-	(void)offset;
-	(void)width;
-	(void)value;
+	memcpy(p->config + offset, &value, width);
 }
 
 static uint32_t fake_devfn(void *self, struct gamut_pci_function *function)
@@ -115,3 +118,24 @@ void pci_fake_write(struct pci_fake *p, uint32_t bar, uint64_t offset, uint32_t 
 {
 	p->desc.bar[bar].ops->write(p->opaque, offset, width, value);
 }
+
+void pci_fake_config(struct pci_fake *p, uint32_t at, uint32_t width, uint32_t value)
+{
+	memcpy(p->config + at, &value, width);
+	if (at == 4)
+		p->master = value & 4;
+	if (p->desc.config_written)
+		p->desc.config_written(p->opaque, at, width);
+}
+
+static void set_line(void *self, uint32_t line, uint32_t level)
+{
+	struct pci_fake *p = self;
+
+	if (line >= GAMUT_IRQ_COUNT)
+		return;
+	p->edges[line] += level && !p->line[line];
+	p->line[line] = level;
+}
+
+const struct gamut_irq_lines_ops pci_fake_lines = {.size = sizeof(pci_fake_lines), .set = set_line};

@@ -349,6 +349,74 @@ static void test_readonly(void **state)
 	}
 }
 
+static int now(struct block *block, uint8_t op, void *buf, uint64_t offset, uint64_t length)
+{
+	struct io io;
+	int error;
+
+	io_init(&io, op, buf, offset, length);
+	error = block->ops->now(block, &io.req);
+	assert_int_equal(io.calls, 0);
+	return error;
+}
+
+static void test_at_once(void **state)
+{
+	static char buf[8192] __attribute__((aligned(4096)));
+	struct dir *d = *state;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		struct gamut_inst inst;
+		struct block *block = open_ok(&inst, d->disk, &ways[i]);
+		char want = (char)('a' + i);
+
+		/* What bypasses the page cache cannot be had at once; what does not fit there is in the cache. */
+		memset(buf, want, sizeof(buf));
+		assert_int_equal(now(block, BLOCK_WRITE, buf, 8192, sizeof(buf)), block->info.direct ? -EAGAIN : 0);
+		assert_int_equal(now(block, BLOCK_WRITE, buf + 1, 0, 512), 0);
+		memset(buf, 0, sizeof(buf));
+		assert_int_equal(run_one(block, &inst, BLOCK_READ, buf, 0, 512), 0);
+		assert_int_equal(buf[511], want);
+		memset(buf, 0, sizeof(buf));
+		/* tmpfs makes no promises, so a read may be refused. */
+		if (!now(block, BLOCK_READ, buf + 1, 0, 512))
+			assert_int_equal(buf[512], want);
+		assert_int_equal(now(block, BLOCK_FLUSH, NULL, 0, 0), -EAGAIN);
+		assert_int_equal(now(block, BLOCK_DISCARD, NULL, 0, 4096), -EAGAIN);
+		assert_int_equal(now(block, BLOCK_WRITE, buf + 1, DISK_SIZE - 512, 1024), -EAGAIN);
+		assert_int_equal(now(block, BLOCK_READ, buf + 1, DISK_SIZE, 512), -EAGAIN);
+		assert_int_equal(now(block, BLOCK_READ, buf + 1, 1, 512), -EAGAIN);
+		block_close(block);
+	}
+}
+
+/* An answer that is cut short is no answer: the request is done again as a whole. */
+static void test_at_once_truncated_below_us(void **state)
+{
+	const struct block_options options = {.direct = BLOCK_DIRECT_OFF};
+	struct dir *d = *state;
+	struct gamut_inst inst;
+	struct block *block = open_ok(&inst, d->disk, &options);
+	static char buf[8192];
+
+	assert_int_equal(truncate(d->disk, 4096), 0);
+	assert_int_equal(now(block, BLOCK_READ, buf, 0, 8192), -EAGAIN);
+	assert_int_equal(run_one(block, &inst, BLOCK_READ, buf, 0, 8192), -EIO);
+	block_close(block);
+}
+
+static void test_at_once_readonly(void **state)
+{
+	const struct block_options options = {.direct = BLOCK_DIRECT_OFF, .readonly = true};
+	struct dir *d = *state;
+	struct gamut_inst inst;
+	struct block *block = open_ok(&inst, d->disk, &options);
+	static char buf[512];
+
+	assert_int_equal(now(block, BLOCK_WRITE, buf, 0, 512), -EAGAIN);
+	block_close(block);
+}
+
 static void test_truncated_below_us(void **state)
 {
 	struct dir *d = *state;
@@ -765,6 +833,9 @@ int main(void)
 	        FILE_TEST(test_info),
 	        FILE_TEST(test_rejects_bad_requests),
 	        FILE_TEST(test_readonly),
+	        FILE_TEST(test_at_once),
+	        FILE_TEST(test_at_once_truncated_below_us),
+	        FILE_TEST(test_at_once_readonly),
 	        FILE_TEST(test_truncated_below_us),
 	        FILE_TEST(test_short_write_then_error),
 	        FILE_TEST(test_discard_and_zeroes),

@@ -20,6 +20,7 @@
 #include "dm/ide/ide.h"
 #include "fake/block-fake.h"
 #include "fake/host-fake.h"
+#include "fake/pci-fake.h"
 
 #define RAM       (8ull << 20)
 #define DISK      (4u << 20)
@@ -39,87 +40,8 @@ struct rig {
 	struct ide *ide;
 	uint32_t base; /* of the channel that the helpers use */
 
-	/* PCI */
-	struct gamut_pci_desc desc;
-	void *opaque;
-	uint8_t config[256];
-	bool removed;
-
-	/* interrupt lines */
-	bool line[16];
-	uint32_t edges[16];
+	struct pci_fake pci;
 };
-
-/* ---- the bus ---- */
-
-static int rig_add(void *self, const struct gamut_pci_desc *desc, void *opaque,
-                   struct gamut_pci_function **function)
-{
-	struct rig *r = self;
-
-	r->desc = *desc;
-	r->opaque = opaque;
-	for (uint32_t i = 0; i < desc->n_config; i++)
-		r->config[desc->config_at + i] = desc->config_value[i];
-	*function = (struct gamut_pci_function *)self;
-	return 0;
-}
-
-static void rig_remove(void *self, struct gamut_pci_function *function)
-{
-	(void)function;
-	((struct rig *)self)->removed = true;
-}
-
-static int rig_bus_master(void *self, struct gamut_pci_function *function)
-{
-	(void)function;
-	return (((struct rig *)self)->config[4] & 4) != 0;
-}
-
-static int rig_dma_read(void *self, struct gamut_pci_function *function, uint64_t address, void *buf,
-                        uint64_t len)
-{
-	struct rig *r = self;
-
-	return rig_bus_master(self, function) ? r->f->host->mem_read(r->f->inst, address, buf, len) : -EACCES;
-}
-
-static uint32_t rig_config_get(void *self, struct gamut_pci_function *function, uint32_t offset,
-                               uint32_t width)
-{
-	uint32_t value = 0;
-
-	(void)function;
-	memcpy(&value, ((struct rig *)self)->config + offset, width);
-	return value;
-}
-
-static const struct gamut_pci_bus_ops rig_pci = {
-        .size = sizeof(rig_pci),
-        .add = rig_add,
-        .remove = rig_remove,
-        .dma_read = rig_dma_read,
-        .bus_master = rig_bus_master,
-        .config_get = rig_config_get,
-};
-
-static inline void config_write(struct rig *r, uint32_t at, uint32_t width, uint32_t value)
-{
-	memcpy(r->config + at, &value, width);
-	r->desc.config_written(r->opaque, at, width);
-}
-
-static void rig_line(void *self, uint32_t line, uint32_t level)
-{
-	struct rig *r = self;
-
-	assert_in_range(line, 14, 15);
-	r->edges[line] += level && !r->line[line];
-	r->line[line] = level;
-}
-
-static const struct gamut_irq_lines_ops rig_irq = {.size = sizeof(rig_irq), .set = rig_line};
 
 /* ---- ports ---- */
 
@@ -173,13 +95,13 @@ static inline uint32_t outs(struct rig *r, const void *buf, uint32_t width, uint
 static inline uint32_t bm_in(struct rig *r, uint32_t at, uint32_t width)
 {
 	at += r->base == 0x170 ? 8 : 0;
-	return (uint32_t)r->desc.bar[4].ops->read(r->opaque, at, width);
+	return (uint32_t)r->pci.desc.bar[4].ops->read(r->pci.opaque, at, width);
 }
 
 static inline void bm_out(struct rig *r, uint32_t at, uint32_t width, uint32_t value)
 {
 	at += r->base == 0x170 ? 8 : 0;
-	r->desc.bar[4].ops->write(r->opaque, at, width, value);
+	r->pci.desc.bar[4].ops->write(r->pci.opaque, at, width, value);
 }
 
 /* ---- a driver ---- */
@@ -206,12 +128,12 @@ static inline void control(struct rig *r, uint8_t value)
 
 static inline bool irq(const struct rig *r)
 {
-	return r->line[r->base == 0x170 ? 15 : 14];
+	return r->pci.line[r->base == 0x170 ? 15 : 14];
 }
 
 static inline uint32_t edges(const struct rig *r)
 {
-	return r->edges[r->base == 0x170 ? 15 : 14];
+	return r->pci.edges[r->base == 0x170 ? 15 : 14];
 }
 
 /* A command and what of it is due at once or on [io]; the interrupt is left as it is. */
@@ -321,17 +243,18 @@ static inline void attach(struct rig *r, uint32_t slot, struct block_fake *b, bo
 /* As firmware leaves it. */
 static inline void enable(struct rig *r)
 {
-	config_write(r, 4, 2, 5);
-	config_write(r, 0x40, 2, 0x8000);
-	config_write(r, 0x42, 2, 0x8000);
+	pci_fake_config(&r->pci, 4, 2, 5);
+	pci_fake_config(&r->pci, 0x40, 2, 0x8000);
+	pci_fake_config(&r->pci, 0x42, 2, 0x8000);
 }
 
 static inline int rig_setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof(*r));
-	struct ide_config c = {.pci = &rig_pci, .pci_self = r, .irq = &rig_irq, .irq_self = r};
+	struct ide_config c = {
+	        .pci = &pci_fake_ops, .pci_self = &r->pci, .irq = &pci_fake_lines, .irq_self = &r->pci};
 
-	r->f = host_fake_create(RAM, 1);
+	r->f = r->pci.host = host_fake_create(RAM, 1);
 	c.host = r->f->host;
 	c.inst = r->f->inst;
 	block_fake_init(&r->disk, DISK);
@@ -365,7 +288,7 @@ static inline int rig_teardown(void **state)
 	for (uint32_t i = 0; i < IDE_SLOTS; i++)
 		ide_detach(r->ide, i);
 	ide_destroy(r->ide);
-	assert_true(r->removed);
+	assert_int_equal(r->pci.functions, 0);
 	assert_int_equal(r->disk.n_refused + r->cd.n_refused, 0);
 	assert_int_equal(host_fake_destroy(r->f), 0);
 	block_fake_finish(&r->disk);

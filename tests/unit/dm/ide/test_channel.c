@@ -5,12 +5,12 @@ static void test_function(void **state)
 {
 	struct rig *r = *state;
 
-	assert_int_equal(r->desc.vendor, 0x8086);
-	assert_int_equal(r->desc.device, 0x7010);
-	assert_int_equal(r->desc.devfn, 0x09);
-	assert_int_equal(r->desc.class_revision >> 8, 0x010180);
-	assert_int_equal(r->desc.bar[4].size, 16);
-	assert_int_equal(r->desc.pin, 0);
+	assert_int_equal(r->pci.desc.vendor, 0x8086);
+	assert_int_equal(r->pci.desc.device, 0x7010);
+	assert_int_equal(r->pci.desc.devfn, 0x09);
+	assert_int_equal(r->pci.desc.class_revision >> 8, 0x010180);
+	assert_int_equal(r->pci.desc.bar[4].size, 16);
+	assert_int_equal(r->pci.desc.pin, 0);
 }
 
 static void test_decoding(void **state)
@@ -18,14 +18,14 @@ static void test_decoding(void **state)
 	struct rig *r = *state;
 
 	assert_int_equal(alt(r), OK);
-	config_write(r, 0x40, 2, 0);
+	pci_fake_config(&r->pci, 0x40, 2, 0);
 	assert_int_equal(alt(r), 0xff);
 	assert_int_equal(in(r, 0x1f0, 4), 0xffffffff);
 	set(r, 3, 0x55);
 	command(r, 0xec);
 	r->base = 0x170;
 	assert_int_equal(alt(r), 0);
-	config_write(r, 4, 2, 4);
+	pci_fake_config(&r->pci, 4, 2, 4);
 	assert_int_equal(alt(r), 0xff);
 	enable(r);
 	r->base = 0x1f0;

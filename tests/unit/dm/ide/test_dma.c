@@ -303,14 +303,14 @@ static void test_bus_mastering_off(void **state)
 {
 	struct rig *r = *state;
 
-	config_write(r, 4, 2, 1);
+	pci_fake_config(&r->pci, 4, 2, 1);
 	prd(r, 0, DATA, EOT | 512);
 	address28(r, 10, 1);
 	command(r, 0xc8);
 	bm_start(r, true);
 	assert_int_equal(bm_in(r, 2, 1), ACTIVE);
 	assert_false(irq(r));
-	config_write(r, 4, 2, 5);
+	pci_fake_config(&r->pci, 4, 2, 5);
 	host_fake_run(r->f);
 	assert_int_equal(bm_in(r, 2, 1), INTR);
 	assert_int_equal(finish(r), OK);
@@ -431,7 +431,7 @@ static void test_pause_and_reset(void **state)
 	ide_pause(r->ide, 0);
 	ide_pause(r->ide, 2);
 	assert_int_equal(r->f->gets, 0);
-	memset(r->config, 0, sizeof(r->config));
+	memset(r->pci.config, 0, sizeof(r->pci.config));
 	ide_reset(r->ide);
 	assert_false(irq(r));
 	ide_resume(r->ide, 0);
@@ -470,8 +470,8 @@ static void test_second_channel(void **state)
 	set(r, 6, 0xf0);
 	command(r, 0xc8);
 	bm_start(r, true);
-	assert_true(r->line[15]);
-	assert_false(r->line[14]);
+	assert_true(r->pci.line[15]);
+	assert_false(r->pci.line[14]);
 	assert_int_equal(bm_stop(r), INTR);
 	assert_int_equal(finish(r), OK);
 	assert_true(is_pattern(ram(r, DATA), 12 * 512, 512));
