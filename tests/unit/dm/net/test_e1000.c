@@ -471,6 +471,24 @@ static void many_frames_and_wrapping(void **state)
 	assert_true(w->net->n_calls <= 40); /* in batches */
 }
 
+/* When the ring runs low, not when it was never full. */
+static void a_low_ring(void **state)
+{
+	struct world *w = *state;
+
+	bring_up(w);
+	set(w, E1000_TXDCTL, 1 << TXDCTL_LWTHRESH_SHIFT); /* 8 */
+	fill_frame(w->f->ram + TX_DATA, 100);
+	for (int i = 0; i < 8; i++)
+		put_tx(w, TX_DATA, LAST | 100, 0);
+	kick(w);
+	assert_int_equal(get(w, E1000_ICR), ICR_TXDW | ICR_TXQE);
+	for (int i = 0; i < 9; i++)
+		put_tx(w, TX_DATA, LAST | 100, 0);
+	kick(w);
+	assert_int_equal(get(w, E1000_ICR), ICR_TXDW | ICR_TXQE | ICR_TXD_LOW);
+}
+
 static void a_back_end_that_waits(void **state)
 {
 	struct world *w = *state;
@@ -1157,6 +1175,7 @@ int main(void)
 	        T(transmit_delay),
 	        T(sends_legacy_descriptors),
 	        T(many_frames_and_wrapping),
+	        T(a_low_ring),
 	        T(a_back_end_that_waits),
 	        T(inserts_checksums),
 	        T(segments),
