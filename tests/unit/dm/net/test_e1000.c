@@ -66,11 +66,15 @@ static int setup(void **state)
 	return 0;
 }
 
+static bool give(struct world *w, const uint8_t *to, uint32_t n);
+
 static int teardown(void **state)
 {
 	struct world *w = *state;
 
 	e1000_stop(w->d);
+	assert_true(give(w, mac, 100)); /* there is nobody */
+	host_fake_run(w->f);
 	assert_int_equal(w->pci.functions, 0);
 	assert_int_equal(w->pci.level, 0);
 	e1000_destroy(w->d);
