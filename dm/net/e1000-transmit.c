@@ -27,7 +27,8 @@
 struct run {
 	struct e1000_ring ring;
 	struct e1000_counts counts;
-	uint32_t vet, lwthresh;
+	uint32_t vet;
+	uint32_t low, pending; /* LWTHRESH, and descriptors that there were at first */
 	uint32_t missed; /* in loopback */
 	int32_t budget;
 	bool loopback, vlan, pad;
@@ -358,6 +359,11 @@ static void walk(struct e1000 *d, struct run *run)
 
 /* ---- a run ---- */
 
+static uint32_t pending(const struct e1000_ring *r, uint32_t tail)
+{
+	return (tail >= r->head ? 0 : r->count) + tail - r->head;
+}
+
 /* False when there is nothing to do, or not now. */
 static bool prepare(struct e1000 *d, struct run *run)
 {
@@ -368,10 +374,11 @@ static bool prepare(struct e1000 *d, struct run *run)
 	run->vlan = *e1000_reg(d, E1000_CTRL) & CTRL_VME;
 	run->vet = *e1000_reg(d, E1000_VET) & 0xffff;
 	run->pad = *e1000_reg(d, E1000_TCTL) & TCTL_PSP;
-	run->lwthresh = (*e1000_reg(d, E1000_TXDCTL) >> TXDCTL_LWTHRESH_SHIFT) * 8;
+	run->low = (*e1000_reg(d, E1000_TXDCTL) >> TXDCTL_LWTHRESH_SHIFT) * 8;
 	run->budget = BUDGET;
 	can = *e1000_reg(d, E1000_TCTL) & TCTL_EN && (d->link || run->loopback) &&
 	      e1000_ring(d, E1000_TDBAL, &run->ring);
+	run->pending = pending(&run->ring, run->ring.tail);
 	pthread_mutex_unlock(&d->lock);
 	return can && d->bus->bus_master(d->bus_self, d->function);
 }
@@ -387,10 +394,10 @@ static void finish(struct e1000 *d, struct run *run, uint32_t started)
 		uint32_t tail = *e1000_reg(d, E1000_TDT);
 
 		*e1000_reg(d, E1000_TDH) = run->ring.head;
-		left = (tail >= run->ring.head ? 0 : run->ring.count) + tail - run->ring.head;
+		left = pending(&run->ring, tail);
 		if (!left)
 			causes |= ICR_TXQE;
-		if (run->lwthresh && left < run->lwthresh)
+		if (run->pending > run->low && left <= run->low && run->low)
 			causes |= ICR_TXD_LOW;
 	}
 	if (run->reported)

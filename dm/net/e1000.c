@@ -145,9 +145,12 @@ void e1000_stop(struct e1000 *d)
 {
 	if (!d->function)
 		return;
+	/* With receiver and transmitter off nothing asks the bus any more. */
+	pthread_mutex_lock(&d->dma);
 	pthread_mutex_lock(&d->lock);
-	e1000_interrupt_reset(d);
+	e1000_device_reset(d);
 	pthread_mutex_unlock(&d->lock);
+	pthread_mutex_unlock(&d->dma);
 	d->bus->remove(d->bus_self, d->function);
 	d->function = NULL;
 }

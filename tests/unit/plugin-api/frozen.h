@@ -137,7 +137,7 @@
 	AT(gamut_boot, image, 72), \
 	AT(gamut_boot, image_size, 80), \
 	AT(gamut_boot, not_elf, 88), \
-	SIZE(gamut_host, 584), \
+	SIZE(gamut_host, 592), \
 	AT(gamut_host, size, 0), \
 	AT(gamut_host, abi_major, 4), \
 	AT(gamut_host, abi_minor, 6), \
@@ -213,6 +213,7 @@
 	AT(gamut_host, irqchip_msi, 560), \
 	AT(gamut_host, irqchip_route, 568), \
 	AT(gamut_host, cr8_register, 576), \
+	AT(gamut_host, option_list, 584), \
 	SIZE(gamut_evtchn_ops, 40), \
 	AT(gamut_evtchn_ops, size, 0), \
 	AT(gamut_evtchn_ops, alloc, 8), \
@@ -410,6 +411,8 @@
 	VALUE(GAMUT_OPTION_INT, 1), \
 	VALUE(GAMUT_OPTION_STRING, 2), \
 	VALUE(GAMUT_OPTION_CHOICE, 3), \
+	VALUE(GAMUT_OPTION_LIST, 4), \
+	VALUE(GAMUT_OPTION_PATH, 5), \
 	VALUE(GAMUT_LOG_ERROR, 0), \
 	VALUE(GAMUT_LOG_WARN, 1), \
 	VALUE(GAMUT_LOG_INFO, 2), \

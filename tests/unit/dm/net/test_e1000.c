@@ -66,11 +66,15 @@ static int setup(void **state)
 	return 0;
 }
 
+static bool give(struct world *w, const uint8_t *to, uint32_t n);
+
 static int teardown(void **state)
 {
 	struct world *w = *state;
 
 	e1000_stop(w->d);
+	assert_true(give(w, mac, 100)); /* there is nobody */
+	host_fake_run(w->f);
 	assert_int_equal(w->pci.functions, 0);
 	assert_int_equal(w->pci.level, 0);
 	e1000_destroy(w->d);
@@ -469,6 +473,24 @@ static void many_frames_and_wrapping(void **state)
 	}
 	assert_int_equal(w->net->n_sent, 20 * (COUNT - 1));
 	assert_true(w->net->n_calls <= 40); /* in batches */
+}
+
+/* When the ring runs low, not when it was never full. */
+static void a_low_ring(void **state)
+{
+	struct world *w = *state;
+
+	bring_up(w);
+	set(w, E1000_TXDCTL, 1 << TXDCTL_LWTHRESH_SHIFT); /* 8 */
+	fill_frame(w->f->ram + TX_DATA, 100);
+	for (int i = 0; i < 8; i++)
+		put_tx(w, TX_DATA, LAST | 100, 0);
+	kick(w);
+	assert_int_equal(get(w, E1000_ICR), ICR_TXDW | ICR_TXQE);
+	for (int i = 0; i < 9; i++)
+		put_tx(w, TX_DATA, LAST | 100, 0);
+	kick(w);
+	assert_int_equal(get(w, E1000_ICR), ICR_TXDW | ICR_TXQE | ICR_TXD_LOW);
 }
 
 static void a_back_end_that_waits(void **state)
@@ -1157,6 +1179,7 @@ int main(void)
 	        T(transmit_delay),
 	        T(sends_legacy_descriptors),
 	        T(many_frames_and_wrapping),
+	        T(a_low_ring),
 	        T(a_back_end_that_waits),
 	        T(inserts_checksums),
 	        T(segments),

@@ -31,21 +31,6 @@ struct fixture {
 	struct part platform, console;
 };
 
-/* Guest physical space up to beyond shared_info; what lies between is a hole. */
-static void widen(struct host_fake *f, uint64_t space)
-{
-	uint8_t *hole = realloc(f->hole, space / 4096);
-	uint8_t **over = calloc(space / 4096, sizeof(*over));
-
-	if (!hole || !over)
-		fail_msg("out of memory");
-	memset(hole + f->ram_size / 4096, 1, (space - f->ram_size) / 4096);
-	free(f->over);
-	f->hole = hole;
-	f->over = over;
-	f->space = space;
-}
-
 static void load(struct part *p, const char *name)
 {
 	const struct gamut_plugin *plugin;
@@ -72,7 +57,7 @@ static int setup(void **state)
 	struct fixture *t = calloc(1, sizeof(*t));
 
 	t->f = host_fake_create(RAM, 2);
-	widen(t->f, SPACE);
+	host_fake_grow(t->f, SPACE);
 	image_init(&t->image, t->f, LINUX_BASE);
 	image_linux(&t->image);
 	monitor_fake_init(&t->monitor, RAM / 4096);
