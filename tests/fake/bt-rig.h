@@ -48,6 +48,7 @@ struct rig {
 	struct bt_vcpu *v;
 	struct mem mem;
 	struct vcpu_exit exit;
+	_Atomic uint32_t attention;
 	struct gamut_vcpu_state state;
 	/* calls of the code cache */
 	unsigned jc_flushes, jc_flush_globals, jc_class_flushes[2], jc_pages, invalidations;
@@ -226,6 +227,7 @@ static inline struct rig *rig_create(void)
 	v->mem = &r->mem;
 	v->exit = &r->exit;
 	v->env = &v->env_copy;
+	v->env_copy.attention = &r->attention;
 	rig_lists(v, true);
 	assert_int_equal(cpuid_build(&v->cpuid, &v->n_cpuid), 0);
 	assert_int_equal(fpu_init(v), 0);

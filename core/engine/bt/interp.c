@@ -120,13 +120,13 @@ static enum bt_step fetch(struct bt_vcpu *v, struct interp **out)
 		return fault_gp(v);
 	if (!v->replay.done)
 		v->replay.got = 0;
-	if (!v->replay.got)
+	if (!v->replay.done)
 		step = mmu_text(v, va, &text);
 	if (step != STEP_OK)
 		return step;
 	if (text)
 		decode_text(text, mode, x);
-	else
+	else if (!v->replay.done || v->replay.got) /* else it is what it was before the exit, whatever memory holds now */
 		step = decode_split(v, va, mode, x);
 	if (step != STEP_OK)
 		return step;
