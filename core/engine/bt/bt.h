@@ -186,12 +186,13 @@ enum {
 
 /* Results of port, MMIO and MSR accesses made by the instruction that is being run again (see interp.h). */
 #define REPLAY_MAX 16
+#define REPLAY_TEXT 0xff /* `got` of an instruction whose decoded form the interpreter still has (interp.c) */
 struct bt_replay {
 	uint64_t value[REPLAY_MAX];
 	uint8_t done; /* completed accesses recorded */
 	uint8_t next; /* to be served next in this run of the instruction */
 	bool fault;   /* the last one ended in #GP (MSR) */
-	uint8_t got;  /* bytes of the instruction, once it is fetched */
+	uint8_t got;  /* bytes of the instruction, once it is fetched; or REPLAY_TEXT */
 	uint8_t fetched; /* accesses that fetching it took */
 	uint8_t bytes[16];
 };

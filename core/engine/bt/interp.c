@@ -120,14 +120,16 @@ static enum bt_step fetch(struct bt_vcpu *v, struct interp **out)
 		return fault_gp(v);
 	if (!v->replay.done)
 		v->replay.got = 0;
-	if (!v->replay.done)
+	if (!v->replay.got)
 		step = mmu_text(v, va, &text);
 	if (step != STEP_OK)
 		return step;
-	if (text)
+	if (text) {
 		decode_text(text, mode, x);
-	else if (!v->replay.done || v->replay.got) /* else it is what it was before the exit, whatever memory holds now */
+		v->replay.got = REPLAY_TEXT;
+	} else if (v->replay.got != REPLAY_TEXT) {
 		step = decode_split(v, va, mode, x);
+	}
 	if (step != STEP_OK)
 		return step;
 	x->next = v->rip + x->in.len;
