@@ -70,7 +70,8 @@ int fw_cfg_set(struct fw_cfg *f, uint32_t key, const void *data, uint32_t len)
 	copy = malloc(len ? len : 1);
 	if (!copy)
 		return -ENOMEM;
-	memcpy(copy, data, len);
+	if (len)
+		memcpy(copy, data, len);
 	put_item(f, i, copy, len, copy);
 	return 0;
 }

@@ -124,7 +124,10 @@ extern const struct gamut_pci_bus_ops pci_bus_ops;
 int pci_bus_init(struct pci_bus *bus, const struct pci_bus_config *config);
 /* Claims the configuration ports and what no other range claims. In start. 0 or -errno. [control] */
 int pci_bus_register(struct pci_bus *bus);
-/* All functions' configuration as at power-on, all lines down. [control] */
+/*
+ * All functions' configuration as at power-on, all lines down. What a function
+ * has set with config_set since it was added is not part of that. [control]
+ */
 void pci_bus_reset(struct pci_bus *bus);
 /* Frees the functions that are left, too. [control] */
 void pci_bus_finish(struct pci_bus *bus);
