@@ -86,6 +86,15 @@ static void machine_reset(void *opaque)
 	p->host->domain_end(p->inst, GAMUT_END_REBOOT);
 }
 
+/* The chip set sees the processor's shutdown cycle, and resets. */
+static void processor_shutdown(void *opaque, uint32_t vcpu)
+{
+	struct platform_pc *p = opaque;
+
+	p->host->log(p->inst, GAMUT_LOG_WARN, "vcpu %u: triple fault: reset", vcpu);
+	machine_reset(p);
+}
+
 static void power_off(void *opaque)
 {
 	struct platform_pc *p = opaque;
@@ -695,6 +704,8 @@ static int register_chips(struct platform_pc *p)
 		rc = uart_register(&p->uart[i], base[i], p->lines, p->lines_self, line[i]);
 	if (!rc && p->test)
 		rc = testdev_register(p->test, p->lines, p->lines_self);
+	if (!rc)
+		rc = p->host->on_shutdown(p->inst, processor_shutdown, p);
 	return rc ? p->host->fail(p->inst, -rc, "cannot register the machine's chips: %s", strerror(-rc)) : 0;
 }
 
