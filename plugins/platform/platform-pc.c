@@ -6,6 +6,7 @@
  *
  * Power-on is written once, in power_on, for start and for reset.
  */
+#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -749,7 +750,26 @@ static int power_on(struct platform_pc *p)
 	rc = i440fx_reset(&p->bridge);
 	if (rc)
 		return p->host->fail(p->inst, -rc, "cannot lay out the first MiB: %s", strerror(-rc));
-	return p->direct ? boot_directly(p) : 0;
+	if (!p->direct)
+		return 0;
+	vga_text_mode(&p->vga);
+	return boot_directly(p);
+}
+
+/*
+ * Memory type range registers are offered where there is firmware to enable
+ * them: kernels take those that are off for a reason to do without PAT as well.
+ */
+static int offer_mtrrs(struct platform_pc *p)
+{
+	static const uint32_t none[4] = { 0 }, mtrr[4] = { 0, 0, 0, 1u << 12 };
+	unsigned max, b, c, d;
+	int rc = p->host->cpuid_mask(p->inst, UINT32_MAX, 1, 0, none, mtrr);
+
+	/* AMD repeats the bit. */
+	if (rc || !__get_cpuid(0, &max, &b, &c, &d) || c != signature_AMD_ecx)
+		return rc;
+	return p->host->cpuid_mask(p->inst, UINT32_MAX, 0x80000001u, 0, none, mtrr);
 }
 
 static int start(void *self)
@@ -767,6 +787,8 @@ static int start(void *self)
 		rc = tell_firmware(p);
 	if (!rc && !p->direct)
 		rc = firmware_register(&p->firmware, &p->bridge);
+	if (!rc && !p->direct)
+		rc = offer_mtrrs(p);
 	return rc ? rc : power_on(p);
 }
 
