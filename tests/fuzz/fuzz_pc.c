@@ -24,7 +24,7 @@
 #define X2APIC    0x800u
 #define APIC_BASE 0x1bu
 #define LAPIC     0xfee00000u
-#define PORTS     0x10000u
+#define SPENT_MAX 60000u /* calls of the host: an input is over that has made so many */
 
 static const uint64_t unit_ns[4] = { 10, 1000, 100000, 20000000 };
 
@@ -523,7 +523,10 @@ static void ipi(struct pc_world *w, struct fuzz_input *in, uint32_t more)
 	uint32_t low = fuzz_u8(in) | (uint32_t)fuzz_u8(in) << 8 | (uint32_t)(more >> 1) << 18, to = fuzz_u8(in);
 
 	if (more & 1) {
+		if (to & 0x80)
+			pc_wrmsr(w, APIC_BASE, LAPIC | 0xc00 | (w->f->current ? 0 : 0x100));
 		pc_wrmsr(w, X2APIC + 0x30, (uint64_t)to << 32 | low);
+		pc_wrmsr(w, X2APIC + 0x3f, low & 0xff);
 		return;
 	}
 	pc_store(w, LAPIC + 0x310, 4, to << 24);
@@ -710,6 +713,55 @@ static void act_template(struct pc_world *w, struct fuzz_input *in, uint32_t mor
 	templates[fuzz_u8(in) % (sizeof(templates) / sizeof(templates[0]))](w, in, more);
 }
 
+/* ---- several devices at once ---- */
+
+/* A level-triggered interrupt all the way: asked for, delivered, ended while it is asked for and after. */
+static void act_level(struct pc_world *w, struct fuzz_input *in, uint32_t more)
+{
+	uint32_t pin = more & 4 ? fuzz_u8(in) % 24 : 10 + (more & 1), vector = fuzz_u8(in), ends = fuzz_u8(in);
+	const struct gamut_irq_source *irq = w->f->irq;
+
+	pc_store(w, LAPIC + 0xf0, 4, 0x1ff | (ends & 0x80 ? 0x1000 : 0));
+	pc_store(w, GAMUT_IOAPIC_BASE, 4, 0x11 + 2 * pin);
+	pc_store(w, GAMUT_IOAPIC_BASE + 0x10, 4, more & 2 ? 1u << 24 : 0);
+	pc_store(w, GAMUT_IOAPIC_BASE, 4, 0x10 + 2 * pin);
+	pc_store(w, GAMUT_IOAPIC_BASE + 0x10, 4, 0x8000 | vector);
+	pc_store(w, PC_OWN, 4, 1);
+	pc_out(w, 0x2000 + pin, 1, 1);
+	for (uint32_t i = 0; i < 4; i++) {
+		irq->accept(w->f->irq_opaque, w->f->current);
+		if (ends >> i & 1)
+			pc_store(w, LAPIC + 0xb0, 4, 0);
+		if (ends >> i & 0x10) {
+			pc_store(w, PC_OWN, 4, 0);
+			pc_out(w, 0x2000 + pin, 1, 0);
+		}
+	}
+}
+
+/* The bus master is stopped, or loses the bus, in the middle of a transfer that the host takes its time for. */
+static void act_stopped(struct pc_world *w, struct fuzz_input *in, uint32_t more)
+{
+	uint32_t entry[2] = { SCRATCH, 0x80000000 | fuzz_u8(in) << 8 }, n = fuzz_u8(in), to_memory = more & 1 ? 8 : 0;
+
+	put(w, TABLE, entry, sizeof(entry));
+	w->disk[0].hold = true;
+	pc_out(w, 0x1f6, 1, 0xe0);
+	pc_out(w, 0x1f2, 1, n & 0x7f);
+	for (uint32_t i = 3; i < 6; i++)
+		pc_out(w, 0x1f0 + i, 1, i == 3 ? n >> 3 : 0);
+	pc_out(w, 0x1f7, 1, to_memory ? 0xc8 : 0xca);
+	pc_out(w, PC_IDE_PORTS + 4, 4, TABLE);
+	pc_out(w, PC_IDE_PORTS, 1, 1 | to_memory);
+	pc_world_run(w);
+	if (more & 2)
+		pc_out(w, PC_IDE_PORTS, 1, to_memory);
+	if (more & 4)
+		pc_out(w, 0x3f6, 1, 4);
+	if (n & 0x80)
+		pc_set_config(w, PC_DEVFN_IDE, 4, 2, 1);
+}
+
 /* ---- around the guest ---- */
 
 static void act_cr8(struct pc_world *w, struct fuzz_input *in, uint32_t more)
@@ -728,7 +780,7 @@ static void act_time(struct pc_world *w, struct fuzz_input *in, uint32_t more)
 
 	/* The wall clock may be set, too. */
 	pc_thread_wall += (int64_t)(more & 4 ? ns * 1000 : ns);
-	for (uint64_t step; ns; ns -= step) {
+	for (uint64_t step; ns && w->spent < SPENT_MAX; ns -= step) {
 		step = ns < unit_ns[3] ? ns : unit_ns[3];
 		host_fake_advance(w->f, step);
 		pc_world_run(w);
@@ -845,7 +897,7 @@ static void (*const actions[32])(struct pc_world *w, struct fuzz_input *in, uint
 	act_load,      act_config_write, act_config_read, act_wrmsr, act_rdmsr,  act_apic_base, act_memory,
 	act_frame,     act_cable,    act_template, act_template,  act_template,  act_template,  act_cr8,
 	act_time,      act_block,    act_serial,   act_key,       act_interrupt, act_run,       act_vcpu,
-	act_look,      act_life,     act_template, act_time,
+	act_look,      act_life,     act_level,    act_stopped,
 };
 
 /* ---- the target ---- */
@@ -855,7 +907,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct fuzz_input in = { data, size };
 	struct pc_world *w = pc_world_begin(fuzz_u8(&in));
 
-	while (in.left) {
+	while (in.left && w->spent < SPENT_MAX) {
 		uint8_t what = fuzz_u8(&in);
 
 		actions[what & 31](w, &in, what >> 5);

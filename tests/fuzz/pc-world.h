@@ -81,6 +81,7 @@ struct pc_world {
 	uint32_t serial_room;
 	uint32_t calls;  /* of the host in this action */
 	uint64_t moved;  /* bytes, too */
+	uint64_t spent;  /* calls in all actions before */
 };
 
 struct pc_world *pc_world_begin(uint32_t how);
