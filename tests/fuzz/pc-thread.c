@@ -20,8 +20,6 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *m);
 int __wrap_pthread_cond_wait(pthread_cond_t *c, pthread_mutex_t *m);
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
-time_t __real_time(time_t *now);
-time_t __wrap_time(time_t *now);
 
 void (*pc_thread_turn)(void);
 int64_t pc_thread_wall;
@@ -68,13 +66,4 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 	now->tv_sec = pc_thread_wall / 1000000000;
 	now->tv_nsec = pc_thread_wall % 1000000000;
 	return 0;
-}
-
-time_t __wrap_time(time_t *now)
-{
-	time_t t = pc_thread_turn ? (time_t)(pc_thread_wall / 1000000000) : __real_time(NULL);
-
-	if (now)
-		*now = t;
-	return t;
 }
