@@ -353,6 +353,7 @@ struct bt_vcpu {
 	int native_signal, native_code;
 	uint8_t *fpu_area;     /* XSAVE area, 64-byte aligned (fpu.h) */
 	bool fpu_live;         /* guest vector state is in the processor */
+	bool fpu_inuse;        /* the host tells which components are in use */
 	uint64_t fpu_comps;    /* XSAVE components of the area; 0: the host has only FXSAVE */
 
 	/* TLB dirty lists: indices filled since the last flush, non-global and global */
