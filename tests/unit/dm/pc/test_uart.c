@@ -171,7 +171,7 @@ static void a_slow_peer_holds_the_transmitter(void **state)
 
 	r->room = 0;
 	wr(r, FCR, 1);
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 2);
 	for (int i = 0; i < 3 * (int)UART_STAGE && rd(r, LSR) & 0x20; i++)
 		wr(r, THR, (uint8_t)sent++);
@@ -247,7 +247,7 @@ static void thre_interrupt(void **state)
 {
 	struct rig *r = *state;
 
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 2);
 	assert_int_equal(r->lines.level[4], 1);
 	assert_int_equal(rd(r, IIR), 2);
@@ -277,7 +277,7 @@ static void out2_enables_the_line(void **state)
 
 	wr(r, IER, 2);
 	assert_int_equal(r->lines.level[4], 0);
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	assert_int_equal(r->lines.level[4], 1);
 	wr(r, MCR, 0x18);
 	assert_int_equal(r->lines.level[4], 0);
@@ -288,7 +288,7 @@ static void receiver_without_fifo(void **state)
 {
 	struct rig *r = *state;
 
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 1);
 	assert_int_equal(send(r, "abc"), 1);
 	assert_int_equal(r->lines.level[4], 1);
@@ -310,7 +310,7 @@ static void trigger_levels_and_timeout(void **state)
 	wr(r, 0, 1);
 	wr(r, 1, 0);
 	wr(r, LCR, 0x03);
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 1);
 	for (uint32_t i = 0; i < 4; i++) {
 		wr(r, FCR, (uint8_t)(i << 6 | 3));
@@ -349,6 +349,7 @@ static void fifo_takes_sixteen(void **state)
 	struct rig *r = *state;
 
 	wr(r, FCR, 1);
+	wr(r, MCR, 2);
 	assert_int_equal(send(r, "0123456789abcdefXYZ"), 16);
 	assert_int_equal(send(r, "XYZ"), 0);
 	for (const char *p = "0123456789abcdef"; *p; p++)
@@ -384,9 +385,46 @@ static void loop_back(void **state)
 	assert_int_equal(r->n, 0);
 	/* From the line comes nothing; when the loop ends, the peer is told. */
 	assert_int_equal(send(r, "q"), 0);
-	wr(r, MCR, 0);
+	wr(r, MCR, 2);
 	assert_int_equal(r->rooms, 1);
 	assert_int_equal(send(r, "q"), 1);
+}
+
+/* Nothing is sent to a driver that would throw it away: it sets RTS, allows the interrupt, or polls. */
+static void waits_for_a_listener(void **state)
+{
+	struct rig *r = *state;
+
+	wr(r, MCR, 0);
+	assert_int_equal(send(r, "abc"), 0);
+	wr(r, FCR, 7);
+	rd(r, LSR);
+	rd(r, 0);
+	assert_int_equal(r->rooms, 0);
+	wr(r, MCR, 3);
+	assert_int_equal(r->rooms, 1);
+	assert_int_equal(send(r, "a"), 1);
+	assert_int_equal(rd(r, 0), 'a');
+	wr(r, MCR, 1);
+	assert_int_equal(send(r, "b"), 0);
+	wr(r, IER, 1);
+	assert_int_equal(send(r, "b"), 0);
+	host_fake_advance(r->f, 20 * MS);
+	assert_int_equal(r->rooms, 2);
+	assert_int_equal(send(r, "b"), 1);
+	assert_int_equal(rd(r, 0), 'b');
+	wr(r, IER, 0);
+	assert_int_equal(send(r, "c"), 0);
+	/* Looking whether it can send is no poll. */
+	for (unsigned i = 0; i < 100; i++) {
+		rd(r, LSR);
+		wr(r, THR, 'x');
+	}
+	assert_int_equal(r->rooms, 2);
+	for (unsigned i = 0; i < UART_POLLS; i++)
+		rd(r, LSR);
+	assert_int_equal(r->rooms, 3);
+	assert_int_equal(send(r, "c"), 1);
 }
 
 static void overrun(void **state)
@@ -431,7 +469,7 @@ static void modem_interrupt(void **state)
 {
 	struct rig *r = *state;
 
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 8);
 	assert_int_equal(r->lines.level[4], 0);
 	r->ports.ops.attach(&r->ports, 0, NULL, NULL);
@@ -447,7 +485,7 @@ static void reset_puts_the_line_down(void **state)
 
 	wr(r, SCR, 0x77);
 	wr(r, THR, 'l');
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 3);
 	send(r, "x");
 	assert_int_equal(r->lines.level[4], 1);
@@ -491,6 +529,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(trigger_levels_and_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(fifo_takes_sixteen, setup, teardown),
 		cmocka_unit_test_setup_teardown(loop_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(waits_for_a_listener, setup, teardown),
 		cmocka_unit_test_setup_teardown(overrun, setup, teardown),
 		cmocka_unit_test_setup_teardown(break_is_an_error_of_its_byte, setup, teardown),
 		cmocka_unit_test_setup_teardown(modem_interrupt, setup, teardown),
