@@ -161,8 +161,11 @@ static enum verdict handle_hlt(struct vcpu *v, struct vcpu_exit *e)
 	return VERDICT_IDLE;
 }
 
+/* The first to say how a domain ends is heard: if the platform does not, it is a crash. */
 static enum verdict handle_shutdown(struct vcpu *v, struct vcpu_exit *e)
 {
+	if (v->set->shutdown)
+		v->set->shutdown(v->set->shutdown_opaque, v->index);
 	vcpus_ended(v->set, GAMUT_END_CRASH, "vcpu %u: triple fault at rip 0x%llx", v->index,
 	            (unsigned long long)e->rip);
 	return VERDICT_STOP;

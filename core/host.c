@@ -608,6 +608,19 @@ static int host_on_dead_halt(struct gamut_inst *inst, gamut_halt_fn fn, void *op
 	return 0;
 }
 
+static int host_on_shutdown(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque)
+{
+	struct vcpus *set = &inst->domain->vcpus;
+
+	if (!fn)
+		return instance_fail(inst, EINVAL, "a function for vCPUs in shutdown is needed");
+	if (set->shutdown)
+		return instance_fail(inst, EBUSY, "the domain has a function for vCPUs in shutdown already");
+	set->shutdown = fn;
+	set->shutdown_opaque = opaque;
+	return 0;
+}
+
 static int host_pv_attach(struct gamut_inst *inst, const struct gamut_pv_guest *guest, void *opaque,
                           struct gamut_pv_cpu **cpus)
 {
@@ -707,4 +720,5 @@ const struct gamut_host gamut_host_table = {
 	.irqchip_route = host_irqchip_route,
 	.cr8_register = host_cr8_register,
 	.option_list = host_option_list,
+	.on_shutdown = host_on_shutdown,
 };

@@ -93,6 +93,8 @@ struct vcpus {
 	uint32_t pv_owner; /* bus_owner.index of its instance */
 	gamut_halt_fn dead_halt; /* NULL: only an NMI ends such a halt */
 	void *dead_halt_opaque;
+	gamut_halt_fn shutdown; /* NULL: a triple fault is a crash */
+	void *shutdown_opaque;
 
 	/* Called once per ending, from any thread, with the vCPUs asked to pause. */
 	void (*on_end)(void *opaque, int how, const char *why);

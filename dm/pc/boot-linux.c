@@ -149,6 +149,15 @@ static void fill_header(const struct plan *p, struct setup_header *h)
 
 _Static_assert(sizeof(struct pc_range) == sizeof(struct boot_e820_entry), "e820 entries");
 
+/* The screen as it is: vga_text_mode. */
+static const struct screen_info text_screen = {
+	.orig_video_mode = 3,
+	.orig_video_cols = 80,
+	.orig_video_lines = 25,
+	.orig_video_isVGA = 1, /* VIDEO_TYPE_VGAC */
+	.orig_video_points = 16,
+};
+
 static int write_zero_page(const struct plan *p)
 {
 	struct boot_params *z = calloc(1, sizeof(*z));
@@ -157,6 +166,7 @@ static int write_zero_page(const struct plan *p)
 	if (!z)
 		return -ENOMEM;
 	fill_header(p, &z->hdr);
+	z->screen_info = text_screen;
 	z->acpi_rsdp_addr = p->b->rsdp;
 	z->e820_entries = (uint8_t)p->b->n_map;
 	memcpy(z->e820_table, p->b->map, p->b->n_map * sizeof(p->b->map[0]));

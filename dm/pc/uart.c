@@ -148,9 +148,22 @@ static void receive(struct uart *u, uint8_t byte, uint8_t errors)
 	restart_timeout(u);
 }
 
+/*
+ * The peer obeys RTS, as with a cable that has it on CTS: what is sent to a
+ * driver that has not opened the port yet would be thrown away when it empties
+ * the FIFOs. Software that leaves RTS alone is heard by what it does: it lets
+ * the receiver interrupt, or reads LSR again and again.
+ */
+static bool listens(const struct uart *u)
+{
+	if (u->mcr & MCR_LOOP)
+		return false;
+	return u->mcr & MCR_RTS || u->ier & IER_RX || u->polls >= UART_POLLS;
+}
+
 static void tell_room(struct uart *u)
 {
-	if (!u->starved || u->mcr & MCR_LOOP || u->rx_count == fifo_size(u))
+	if (!u->starved || !listens(u) || u->rx_count == fifo_size(u))
 		return;
 	u->starved = 0;
 	if (u->peer.receive && u->peer.room)
@@ -189,6 +202,8 @@ static uint8_t read_lsr(struct uart *u)
 	if (behind && u->fcr & FCR_ENABLE)
 		value |= LSR_FIFO;
 	u->lsr_errors = 0;
+	if (!(value & LSR_DR) && u->polls < UART_POLLS && ++u->polls == UART_POLLS)
+		tell_room(u);
 	return value;
 }
 
@@ -237,6 +252,7 @@ static void write_thr(struct uart *u, uint8_t byte)
 {
 	uint32_t size = fifo_size(u);
 
+	u->polls = 0;
 	u->thre_irq = 0;
 	if (u->tx_count == size) {
 		if (size > 1)
@@ -324,6 +340,7 @@ static void write_ier(struct uart *u, uint8_t value)
 	if (value & ~u->ier & IER_TX && !u->tx_count)
 		u->thre_irq = 1;
 	u->ier = value & IER_ALL;
+	tell_room(u);
 }
 
 /* The other bits count only together with bit 0; a change of bit 0 empties both FIFOs. */
@@ -502,6 +519,7 @@ void uart_reset(struct uart *u)
 	u->msr_delta = u->lsr_errors = 0;
 	u->tx_count = 0;
 	u->thre_irq = 0;
+	u->polls = 0;
 	clear_rx(u);
 	update(u);
 	pthread_mutex_unlock(&u->lock);
@@ -564,7 +582,7 @@ uint32_t uart_send(struct uart *u, const void *buf, uint32_t len)
 	uint32_t n = 0;
 
 	pthread_mutex_lock(&u->lock);
-	while (n < len && !(u->mcr & MCR_LOOP) && u->rx_count < fifo_size(u))
+	while (n < len && listens(u) && u->rx_count < fifo_size(u))
 		receive(u, p[n++], 0);
 	u->starved = n < len;
 	update(u);

@@ -9,7 +9,8 @@
  * come together. When the peer is slow and the buffer fills, the
  * transmitter stays full (THRE is 0) until there is room again: nothing is
  * dropped. Received bytes come as fast as the guest takes them. The receiver's
- * time-out is in character times of the divisor and frame that are set.
+ * time-out is in character times of the divisor and frame that are set. The
+ * peer sends only while somebody listens: see listens() in uart.c.
  */
 #ifndef DM_PC_UART_H
 #define DM_PC_UART_H
@@ -22,6 +23,7 @@
 
 #define UART_FIFO 16u
 #define UART_PORTS 8u      /* size of its range of ports */
+#define UART_POLLS 16u      /* so many mean that somebody waits for a byte */
 #define UART_STAGE 4096u   /* bytes on their way to the peer; power of two */
 
 struct uart {
@@ -44,6 +46,7 @@ struct uart {
 	uint32_t timeout_set; /* the timer runs */
 	struct gamut_timer *timeout;
 	uint32_t starved; /* send took less than it was given */
+	uint32_t polls;   /* reads of LSR that found nothing since the last byte was sent, up to UART_POLLS */
 
 	/* Transmitter: the chip's FIFO, which fills only when the stage is full. */
 	uint8_t tx[UART_FIFO];

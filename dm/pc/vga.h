@@ -72,6 +72,8 @@ int vga_register(struct vga *v);
  */
 void vga_decode(struct vga *v, uint32_t io, uint32_t memory);
 void vga_reset(struct vga *v);
+/* After a reset: what a VGA BIOS does for a guest that has none. Colour text, 80 by 25 (vga-mode3.c). [control] */
+void vga_text_mode(struct vga *v);
 void vga_finish(struct vga *v);
 
 #endif

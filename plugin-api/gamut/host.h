@@ -519,6 +519,13 @@ struct gamut_host {
 	 * past its end. It lives as long as the instance. [control]
 	 */
 	int (*option_list)(struct gamut_inst *inst, const char *name, uint32_t index, const char **value);
+	/*
+	 * fn is called when a vCPU enters the shutdown state (a triple fault; Intel
+	 * SDM volume 3, 24.1), which a chip set answers with a reset. It may end the
+	 * domain (domain_end); if it does not, and without this, the guest has
+	 * crashed. 0; -EBUSY when the domain has one already. [control]; fn on [vcpu]
+	 */
+	int (*on_shutdown)(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque);
 };
 
 #ifdef __cplusplus

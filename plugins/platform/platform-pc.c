@@ -6,6 +6,7 @@
  *
  * Power-on is written once, in power_on, for start and for reset.
  */
+#include <cpuid.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,6 +85,15 @@ static void machine_reset(void *opaque)
 
 	__atomic_fetch_add(p->resets, 1, __ATOMIC_RELAXED);
 	p->host->domain_end(p->inst, GAMUT_END_REBOOT);
+}
+
+/* The chip set sees the processor's shutdown cycle, and resets. */
+static void processor_shutdown(void *opaque, uint32_t vcpu)
+{
+	struct platform_pc *p = opaque;
+
+	p->host->log(p->inst, GAMUT_LOG_WARN, "vcpu %u: triple fault: reset", vcpu);
+	machine_reset(p);
 }
 
 static void power_off(void *opaque)
@@ -695,6 +705,8 @@ static int register_chips(struct platform_pc *p)
 		rc = uart_register(&p->uart[i], base[i], p->lines, p->lines_self, line[i]);
 	if (!rc && p->test)
 		rc = testdev_register(p->test, p->lines, p->lines_self);
+	if (!rc)
+		rc = p->host->on_shutdown(p->inst, processor_shutdown, p);
 	return rc ? p->host->fail(p->inst, -rc, "cannot register the machine's chips: %s", strerror(-rc)) : 0;
 }
 
@@ -738,7 +750,26 @@ static int power_on(struct platform_pc *p)
 	rc = i440fx_reset(&p->bridge);
 	if (rc)
 		return p->host->fail(p->inst, -rc, "cannot lay out the first MiB: %s", strerror(-rc));
-	return p->direct ? boot_directly(p) : 0;
+	if (!p->direct)
+		return 0;
+	vga_text_mode(&p->vga);
+	return boot_directly(p);
+}
+
+/*
+ * Memory type range registers are offered where there is firmware to enable
+ * them: kernels take those that are off for a reason to do without PAT as well.
+ */
+static int offer_mtrrs(struct platform_pc *p)
+{
+	static const uint32_t none[4] = { 0 }, mtrr[4] = { 0, 0, 0, 1u << 12 };
+	unsigned max, b, c, d;
+	int rc = p->host->cpuid_mask(p->inst, UINT32_MAX, 1, 0, none, mtrr);
+
+	/* AMD repeats the bit. */
+	if (rc || !__get_cpuid(0, &max, &b, &c, &d) || c != signature_AMD_ecx)
+		return rc;
+	return p->host->cpuid_mask(p->inst, UINT32_MAX, 0x80000001u, 0, none, mtrr);
 }
 
 static int start(void *self)
@@ -756,6 +787,8 @@ static int start(void *self)
 		rc = tell_firmware(p);
 	if (!rc && !p->direct)
 		rc = firmware_register(&p->firmware, &p->bridge);
+	if (!rc && !p->direct)
+		rc = offer_mtrrs(p);
 	return rc ? rc : power_on(p);
 }
 

@@ -677,6 +677,15 @@ static int fake_on_dead_halt(struct gamut_inst *inst, gamut_halt_fn fn, void *op
 	return 0;
 }
 
+static int fake_on_shutdown(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque)
+{
+	if (fake(inst)->shutdown)
+		return -EBUSY;
+	fake(inst)->shutdown = fn;
+	fake(inst)->shutdown_opaque = opaque;
+	return 0;
+}
+
 static void fake_irq_raise(struct gamut_inst *inst, uint32_t vcpu)
 {
 	fake(inst)->vcpu[vcpu].blocked = false;
@@ -998,6 +1007,7 @@ static const struct gamut_host table = {
 	.domain_end = fake_domain_end,
 	.lookup = fake_lookup,
 	.on_dead_halt = fake_on_dead_halt,
+	.on_shutdown = fake_on_shutdown,
 	.vcpu_current = fake_vcpu_current,
 	.hypercall_insn = fake_hypercall_insn,
 	.bus_fallback = fake_bus_fallback,

@@ -106,6 +106,8 @@ struct host_fake {
 	void *cr8_opaque;
 	gamut_halt_fn dead_halt;
 	void *dead_halt_opaque;
+	gamut_halt_fn shutdown;
+	void *shutdown_opaque;
 
 	struct host_fake_vcpu vcpu[HOST_FAKE_VCPUS];
 	uint32_t current; /* what vcpu_current says */

@@ -291,6 +291,29 @@ static void test_dead_hlt(void **state)
 	set.dead_halt = NULL;
 }
 
+static void shut_down(void *opaque, uint32_t vcpu)
+{
+	struct halts *h = opaque;
+
+	h->calls++;
+	assert_int_equal(vcpu, 0);
+}
+
+/* The platform is asked first; what it says of the end is kept by the domain. */
+static void test_shutdown(void **state)
+{
+	struct vcpu_exit e = { .reason = EXIT_SHUTDOWN, .rip = 0x1234 };
+	struct halts h = { 0 };
+
+	(void)state;
+	set.shutdown = shut_down;
+	set.shutdown_opaque = &h;
+	assert_int_equal(exit_dispatch(v, &e), VERDICT_STOP);
+	assert_int_equal(h.calls, 1);
+	assert_int_equal(ended_how, GAMUT_END_CRASH);
+	set.shutdown = NULL;
+}
+
 static void test_ends(void **state)
 {
 	struct vcpu_exit e = { .reason = EXIT_SHUTDOWN, .rip = 0x1234 };
@@ -370,6 +393,7 @@ int main(void)
 		TEST(test_hypercall_blocks),
 		TEST(test_hlt),
 		TEST(test_dead_hlt),
+		TEST(test_shutdown),
 		TEST(test_ends),
 		TEST(test_pv_event),
 		TEST(test_pv_event_without_monitor),

@@ -137,7 +137,7 @@
 	AT(gamut_boot, image, 72), \
 	AT(gamut_boot, image_size, 80), \
 	AT(gamut_boot, not_elf, 88), \
-	SIZE(gamut_host, 592), \
+	SIZE(gamut_host, 600), \
 	AT(gamut_host, size, 0), \
 	AT(gamut_host, abi_major, 4), \
 	AT(gamut_host, abi_minor, 6), \
@@ -214,6 +214,7 @@
 	AT(gamut_host, irqchip_route, 568), \
 	AT(gamut_host, cr8_register, 576), \
 	AT(gamut_host, option_list, 584), \
+	AT(gamut_host, on_shutdown, 592), \
 	SIZE(gamut_evtchn_ops, 40), \
 	AT(gamut_evtchn_ops, size, 0), \
 	AT(gamut_evtchn_ops, alloc, 8), \

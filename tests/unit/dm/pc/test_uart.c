@@ -349,6 +349,7 @@ static void fifo_takes_sixteen(void **state)
 	struct rig *r = *state;
 
 	wr(r, FCR, 1);
+	wr(r, MCR, 2);
 	assert_int_equal(send(r, "0123456789abcdefXYZ"), 16);
 	assert_int_equal(send(r, "XYZ"), 0);
 	for (const char *p = "0123456789abcdef"; *p; p++)
@@ -384,9 +385,44 @@ static void loop_back(void **state)
 	assert_int_equal(r->n, 0);
 	/* From the line comes nothing; when the loop ends, the peer is told. */
 	assert_int_equal(send(r, "q"), 0);
-	wr(r, MCR, 0);
+	wr(r, MCR, 2);
 	assert_int_equal(r->rooms, 1);
 	assert_int_equal(send(r, "q"), 1);
+}
+
+/* Nothing is sent to a driver that would throw it away: it sets RTS, allows the interrupt, or polls. */
+static void waits_for_a_listener(void **state)
+{
+	struct rig *r = *state;
+
+	wr(r, MCR, 0);
+	assert_int_equal(send(r, "abc"), 0);
+	wr(r, FCR, 7);
+	rd(r, LSR);
+	rd(r, 0);
+	assert_int_equal(r->rooms, 0);
+	wr(r, MCR, 3);
+	assert_int_equal(r->rooms, 1);
+	assert_int_equal(send(r, "a"), 1);
+	assert_int_equal(rd(r, 0), 'a');
+	wr(r, MCR, 1);
+	assert_int_equal(send(r, "b"), 0);
+	wr(r, IER, 1);
+	assert_int_equal(r->rooms, 2);
+	assert_int_equal(send(r, "b"), 1);
+	assert_int_equal(rd(r, 0), 'b');
+	wr(r, IER, 0);
+	assert_int_equal(send(r, "c"), 0);
+	/* Looking whether it can send is no poll. */
+	for (unsigned i = 0; i < 100; i++) {
+		rd(r, LSR);
+		wr(r, THR, 'x');
+	}
+	assert_int_equal(r->rooms, 2);
+	for (unsigned i = 0; i < UART_POLLS; i++)
+		rd(r, LSR);
+	assert_int_equal(r->rooms, 3);
+	assert_int_equal(send(r, "c"), 1);
 }
 
 static void overrun(void **state)
@@ -491,6 +527,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(trigger_levels_and_timeout, setup, teardown),
 		cmocka_unit_test_setup_teardown(fifo_takes_sixteen, setup, teardown),
 		cmocka_unit_test_setup_teardown(loop_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(waits_for_a_listener, setup, teardown),
 		cmocka_unit_test_setup_teardown(overrun, setup, teardown),
 		cmocka_unit_test_setup_teardown(break_is_an_error_of_its_byte, setup, teardown),
 		cmocka_unit_test_setup_teardown(modem_interrupt, setup, teardown),

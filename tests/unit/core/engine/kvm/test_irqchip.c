@@ -180,6 +180,105 @@ static void a_reset_is_of_all_chips(void **state)
 	assert_int_equal(apic.regs[0xf1] & 1, 0);
 }
 
+/* ---- several vCPUs -------------------------------------------------------------------- */
+
+static int setup_two(void **state)
+{
+	return rig_setup_cpus(state, 2);
+}
+
+struct second {
+	struct engine_vcpu *v;
+	struct vcpu_exit exit;
+	_Atomic uint32_t attention;
+};
+
+static void *run_second(void *opaque)
+{
+	struct second *s = opaque;
+
+	s->exit.reason = EXIT_INTR;
+	engine_kvm.vcpu_run(s->v, &s->exit);
+	return NULL;
+}
+
+static void make_second(struct rig *r, struct second *s)
+{
+	const struct engine_vcpu_env env = { .opaque = r, .attention = &s->attention, .irq_accept = rig_accept,
+		                             .irq_pending = rig_pending };
+	char err[200];
+
+	*s = (struct second){ .v = NULL };
+	assert_int_equal(engine_kvm.vcpu_create(r->vm, 1, &env, &s->v, err, sizeof(err)), 0);
+}
+
+/* INIT and start-up messages are between the kernel's APICs: the second waits in there until it gets its vector. */
+static void a_second_one_is_started(void **state)
+{
+	struct engine_irqchip whole = { .split = false };
+	struct second second;
+	pthread_t thread;
+	int rc;
+
+	RIG(r);
+	make_second(r, &second);
+	rc = engine_kvm.irqchip_create(r->vm, &whole);
+	assert_true(rc == 0 || rc == -ENOTSUP);
+	/* To all but itself: movl $0xc4500, 0x300(%rbx); movl $0xc4603, 0x300(%rbx); out %al, $0x11; hlt */
+	rig_long(r, RIG_BYTES(0xc7, 0x83, 0xf0, 0, 0, 0, 0xff, 0x01, 0, 0, 0xc7, 0x83, 0, 0x03, 0, 0, 0, 0x45, 0x0c, 0,
+	                      0xc7, 0x83, 0, 0x03, 0, 0, 0x03, 0x46, 0x0c, 0, 0xe6, 0x11, 0xf4));
+	r->state.gpr[RBX] = MSI_BASE;
+	rig_set(r);
+	memcpy(rig_at(r, 0x3000), "\xb0\x77\xe6\x22\xf4", 5); /* mov $0x77, %al; out %al, $0x22; hlt */
+	if (!rc) {
+		assert_int_equal(pthread_create(&thread, NULL, run_second, &second), 0);
+		rig_wants_out(r, 0x11, 1, 0);
+		pthread_join(thread, NULL);
+		assert_int_equal(second.exit.reason, EXIT_PIO);
+		assert_int_equal(second.exit.pio.port, 0x22);
+		assert_int_equal(second.exit.pio.data, 0x77);
+	}
+	engine_kvm.vcpu_destroy(second.v);
+	if (rc)
+		skip();
+}
+
+static void *stop_second(void *opaque)
+{
+	const struct timespec wait = { .tv_nsec = 50000000 };
+	struct second *s = opaque;
+
+	nanosleep(&wait, NULL);
+	atomic_fetch_or(&s->attention, ATTN_STOP);
+	engine_kvm.vcpu_kick(s->v);
+	return NULL;
+}
+
+/* One that nobody has started can be got out for a pause or the end; and a reset has it wait again. */
+static void one_that_waits_can_be_stopped(void **state)
+{
+	struct engine_irqchip whole = { .split = false };
+	struct second second;
+	pthread_t thread;
+	int rc;
+
+	RIG(r);
+	make_second(r, &second);
+	rc = engine_kvm.irqchip_create(r->vm, &whole);
+	assert_true(rc == 0 || rc == -ENOTSUP);
+	for (unsigned life = 0; life < 2 && !rc; life++) {
+		atomic_store(&second.attention, 0);
+		assert_int_equal(pthread_create(&thread, NULL, stop_second, &second), 0);
+		run_second(&second);
+		pthread_join(thread, NULL);
+		assert_int_equal(second.exit.reason, EXIT_INTR);
+		engine_kvm.vcpu_reset(second.v);
+	}
+	engine_kvm.vcpu_destroy(second.v);
+	if (rc)
+		skip();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -191,6 +290,8 @@ int main(void)
 		RIG_TEST(ends_of_interrupt_are_told),
 		RIG_TEST(external_interrupts_come_from_outside),
 		RIG_TEST(a_reset_is_of_all_chips),
+		cmocka_unit_test_setup_teardown(a_second_one_is_started, setup_two, rig_teardown),
+		cmocka_unit_test_setup_teardown(one_that_waits_can_be_stopped, setup_two, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
