@@ -75,7 +75,7 @@ def make_initramfs(folder, files, steps, tests):
     for name, source in files.items():
         add(root, source, f"root/{name}")
     # The markers are on lines of their own, whatever a guest leaves behind.
-    lines = [f"echo; echo '@begin {name}'; {command}; status=$?; echo; echo \"@end {name} $status\""
+    lines = [f"echo; cat /proc/uptime; echo '@begin {name}'; {command}; status=$?; echo; echo \"@end {name} $status\""
              for name, command in steps]
     (root / "root/steps").write_text("\n".join(lines) + "\n")
     (root / "init").write_text(INIT)
