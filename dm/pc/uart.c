@@ -27,6 +27,8 @@ enum { LSR_DR = 1, LSR_OE = 2, LSR_PE = 4, LSR_FE = 8, LSR_BI = 16, LSR_THRE = 3
 enum { LSR_BYTE = LSR_PE | LSR_FE | LSR_BI, LSR_ERRORS = LSR_OE | LSR_BYTE };
 enum { MSR_RI_DELTA = 4, MSR_CTS = 16, MSR_DSR = 32, MSR_RI = 64, MSR_DCD = 128 };
 
+#define ALLOWED_NS 20000000u /* so long may the receiver interrupt: somebody means it */
+
 /* ---- lines and interrupts; all under the lock ---- */
 
 static uint32_t fifo_size(const struct uart *u)
@@ -152,13 +154,15 @@ static void receive(struct uart *u, uint8_t byte, uint8_t errors)
  * The peer obeys RTS, as with a cable that has it on CTS: what is sent to a
  * driver that has not opened the port yet would be thrown away when it empties
  * the FIFOs. Software that leaves RTS alone is heard by what it does: it lets
- * the receiver interrupt, or reads LSR again and again.
+ * the receiver interrupt, for some time and not only while it sets up the chip,
+ * or reads LSR again and again.
  */
 static bool listens(const struct uart *u)
 {
 	if (u->mcr & MCR_LOOP)
 		return false;
-	return u->mcr & MCR_RTS || u->ier & IER_RX || u->polls >= UART_POLLS;
+	return u->mcr & MCR_RTS || u->polls >= UART_POLLS ||
+	       (u->ier & IER_RX && u->host->time_now(u->inst) >= u->allowed_at + ALLOWED_NS);
 }
 
 static void tell_room(struct uart *u)
@@ -168,6 +172,15 @@ static void tell_room(struct uart *u)
 	u->starved = 0;
 	if (u->peer.receive && u->peer.room)
 		u->peer.room(u->peer_opaque);
+}
+
+static void allowed_long(void *opaque)
+{
+	struct uart *u = opaque;
+
+	pthread_mutex_lock(&u->lock);
+	tell_room(u);
+	pthread_mutex_unlock(&u->lock);
 }
 
 static uint8_t read_rbr(struct uart *u)
@@ -339,8 +352,11 @@ static void write_ier(struct uart *u, uint8_t value)
 {
 	if (value & ~u->ier & IER_TX && !u->tx_count)
 		u->thre_irq = 1;
+	if (value & ~u->ier & IER_RX) {
+		u->allowed_at = u->host->time_now(u->inst);
+		u->host->timer_set(u->inst, u->allowed, u->allowed_at + ALLOWED_NS);
+	}
 	u->ier = value & IER_ALL;
-	tell_room(u);
 }
 
 /* The other bits count only together with bit 0; a change of bit 0 empties both FIFOs. */
@@ -491,8 +507,9 @@ int uart_init(struct uart *u, const struct gamut_host *host, struct gamut_inst *
 	pthread_mutex_init(&u->lock, NULL);
 	u->timeout = host->timer_create(inst, timeout_fired, u);
 	u->flush_timer = host->timer_create(inst, flush, u);
+	u->allowed = host->timer_create(inst, allowed_long, u);
 	u->flush = host->defer_create(inst, flush, u);
-	if (!u->timeout || !u->flush_timer || !u->flush) {
+	if (!u->timeout || !u->flush_timer || !u->allowed || !u->flush) {
 		uart_finish(u);
 		return -ENOMEM;
 	}
@@ -533,6 +550,8 @@ void uart_finish(struct uart *u)
 		u->host->timer_destroy(u->inst, u->timeout);
 	if (u->flush_timer)
 		u->host->timer_destroy(u->inst, u->flush_timer);
+	if (u->allowed)
+		u->host->timer_destroy(u->inst, u->allowed);
 	if (u->flush)
 		u->host->defer_destroy(u->inst, u->flush);
 	pthread_mutex_destroy(&u->lock);

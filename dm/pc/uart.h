@@ -46,6 +46,8 @@ struct uart {
 	uint32_t timeout_set; /* the timer runs */
 	struct gamut_timer *timeout;
 	uint32_t starved; /* send took less than it was given */
+	uint64_t allowed_at; /* domain ns at which IER let the receiver interrupt */
+	struct gamut_timer *allowed;
 	uint32_t polls;   /* reads of LSR that found nothing since the last byte was sent, up to UART_POLLS */
 
 	/* Transmitter: the chip's FIFO, which fills only when the stage is full. */

@@ -2,7 +2,7 @@
 """A stock kernel at work on all its processors, for tests of the engine."""
 import re
 
-from guest import GUESTS, POWEROFF, check, domain_file, run
+from guest import GUESTS, POWEROFF, check, console_of, domain_file, run
 
 RAMDISK = GUESTS / "initramfs.img"
 # Pipes of processes, each with one right answer; then what the kernel thinks of it.
@@ -21,7 +21,7 @@ poweroff
 
 def shell(tmp, name, script, vcpus, extra="", way="pvh/bt"):
     """The script through pipes; (status, output, errors)."""
-    path = domain_file(f"{tmp}/{name}.cfg", ramdisk=RAMDISK, cmdline="console=hvc0",
+    path = domain_file(f"{tmp}/{name}.cfg", ramdisk=RAMDISK, cmdline=f"console={console_of(way)}",
                        extra=f"vcpus = {vcpus};\n{extra}", way=way)
     return run(["run", path], input_text=script.lstrip())
 

@@ -171,7 +171,7 @@ static void a_slow_peer_holds_the_transmitter(void **state)
 
 	r->room = 0;
 	wr(r, FCR, 1);
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 2);
 	for (int i = 0; i < 3 * (int)UART_STAGE && rd(r, LSR) & 0x20; i++)
 		wr(r, THR, (uint8_t)sent++);
@@ -247,7 +247,7 @@ static void thre_interrupt(void **state)
 {
 	struct rig *r = *state;
 
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 2);
 	assert_int_equal(r->lines.level[4], 1);
 	assert_int_equal(rd(r, IIR), 2);
@@ -277,7 +277,7 @@ static void out2_enables_the_line(void **state)
 
 	wr(r, IER, 2);
 	assert_int_equal(r->lines.level[4], 0);
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	assert_int_equal(r->lines.level[4], 1);
 	wr(r, MCR, 0x18);
 	assert_int_equal(r->lines.level[4], 0);
@@ -288,7 +288,7 @@ static void receiver_without_fifo(void **state)
 {
 	struct rig *r = *state;
 
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 1);
 	assert_int_equal(send(r, "abc"), 1);
 	assert_int_equal(r->lines.level[4], 1);
@@ -310,7 +310,7 @@ static void trigger_levels_and_timeout(void **state)
 	wr(r, 0, 1);
 	wr(r, 1, 0);
 	wr(r, LCR, 0x03);
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 1);
 	for (uint32_t i = 0; i < 4; i++) {
 		wr(r, FCR, (uint8_t)(i << 6 | 3));
@@ -408,6 +408,8 @@ static void waits_for_a_listener(void **state)
 	wr(r, MCR, 1);
 	assert_int_equal(send(r, "b"), 0);
 	wr(r, IER, 1);
+	assert_int_equal(send(r, "b"), 0);
+	host_fake_advance(r->f, 20 * MS);
 	assert_int_equal(r->rooms, 2);
 	assert_int_equal(send(r, "b"), 1);
 	assert_int_equal(rd(r, 0), 'b');
@@ -467,7 +469,7 @@ static void modem_interrupt(void **state)
 {
 	struct rig *r = *state;
 
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 8);
 	assert_int_equal(r->lines.level[4], 0);
 	r->ports.ops.attach(&r->ports, 0, NULL, NULL);
@@ -483,7 +485,7 @@ static void reset_puts_the_line_down(void **state)
 
 	wr(r, SCR, 0x77);
 	wr(r, THR, 'l');
-	wr(r, MCR, 8);
+	wr(r, MCR, 0xa);
 	wr(r, IER, 3);
 	send(r, "x");
 	assert_int_equal(r->lines.level[4], 1);

@@ -161,6 +161,7 @@ static void reset_forgets_what_was_typed(void **state)
 {
 	struct rig *r = *state;
 
+	outb(r->f, COM1 + 4, 2);
 	host_fake_type(r->f, "abc", 3);
 	host_fake_run(r->f);
 	assert_int_equal(inb(r->f, COM1), 'a');
@@ -168,6 +169,7 @@ static void reset_forgets_what_was_typed(void **state)
 	assert_int_equal(r->d->ops->reset(r->self), 0);
 	settle(r);
 	assert_int_equal(inb(r->f, COM1 + 5) & 1, 0);
+	outb(r->f, COM1 + 4, 2);
 	host_fake_type(r->f, "x", 1);
 	host_fake_run(r->f);
 	assert_int_equal(inb(r->f, COM1), 'x');
