@@ -464,7 +464,10 @@ static void host_irq_raise(struct gamut_inst *inst, uint32_t vcpu)
 
 static void host_nmi_raise(struct gamut_inst *inst, uint32_t vcpu)
 {
-	attend(inst, vcpu, ATTN_NMI);
+	struct vcpu *v = find_vcpu(inst, vcpu);
+
+	if (v)
+		vcpu_nmi(v);
 }
 
 /* ---- time ----------------------------------------------------------------------------------- */

@@ -70,16 +70,26 @@ void vcpu_times(struct vcpu *v, uint64_t ns[VCPU_TIMES])
 
 /* ---- attention --------------------------------------------------------------------- */
 
-void vcpu_attend(struct vcpu *v, uint32_t bits)
+static void call(struct vcpu *v)
 {
-	uint32_t mode;
+	uint32_t mode = atomic_load(&v->mode);
 
-	atomic_fetch_or(&v->attention, bits);
-	mode = atomic_load(&v->mode);
 	if (mode == VCPU_IN_GUEST)
 		v->set->ops->vcpu_kick(v->engine);
 	else if (mode == VCPU_ASLEEP)
 		futex_wake(&v->attention);
+}
+
+void vcpu_attend(struct vcpu *v, uint32_t bits)
+{
+	atomic_fetch_or(&v->attention, bits);
+	call(v);
+}
+
+void vcpu_nmi(struct vcpu *v)
+{
+	attn_nmi_raise(&v->attention);
+	call(v);
 }
 
 /* Under a monitor, interrupts are events of its guest, and it knows which of them are masked. */

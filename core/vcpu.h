@@ -141,6 +141,8 @@ void vcpus_ended(struct vcpus *set, int how, const char *fmt, ...) GAMUT_PRINTF(
 
 /* ORs attention bits in and sees to it that they are noticed. [any] */
 void vcpu_attend(struct vcpu *v, uint32_t bits);
+/* Another NMI for it. [any] */
+void vcpu_nmi(struct vcpu *v);
 /* See host.h. */
 void vcpu_set_up(struct vcpu *v, bool up);
 /* For a vCPU whose thread is another: -EBUSY while it is up. [vcpu] */

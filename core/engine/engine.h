@@ -107,6 +107,30 @@ struct cpuid_entry {
 #define ATTN_STOP (1u << 3)
 #define ATTN_INVAL (1u << 4)  /* the engine's own: pages of translated code have changed */
 #define ATTN_WAKE (1u << 5)   /* leave a block */
+#define ATTN_NMI_MORE (1u << 6) /* with ATTN_NMI alone: a second one came before the first was taken */
+
+/*
+ * One more NMI. Two can be due, one that starts its handler and one that waits
+ * for the handler's end (Intel SDM volume 3, "Handling Multiple NMIs"); a third
+ * is lost. [any]
+ */
+static inline void attn_nmi_raise(_Atomic uint32_t *attention)
+{
+	uint32_t old = atomic_load(attention);
+
+	while (!atomic_compare_exchange_weak(attention, &old, old | (old & ATTN_NMI ? ATTN_NMI_MORE : ATTN_NMI)))
+		;
+}
+
+/* The vCPU takes one; with `blocked`, a handler runs, it takes none, and only one goes on waiting. */
+static inline void attn_nmi_take(_Atomic uint32_t *attention, bool blocked)
+{
+	uint32_t old = atomic_load(attention);
+
+	while (!atomic_compare_exchange_weak(attention, &old,
+	                                     old & ~(blocked || old & ATTN_NMI_MORE ? ATTN_NMI_MORE : ATTN_NMI)))
+		;
+}
 
 /* What the core gives to an engine for a vCPU (copied by vcpu_create); called on the vCPU's thread. */
 struct engine_vcpu_env {

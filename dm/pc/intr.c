@@ -129,6 +129,19 @@ static int unclaimed(void *self, uint64_t gpa, uint32_t width, uint32_t write, u
 	return !x->kernel && lapics_page(&x->apics, gpa, width, write, value) ? 0 : -ENOENT;
 }
 
+#define INIT_ADDRESS 0xfeeff000ull /* to all, physically */
+#define INIT_DATA 0x500u
+
+static void init_pin(void *self)
+{
+	struct pc_intr *x = self;
+
+	if (x->kernel)
+		x->host->irqchip_msi(x->inst, INIT_ADDRESS, INIT_DATA);
+	else
+		lapics_init_pin(&x->apics);
+}
+
 const struct gamut_irq_lines_ops pc_irq_lines = {
 	.size = sizeof(struct gamut_irq_lines_ops),
 	.set = line_set,
@@ -139,6 +152,7 @@ const struct gamut_irq_lines_ops pc_irq_lines = {
 	.apic_id = apic_id,
 	.nmi = nmi,
 	.mmio = unclaimed,
+	.init = init_pin,
 };
 
 /* ---- for the core ---- */

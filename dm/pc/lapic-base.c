@@ -52,15 +52,17 @@ int lapic_write_base(struct lapic *a, uint64_t value)
 {
 	uint64_t old = lapic_base(a);
 
-	if (value & (a->set->reserved_base | ~(BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BSP)) ||
+	if (value & (a->set->reserved_base | (a->set->no_x2apic ? BASE_X2APIC : 0) | ~(BASE_ADDRESS | BASE_ENABLE | BASE_X2APIC | BASE_BSP)) ||
 	    !mode_may_follow(old, value))
 		return -EPERM;
 	if ((value ^ old) & BASE_ADDRESS && (value & BASE_ADDRESS) != LAPIC_BASE)
 		lapic_count(a->set->moved);
 	pthread_mutex_lock(&a->lock);
 	__atomic_store_n(&a->base, value, __ATOMIC_SEQ_CST);
-	if ((value ^ old) & BASE_ENABLE)
+	if ((value ^ old) & BASE_ENABLE) {
 		lapic_clear(a);
+		lapic_reset_id(a);
+	}
 	/* The two modes have another idea of a destination. */
 	if ((value ^ old) & BASE_X2APIC)
 		a->icr = (uint32_t)a->icr;
@@ -253,8 +255,9 @@ int lapics_cpuid(const struct lapics *s)
 	const uint32_t deadline = s->tsc_deadline ? CPUID1_ECX_TSC_DEADLINE : 0;
 	const bool many = s->n > 1;
 	const uint32_t logical = many ? at_most(1u << id_bits(s), 0xff) << CPUID1_EBX_LOGICAL_SHIFT : 0;
-	const uint32_t clear[4] = { 0, many ? 0xffu << CPUID1_EBX_LOGICAL_SHIFT : 0, CPUID1_ECX_TSC_DEADLINE, 0 };
-	const uint32_t set[4] = { 0, logical, CPUID1_ECX_X2APIC | deadline,
+	const uint32_t clear[4] = { 0, many ? 0xffu << CPUID1_EBX_LOGICAL_SHIFT : 0,
+	                            CPUID1_ECX_X2APIC | CPUID1_ECX_TSC_DEADLINE, 0 };
+	const uint32_t set[4] = { 0, logical, (s->no_x2apic ? 0 : CPUID1_ECX_X2APIC) | deadline,
 	                          CPUID1_EDX_APIC | (many ? CPUID1_EDX_HTT : 0) };
 	int rc = s->host->cpuid_mask(s->inst, UINT32_MAX, 1, 0, clear, set);
 
@@ -304,7 +307,7 @@ static bool host_scales_tsc(const struct lapics *s)
 	return mul != 0;
 }
 
-/* The engines show their guests the width of the host's addresses. */
+/* The width of the host's addresses; an engine that shows its guests less refuses the rest itself. */
 static uint64_t beyond_physical(void)
 {
 	unsigned a, b, c, d, bits = 36;
@@ -323,6 +326,8 @@ int lapics_register(struct lapics *s)
 		return -ENOSYS;
 	s->tsc_deadline = host_scales_tsc(s);
 	s->reserved_base = beyond_physical();
+	for (uint32_t i = 0; i < s->n; i++)
+		lapic_reset_id(&s->apic[i]); /* id_shift is known since init */
 	rc = host->mmio_register(s->inst, LAPIC_BASE, LAPIC_SIZE, &page_ops, s);
 	if (!rc)
 		rc = host->msr_register(s->inst, MSR_APIC_BASE, 1, &base_ops, s);

@@ -61,6 +61,12 @@ static inline uint32_t lapic_id(const struct lapic *a)
 	return a->vcpu << a->set->id_shift;
 }
 
+/* By which messages in physical mode find it: the page's register can be written, the x2APIC's id cannot. */
+static inline uint32_t lapic_physical_id(const struct lapic *a)
+{
+	return lapic_x2(a) ? lapic_id(a) : __atomic_load_n(&a->id, __ATOMIC_ACQUIRE);
+}
+
 static inline uint32_t lapic_lvt(const struct lapic *a, enum lapic_lvt which)
 {
 	return __atomic_load_n(&a->lvt[which], __ATOMIC_SEQ_CST);
@@ -91,8 +97,10 @@ void lapic_eoi(struct lapic *a);
 void lapic_error(struct lapic *a, uint32_t bit);
 /* Delivers a fixed interrupt of a local source unless masked. Locked. */
 void lapic_lvt_fire(struct lapic *a, enum lapic_lvt which);
-/* All but APIC_BASE as after power-on, which is also what INIT and turning it on do. Locked. */
+/* All but APIC_BASE and the id as after power-on, which is what INIT does. Locked. */
 void lapic_clear(struct lapic *a);
+/* The id too; and both are what turning it on does. Locked. */
+void lapic_reset_id(struct lapic *a);
 
 /* ---- lapic-lint.c ---- */
 
@@ -128,6 +136,8 @@ void lapic_timer_clear(struct lapic *a);
 void lapic_timer_set_initial(struct lapic *a, uint32_t value);
 uint32_t lapic_timer_current(const struct lapic *a);
 void lapic_timer_set_divide(struct lapic *a, uint32_t value);
+/* Fires what is due, before its LVT entry changes. */
+void lapic_timer_catch_up(struct lapic *a);
 /* The mode bits of the timer's LVT entry have changed from old. */
 void lapic_timer_mode(struct lapic *a, uint32_t old);
 /* IA32_TSC_DEADLINE. */

@@ -151,3 +151,9 @@ void lapics_nmi(struct lapics *s)
 			s->host->nmi_raise(s->inst, i);
 	}
 }
+
+void lapics_init_pin(struct lapics *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		lapic_take_init(&s->apic[i]);
+}

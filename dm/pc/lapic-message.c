@@ -10,11 +10,7 @@
 
 static bool matches_physical(const struct apic_message *m, const struct lapic *a)
 {
-	uint32_t id = lapic_id(a);
-
-	if (m->dest == (m->wide ? UINT32_MAX : 0xff))
-		return true;
-	return m->dest == (lapic_x2(a) ? id : id & 0xff);
+	return m->dest == (m->wide ? UINT32_MAX : 0xff) || m->dest == lapic_physical_id(a);
 }
 
 /* Cluster in the upper half, a bit for each of sixteen members in the lower. */

@@ -48,10 +48,14 @@ static void store(uint32_t *word, uint64_t value)
 
 static uint64_t read_id(struct lapic *a, uint32_t reg)
 {
-	uint32_t id = lapic_id(a);
-
 	(void)reg;
-	return lapic_x2(a) ? id : (id & 0xff) << 24;
+	return lapic_x2(a) ? lapic_id(a) : load(&a->id) << 24;
+}
+
+static void write_id(struct lapic *a, uint32_t reg, uint64_t value)
+{
+	(void)reg;
+	store(&a->id, value >> 24);
 }
 
 static uint64_t read_version(struct lapic *a, uint32_t reg)
@@ -239,6 +243,7 @@ static void write_lvt_timer(struct lapic *a, uint32_t reg, uint64_t value)
 {
 	uint32_t old = a->lvt[LVT_TIMER] & LVT_TIMER_MODE;
 
+	lapic_timer_catch_up(a);
 	write_lvt(a, reg, value);
 	lapic_timer_mode(a, old);
 }
@@ -282,7 +287,7 @@ static void write_divide(struct lapic *a, uint32_t reg, uint64_t value)
 #define WORD UINT32_MAX
 
 static const struct reg regs[0x40] = {
-	[0x02] = { READ, 0, read_id, NULL },
+	[0x02] = { READ | PAGE_WRITE, 0xff000000, read_id, write_id },
 	[0x03] = { READ, 0, read_version, NULL },
 	[0x08] = { BOTH, 0xff, read_tpr, write_tpr },
 	[0x09] = { PAGE, 0, read_zero, NULL }, /* arbitration: not since the Pentium III */

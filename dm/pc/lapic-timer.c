@@ -184,6 +184,13 @@ static void fire(struct lapic *a)
 	lapic_lvt_fire(a, LVT_TIMER);
 }
 
+/* The host's timer can be later than the guest, which has seen the count at its end. */
+void lapic_timer_catch_up(struct lapic *a)
+{
+	if (a->armed && now(a) >= a->expiry)
+		fire(a);
+}
+
 void lapic_timer_set_deadline(struct lapic *a, uint64_t tsc)
 {
 	if (mode(a) != LVT_TIMER_DEADLINE)

@@ -216,10 +216,16 @@ void lapic_clear(struct lapic *a)
 	lapic_timer_clear(a);
 }
 
+void lapic_reset_id(struct lapic *a)
+{
+	__atomic_store_n(&a->id, lapic_id(a) & 0xff, __ATOMIC_RELEASE);
+}
+
 static void power_on(struct lapic *a)
 {
 	pthread_mutex_lock(&a->lock);
 	lapic_clear(a);
+	lapic_reset_id(a);
 	a->wait_sipi = a->vcpu != 0;
 	__atomic_store_n(&a->base, LAPIC_BASE | BASE_ENABLE | (a->vcpu ? 0 : BASE_BSP), __ATOMIC_SEQ_CST);
 	pthread_mutex_unlock(&a->lock);

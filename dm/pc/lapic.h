@@ -52,6 +52,7 @@ struct lapic {
 	/* Atomic; irr and tmr from any thread, the others under the lock. */
 	uint32_t irr[8], tmr[8], isr[8];
 	uint32_t tpr, svr, ldr, dfr;
+	uint32_t id; /* of xAPIC mode, 8 bits */
 	uint64_t base; /* the MSR */
 	uint32_t extint; /* an ExtINT message waits for its vector; from any thread */
 	uint32_t lvt[LVT_COUNT];
@@ -74,6 +75,7 @@ struct lapics {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	uint32_t n;
+	bool no_x2apic;    /* the mode is not offered; set between init and register */
 	bool tsc_deadline; /* offered: the host can tell domain time from the guest's TSC */
 	uint64_t reserved_base; /* bits of IA32_APIC_BASE beyond physical addresses */
 	struct lapic *apic;
@@ -103,8 +105,8 @@ struct lapics {
 int lapics_init(struct lapics *s, const struct gamut_host *host, struct gamut_inst *inst);
 void lapics_finish(struct lapics *s);
 /*
- * CPUID alone, of APICs that are the engine's: needs host, inst, n, id_shift
- * and tsc_deadline, and no init. 0 or -errno. [control]
+ * CPUID alone, of APICs that are the engine's: needs host, inst, n, id_shift,
+ * no_x2apic and tsc_deadline, and no init. 0 or -errno. [control]
  */
 int lapics_cpuid(const struct lapics *s);
 /* The register page, the MSRs, and what CPUID says of them and of APIC ids. 0 or -errno. [control] */
@@ -130,6 +132,8 @@ void lapics_intr(struct lapics *s, uint32_t level);
 bool lapics_wired(const struct lapics *s);
 /* The board's NMI: an edge at every APIC's LINT1. [any] */
 void lapics_nmi(struct lapics *s);
+/* The processors' INIT# pin, which reaches one whose APIC is turned off, too. [any] */
+void lapics_init_pin(struct lapics *s);
 /*
  * An access that nobody claims: true when it is in the calling vCPU's page,
  * which it has moved to there. Reads fill value. [vcpu]

@@ -8,6 +8,7 @@
 #include "dm/pc/vga.h"
 
 #define TEXT_AT (0xb8000u - VGA_WINDOW)
+#define CELLS (80u * 25)
 #define BLANK 0x0720u /* a space, grey on black */
 
 enum { ATTR = 0x3c0, MISC = 0x3c2, SEQ = 0x3c4, DAC_MASK = 0x3c6, DAC_INDEX = 0x3c8, DAC_DATA, GFX = 0x3ce, CRTC = 0x3d4,
@@ -67,6 +68,6 @@ void vga_text_mode(struct vga *v)
 	}
 	out(v, ATTR, 0x20); /* the palette is the screen's again */
 	palette(v);
-	for (uint32_t at = 0; at < VGA_TEXT; at += 2)
-		vga_memory_ops.write(v, TEXT_AT + at, 2, BLANK);
+	for (uint32_t i = 0; i < CELLS; i++)
+		vga_memory_ops.write(v, TEXT_AT + 2 * i, 2, BLANK);
 }

@@ -58,6 +58,12 @@ struct gamut_irq_lines_ops {
 	 * it is not here. [vcpu]
 	 */
 	int (*mmio)(void *self, uint64_t gpa, uint32_t width, uint32_t write, uint64_t *value);
+	/*
+	 * The board's INIT# pulses (port 0x92, the keyboard controller, port
+	 * 0xcf9): the bootstrap processor starts over at the reset vector, the
+	 * others wait for a start-up message, and memory stays. [vcpu]
+	 */
+	void (*init)(void *self);
 };
 
 #ifdef __cplusplus

@@ -34,6 +34,14 @@ static int ask_engine(const struct gamut_host *host, struct gamut_inst *inst)
 	return host->fail(inst, ENOTSUP, "irqchip = \"kernel\": this engine has no interrupt controllers on this host");
 }
 
+static bool offers_x2apic(const struct gamut_host *host, struct gamut_inst *inst)
+{
+	int on = 1;
+
+	host->option_bool(inst, "x2apic", &on);
+	return on;
+}
+
 static int create(const struct gamut_host *host, struct gamut_inst *inst, void **self)
 {
 	struct pc_intr *x;
@@ -47,6 +55,7 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 		free(x);
 		return host->fail(inst, -rc, "cannot make the interrupt controllers: %s", strerror(-rc));
 	}
+	x->apics.no_x2apic = !offers_x2apic(host, inst);
 	*self = x;
 	return 0;
 }
@@ -105,6 +114,13 @@ static const struct gamut_option options[] = {
 		.help = "whose controllers: the host kernel's where the engine is KVM on hardware, or Gamut's own",
 		.default_value = "auto",
 		.choices = irqchips,
+	},
+	{
+		.size = sizeof(struct gamut_option),
+		.type = GAMUT_OPTION_BOOL,
+		.name = "x2apic",
+		.help = "offer the x2APIC mode of local APICs",
+		.default_value = "true",
 	},
 };
 

@@ -103,45 +103,19 @@ static void power_off(void *opaque)
 	p->host->domain_end(p->inst, GAMUT_END_POWEROFF);
 }
 
-#define ATTR_CODE 0x9bu
-#define ATTR_DATA 0x93u
-#define ATTR_LDT 0x82u
-#define ATTR_TSS 0x8bu
-#define CR0_KEPT 0x60000000u /* CD and NW survive INIT (Intel SDM volume 3, table 9-1) */
-#define CR0_ET 0x10u
-enum { RDX = 2 };
-
-static int init_state(struct platform_pc *p, uint32_t vcpu)
-{
-	struct gamut_vcpu_state old = { .size = sizeof(old) }, s = { .size = sizeof(s), .rip = 0xfff0, .rflags = 2 };
-	int rc = p->host->vcpu_get(p->inst, vcpu, &old);
-
-	for (int i = 0; i < GAMUT_SEG_COUNT; i++)
-		s.seg[i] = (struct gamut_segment){ .limit = 0xffff, .attr = ATTR_DATA };
-	s.seg[GAMUT_CS] = (struct gamut_segment){ 0xffff0000, 0xffff, 0xf000, 0, ATTR_CODE, 0 };
-	s.seg[GAMUT_LDTR].attr = ATTR_LDT;
-	s.seg[GAMUT_TR].attr = ATTR_TSS;
-	s.gdt.limit = s.idt.limit = 0xffff;
-	s.gpr[RDX] = 0x600; /* a processor of family 6 */
-	s.cr0 = CR0_ET | (old.cr0 & CR0_KEPT);
-	s.dr[6] = 0xffff0ff0;
-	s.dr[7] = 0x400;
-	return rc ? rc : p->host->vcpu_set(p->inst, vcpu, &s);
-}
-
 /*
  * The processors' INIT alone, memory stays: how old software leaves protected
  * mode, and firmware finds out by itself what was meant. With no firmware
- * there is nothing to find, and with more processors nobody here who could
- * stop the others in time; then it is a reset.
+ * there is nothing to find, and it is a reset.
  */
 static void processor_init(void *opaque)
 {
 	struct platform_pc *p = opaque;
-	uint32_t vcpu = p->host->vcpu_current(p->inst);
 
 	__atomic_fetch_add(p->inits, 1, __ATOMIC_RELAXED);
-	if (p->direct || p->host->vcpu_count(p->inst) != 1 || vcpu != 0 || init_state(p, vcpu))
+	if (!p->direct && GAMUT_HAS(p->lines, struct gamut_irq_lines_ops, init) && p->lines->init)
+		p->lines->init(p->lines_self);
+	else
 		machine_reset(p);
 }
 

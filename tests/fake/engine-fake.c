@@ -135,7 +135,7 @@ static void take_interrupts(struct engine_fake_vcpu *v)
 {
 	int vector;
 
-	if (!(atomic_fetch_and(v->env.attention, ~(ATTN_IRQ | ATTN_NMI)) & ATTN_IRQ))
+	if (!(atomic_fetch_and(v->env.attention, ~(ATTN_IRQ | ATTN_NMI | ATTN_NMI_MORE)) & ATTN_IRQ))
 		return;
 	while ((vector = v->env.irq_accept(v->env.opaque)) >= 0) {
 		v->last_vector = vector;

@@ -112,6 +112,20 @@ static bool page_names(uint32_t sector)
 	return true;
 }
 
+/* What firmware does, if there was one: both channels are decoded (PIIX3, IDETIM), and the bus master registers are. */
+static void enable_channels(void)
+{
+	int found = pci_find_class(0x0101);
+	uint32_t devfn = (uint32_t)found;
+
+	if (found < 0)
+		return;
+	pci_write(devfn, 0x40, pci_read(devfn, 0x40) | 0x80008000);
+	pci_write(devfn, 0x20, 0xc000);
+	pci_write(devfn, 4, pci_read(devfn, 4) | 5);
+	bus_master = (uint16_t)(pci_read(devfn, 0x20) & 0xfffc);
+}
+
 static bool find_disk(void)
 {
 	uint16_t id[256];
@@ -149,14 +163,10 @@ static void check_pio(void)
 
 static void check_dma(void)
 {
-	int devfn = pci_find_class(0x0101);
 	uint8_t bm;
 
-	if (!check(devfn >= 0, "IDE: a PCI function"))
+	if (!check(bus_master != 0, "IDE: a PCI function"))
 		return;
-	pci_write((uint32_t)devfn, 0x20, 0xc000);
-	pci_write((uint32_t)devfn, 4, pci_read((uint32_t)devfn, 4) | 5);
-	bus_master = (uint16_t)(pci_read((uint32_t)devfn, 0x20) & 0xfffc);
 	outb(CONTROL, 0); /* the bus master shows the disk's interrupt; the 8259s let none through */
 	memset(page, 0, sizeof(page));
 	check(!(dma(READ_DMA, 8, (uint64_t)page, &bm) & ERR) && (bm & 7) == 4 && page_names(8), "IDE: DMA read");
@@ -195,6 +205,7 @@ static void check_write(void)
 
 void check_pc_ide(void)
 {
+	enable_channels();
 	if (!find_disk()) {
 		skip("IDE", "the domain has no first IDE disk");
 		return;

@@ -63,9 +63,10 @@ static void check_rtc(void)
 	check(month >= 1 && month <= 0x12 && year >= 0x24, "RTC: a date of our time");
 	cmos_write(0xa, 0x26);
 	cmos_write(0xb, (uint8_t)(b | 0x40)); /* periodic, 1024 Hz */
-	cmos_read(0xc);
 	mmio_write(LAPIC_BASE + 0x350, 0x700);
 	pic_init(0xfefb);
+	/* After it: to have been initialized, an 8259 must see the line rise. */
+	cmos_read(0xc);
 	for (unsigned i = 1; i <= 3; i++) {
 		if (!pc_wait_interrupts(PIC_VECTOR + 8, before + i))
 			break;

@@ -36,31 +36,45 @@ static void read_map(const struct multiboot_info *info)
 	}
 }
 
-/* Counter 2 in mode 0 counts 10 ms down; its output shows at port 0x61. */
-static uint64_t tsc_of_10_ms(void)
+/* The count of counter 2 at the write that latches it; *after is the TSC behind that. */
+static uint16_t latched(uint64_t *after)
 {
-	uint64_t start;
+	uint8_t low;
 
-	outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
-	outb(0x43, 0xb0);
-	outb(0x42, PIT_TICKS & 0xff);
-	start = rdtsc();
-	outb(0x42, PIT_TICKS >> 8);
-	while (!(inb(0x61) & 0x20) && rdtsc() - start < 1ull << 34)
-		;
-	return rdtsc() - start;
+	outb(0x43, 0x80);
+	*after = rdtsc();
+	low = inb(0x42);
+	return (uint16_t)(low | inb(0x42) << 8);
 }
 
-/* The least of some, as anything that comes between makes it longer. */
+/*
+ * 2^32 times the ns in a tick of the TSC, from 10 ms or more of the 8254. What
+ * comes between its readings and the TSC's only makes it less.
+ */
+static uint64_t ns_per_tsc(void)
+{
+	uint64_t start, end, unused;
+	uint16_t first, ticks;
+
+	outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
+	outb(0x43, 0xb0); /* mode 0: goes on below 0 */
+	outb(0x42, 0xff);
+	outb(0x42, 0xff);
+	start = rdtsc();
+	first = latched(&unused);
+	do
+		ticks = (uint16_t)(first - latched(&end));
+	while (ticks < PIT_TICKS && end - start < 1ull << 34);
+	return ((ticks * 1000000000ull / PIT_HZ) << 32) / (end - start);
+}
+
 static void clock_init(void)
 {
-	uint64_t least = ~0ull, ticks;
-
 	for (unsigned i = 0; i < 3; i++) {
-		ticks = tsc_of_10_ms();
-		least = ticks < least ? ticks : least;
+		uint64_t found = ns_per_tsc();
+
+		pc.ns_per_tsc_32 = found > pc.ns_per_tsc_32 ? found : pc.ns_per_tsc_32;
 	}
-	pc.ns_per_tsc_32 = ((PIT_TICKS * 1000000000ull / PIT_HZ) << 32) / least;
 	pc.tsc_start = rdtsc();
 	probe.clock = true;
 }

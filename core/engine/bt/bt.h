@@ -306,6 +306,7 @@ struct bt_vcpu {
 	uint32_t pkru;         /* part of the XSAVE state (fpu.c) */
 	uint32_t pkeys_seen;   /* keys of pages that were walked since the last full flush: user, and supervisor from bit 16 */
 	struct bt_smap smap;
+	struct bt_device_page { uint64_t va, gpa; bool valid, writable; } device_page; /* tlb.c */
 	/* What the CPUID that the guest sees allows; recomputed by sys_features. */
 	uint64_t cr4_valid, efer_valid, xcr0_valid;
 	bool rdtscp;
@@ -353,6 +354,7 @@ struct bt_vcpu {
 	int native_signal, native_code;
 	uint8_t *fpu_area;     /* XSAVE area, 64-byte aligned (fpu.h) */
 	bool fpu_live;         /* guest vector state is in the processor */
+	bool fpu_inuse;        /* the host tells which components are in use */
 	uint64_t fpu_comps;    /* XSAVE components of the area; 0: the host has only FXSAVE */
 
 	/* TLB dirty lists: indices filled since the last flush, non-global and global */

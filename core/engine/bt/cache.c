@@ -30,8 +30,9 @@ int cache_init(struct code_cache *c, uint64_t size, uint64_t guest_limit)
 	c->meta = map_region(c->meta_size, PROT_READ | PROT_WRITE);
 	c->hash = map_region(sizeof(*c->hash) << CACHE_HASH_BITS, PROT_READ | PROT_WRITE);
 	c->pages = map_region(c->n_pages * sizeof(*c->pages), PROT_READ | PROT_WRITE);
+	c->cover = map_region(c->n_pages * sizeof(*c->cover), PROT_READ | PROT_WRITE);
 	c->order = map_region(c->max_order * sizeof(*c->order), PROT_READ | PROT_WRITE);
-	if (!c->code || !c->meta || !c->hash || !c->pages || !c->order) {
+	if (!c->code || !c->meta || !c->hash || !c->pages || !c->cover || !c->order) {
 		cache_finish(c);
 		return -ENOMEM;
 	}
@@ -48,6 +49,8 @@ void cache_finish(struct code_cache *c)
 		munmap(c->hash, sizeof(*c->hash) << CACHE_HASH_BITS);
 	if (c->pages)
 		munmap(c->pages, c->n_pages * sizeof(*c->pages));
+	if (c->cover)
+		munmap(c->cover, c->n_pages * sizeof(*c->cover));
 	if (c->order)
 		munmap(c->order, c->max_order * sizeof(*c->order));
 	*c = (struct code_cache){ 0 };
@@ -89,6 +92,7 @@ static void forget_page(struct bt_vm *vm, uint64_t gpa)
 	uint64_t page = gpa >> PAGE_SHIFT;
 
 	vm->cache.pages[page] = NULL;
+	vm->cache.cover[page] = 0;
 	atomic_fetch_and(&vm->mem->code[page], (uint8_t)~MEM_CODE);
 	if (vm->users)
 		vm->users[page] = 0;
@@ -127,6 +131,26 @@ void cache_flush(struct bt_vcpu *v)
 	smp_unlock(v);
 }
 
+/* ---- what of a page is code ---------------------------------------------- */
+
+#define PIECES 64u /* of a page: the bits of cover */
+#define PIECE_SIZE (PAGE_SIZE / PIECES)
+
+/* The pieces that [off, off+len) touches; what is beyond the page does not count. */
+static uint64_t pieces(uint64_t off, uint64_t len)
+{
+	uint64_t first = off / PIECE_SIZE, last = (off + (len ? len - 1 : 0)) / PIECE_SIZE;
+
+	if (last >= PIECES)
+		last = PIECES - 1;
+	return UINT64_MAX << first & UINT64_MAX >> (PIECES - 1 - last);
+}
+
+static uint64_t pieces_of(const struct block *b)
+{
+	return pieces(b->gpa & ~PAGE_MASK, b->guest_len);
+}
+
 /* ---- finding ----------------------------------------------------------- */
 
 static unsigned hash_of(uint64_t gpa, uint64_t rip, uint8_t key)
@@ -153,7 +177,9 @@ void cache_insert(struct bt_vcpu *v, struct block *b)
 
 	b->page_next = c->pages[page];
 	c->pages[page] = b;
+	c->cover[page] |= pieces_of(b);
 	if (b->part) {
+		c->cover[b->gpa2 >> PAGE_SHIFT] |= pieces_of(b->part);
 		b->part->page_next = c->pages[b->gpa2 >> PAGE_SHIFT];
 		c->pages[b->gpa2 >> PAGE_SHIFT] = b->part;
 	}
@@ -281,9 +307,11 @@ static bool overlaps(const struct block *b, uint64_t off, uint64_t len)
 
 bool bt_code_covers(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 {
-	const struct block *b = gpa < v->mem->limit ? v->vm->cache.pages[gpa >> PAGE_SHIFT] : NULL;
+	const struct code_cache *c = &v->vm->cache;
 
-	for (; b; b = b->page_next) {
+	if (gpa >= v->mem->limit || !(c->cover[gpa >> PAGE_SHIFT] & pieces(gpa & ~PAGE_MASK, len)))
+		return false;
+	for (const struct block *b = c->pages[gpa >> PAGE_SHIFT]; b; b = b->page_next) {
 		if (overlaps(b, gpa & ~PAGE_MASK, len))
 			return true;
 	}
@@ -309,12 +337,15 @@ static void drop_master(struct bt_vcpu *v, struct block *b)
 static void drop_overlapping(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 {
 	struct code_cache *c = &v->vm->cache;
-	uint64_t page = gpa >> PAGE_SHIFT;
+	uint64_t page = gpa >> PAGE_SHIFT, left = 0;
 
+	if (c->pages[page] && !(c->cover[page] & pieces(gpa & ~PAGE_MASK, len)))
+		return;
 	for (struct block **p = &c->pages[page]; *p;) {
 		struct block *b = *p;
 
 		if (!overlaps(b, gpa & ~PAGE_MASK, len)) {
+			left |= pieces_of(b);
 			p = &b->page_next;
 			continue;
 		}
@@ -326,6 +357,7 @@ static void drop_overlapping(struct bt_vcpu *v, uint64_t gpa, uint32_t len)
 		cache_drop(v, b);
 		v->n_smc++;
 	}
+	c->cover[page] = left;
 	if (!c->pages[page])
 		atomic_fetch_and(&v->mem->code[page], (uint8_t)~MEM_CODE);
 }

@@ -29,18 +29,20 @@ struct block_insn {
 struct link;
 
 struct block {
-	struct block *hash_next, *page_next;
-	struct link *incoming, *outgoing;
-	struct block_insn *insns;
+	/* What looking for one touches, mostly a miss of the processor's cache, is together. */
+	struct block *hash_next;
 	uint64_t rip, gpa;
-	uint32_t code;      /* offset of the first byte in the cache */
-	uint32_t entry_a;   /* flags in the host's register */
-	uint32_t entry_b;   /* flags in the slot */
-	uint32_t code_end;
-	uint16_t guest_len; /* bytes of guest code */
-	uint16_t n_insns;
 	uint8_t key;
 	bool dead;
+	uint16_t n_insns;
+	uint16_t guest_len; /* bytes of guest code */
+	uint32_t entry_b;   /* flags in the slot */
+	uint32_t entry_a;   /* flags in the host's register */
+	uint32_t code;      /* offset of the first byte in the cache */
+	uint32_t code_end;
+	struct block *page_next;
+	struct link *incoming, *outgoing;
+	struct block_insn *insns;
 	/*
 	 * A block of one instruction that continues on the next page. It is never
 	 * linked to, only reached through the jump cache. part is its record on
@@ -89,13 +91,14 @@ struct code_cache {
 	uint64_t meta_size, meta_used;
 	struct block **hash;  /* CACHE_HASH buckets */
 	struct block **pages; /* by guest physical page */
+	uint64_t *cover;      /* by guest physical page: its 64 pieces that may hold code of a block; none other does */
 	uint64_t n_pages;
 	uint32_t *order;      /* blocks in address order: meta offsets / 8 */
 	uint32_t n_order, max_order;
 	uint32_t tramp[THUNK_COUNT]; /* offsets of the jumps to thunks */
 	uint64_t n_flush, n_blocks, n_insns;
 };
-#define CACHE_HASH_BITS 16
+#define CACHE_HASH_BITS 17
 
 #define BT_MAX_VCPUS 64 /* bits of a mask */
 

@@ -8,6 +8,11 @@
  * call-clobbered. The guest's PKRU is no register of the processor, and what
  * its xsave and xrstor do with it is done here by hand.
  *
+ * Every exit saves and restores, and xsave and xrstor are slow: more than the
+ * rest of a port's exit. Mostly x87 is in its initial state, which the
+ * processor tracks (XINUSE); then the vector registers are moved one by one
+ * and x87 is left alone. The area is the same either way.
+ *
  * The x87 instruction and data pointers (FIP, FDP) would be addresses in the
  * code cache and the host, and the opcode (FOP) one of a copy: whatever the
  * guest saves shows zeros there, as processors do that save them for pending
@@ -42,6 +47,9 @@ _Static_assert(AREA_MAX == AVX_OFFSET + AVX_SIZE, "size of the area");
 #define FX_POINTERS 18
 #define FX_MXCSR 24
 #define FX_MXCSR_MASK 28
+#define FX_XMM 160
+
+#define XCR_INUSE 1u /* xgetbv of it: XINUSE */
 
 static uint64_t xgetbv(uint32_t index)
 {
@@ -57,6 +65,14 @@ static bool avx_in_place(void)
 	uint32_t a, b, c, d;
 
 	return __get_cpuid_count(0xd, 2, &a, &b, &c, &d) && a == AVX_SIZE && b == AVX_OFFSET;
+}
+
+/* Whether xgetbv tells XINUSE (leaf 0xD.1). */
+static bool has_inuse(void)
+{
+	uint32_t a = 0, b, c, d;
+
+	return __get_cpuid_count(0xd, 1, &a, &b, &c, &d) && (a & 1u << 2);
 }
 
 bool fpu_probe(uint64_t *components, uint32_t *area_size, bool *avx)
@@ -84,6 +100,7 @@ int fpu_init(struct bt_vcpu *v)
 		return -ENOMEM;
 	if (!fpu_probe(&v->fpu_comps, &size, &avx))
 		v->fpu_comps = 0;
+	v->fpu_inuse = v->fpu_comps && has_inuse();
 	fpu_reset(v);
 	return 0;
 }
@@ -133,19 +150,70 @@ static void native_fxrstor(const void *area, bool wide)
 		__asm__ volatile("fxrstor (%0)" : : "r"(area) : "memory");
 }
 
+/* fn(n) for every vector register; the halves are where the standard format has them. */
+#define EACH_VECTOR(fn) fn(0) fn(1) fn(2) fn(3) fn(4) fn(5) fn(6) fn(7) fn(8) fn(9) fn(10) fn(11) fn(12) fn(13) fn(14) fn(15)
+#define STORE_LOW(n) "movups %%xmm" #n ", 160+16*" #n "(%0)\n\t"
+#define LOAD_LOW(n) "movups 160+16*" #n "(%0), %%xmm" #n "\n\t"
+#define STORE_BOTH(n) "vmovups %%xmm" #n ", 160+16*" #n "(%0)\n\tvextractf128 $1, %%ymm" #n ", 576+16*" #n "(%0)\n\t"
+#define LOAD_BOTH(n) "vmovups 160+16*" #n "(%0), %%xmm" #n "\n\tvinsertf128 $1, 576+16*" #n "(%0), %%ymm" #n ", %%ymm" #n "\n\t"
+_Static_assert(FX_XMM == 160 && AVX_OFFSET == 576, "offsets above");
+
+/* False when x87 is in use. A host without AVX never has its bit. */
+static bool quick_save(struct bt_vcpu *v)
+{
+	uint64_t inuse;
+
+	if (!v->fpu_inuse)
+		return false;
+	inuse = xgetbv(XCR_INUSE) & v->fpu_comps;
+	if (inuse & COMP_X87)
+		return false;
+	if (inuse & COMP_AVX)
+		__asm__ volatile(EACH_VECTOR(STORE_BOTH) "vzeroupper" : : "r"(v->fpu_area) : "memory");
+	else
+		__asm__ volatile(EACH_VECTOR(STORE_LOW) : : "r"(v->fpu_area) : "memory");
+	__asm__ volatile("stmxcsr %0" : "=m"(*(uint32_t *)(void *)(v->fpu_area + FX_MXCSR)));
+	((uint64_t *)(void *)(v->fpu_area + HEADER))[0] = COMP_SSE | (inuse & COMP_AVX);
+	return true;
+}
+
+/* False when x87 is in use: the guest's, or, by some C, the processor's. */
+static bool quick_restore(struct bt_vcpu *v)
+{
+	uint64_t comps = ((const uint64_t *)(const void *)(v->fpu_area + HEADER))[0];
+
+	if (!v->fpu_inuse || (comps & (COMP_X87 | COMP_SSE)) != COMP_SSE || (xgetbv(XCR_INUSE) & COMP_X87))
+		return false;
+	if (comps & COMP_AVX)
+		__asm__ volatile(EACH_VECTOR(LOAD_BOTH) : : "r"(v->fpu_area) : "memory");
+	else if (v->fpu_comps & COMP_AVX)
+		__asm__ volatile("vzeroupper\n\t" EACH_VECTOR(LOAD_LOW) : : "r"(v->fpu_area) : "memory");
+	else
+		__asm__ volatile(EACH_VECTOR(LOAD_LOW) : : "r"(v->fpu_area) : "memory");
+	__asm__ volatile("ldmxcsr %0" : : "m"(*(const uint32_t *)(const void *)(v->fpu_area + FX_MXCSR)));
+	return true;
+}
+
+static void full_save(struct bt_vcpu *v)
+{
+	if (v->fpu_comps)
+		native_xsave(v->fpu_area, v->fpu_comps);
+	else
+		native_fxsave(v->fpu_area, true);
+	__asm__ volatile("fninit");
+	if (v->fpu_comps & COMP_AVX)
+		__asm__ volatile("vzeroupper" : : : "memory");
+}
+
 void fpu_save(struct bt_vcpu *v)
 {
 	static const uint32_t mxcsr = MXCSR_RESET;
 
 	if (!v->fpu_live)
 		return;
-	if (v->fpu_comps)
-		native_xsave(v->fpu_area, v->fpu_comps);
-	else
-		native_fxsave(v->fpu_area, true);
-	__asm__ volatile("fninit; ldmxcsr %0" : : "m"(mxcsr));
-	if (v->fpu_comps & COMP_AVX)
-		__asm__ volatile("vzeroupper" : : : "memory");
+	if (!quick_save(v))
+		full_save(v);
+	__asm__ volatile("ldmxcsr %0" : : "m"(mxcsr));
 	v->fpu_live = false;
 }
 
@@ -153,7 +221,9 @@ void fpu_restore(struct bt_vcpu *v)
 {
 	if (v->fpu_live)
 		return;
-	if (v->fpu_comps)
+	if (quick_restore(v))
+		; /* done */
+	else if (v->fpu_comps)
 		native_xrstor(v->fpu_area, v->fpu_comps);
 	else
 		native_fxrstor(v->fpu_area, true);

@@ -97,9 +97,12 @@ static enum bt_step decode_split(struct bt_vcpu *v, uint64_t va, enum insn_mode 
 /* An instruction is what its bytes and the mode are: the decoded one that was last met here may be it. */
 static void decode_text(const void *text, enum insn_mode mode, struct interp *x)
 {
-	uint64_t w[2];
+	/* Not memcpy, which under ASan is a function that uses the guest's vector registers. */
+	const struct __attribute__((packed, may_alias)) {
+		uint64_t w[2];
+	} *bytes = text;
+	uint64_t w[2] = { bytes->w[0], bytes->w[1] };
 
-	__builtin_memcpy(w, text, sizeof(w));
 	w[1] = (w[1] & ~INTERP_MODE_MASK) | interp_key_mode(mode);
 	if (!(((w[0] ^ x->key[0]) & x->mask[0]) | ((w[1] ^ x->key[1]) & x->mask[1])))
 		return;

@@ -94,10 +94,10 @@ static bool serve_nmi(struct bt_vcpu *v)
 {
 	if (v->shadow)
 		bt_poll_set(v);
-	if (v->nmi_blocked || v->shadow)
+	if (v->shadow)
 		return true;
-	atomic_fetch_and(v->env->attention, ~ATTN_NMI);
-	return inject(v, EXC_NMI);
+	attn_nmi_take(v->env->attention, v->nmi_blocked);
+	return v->nmi_blocked || inject(v, EXC_NMI);
 }
 
 /* For a PV guest: interrupts and NMIs are what its monitor makes of them. An instruction behind mov ss goes first. */
@@ -109,7 +109,7 @@ static bool serve_monitor(struct bt_vcpu *v)
 		bt_poll_set(v);
 		return true;
 	}
-	seen = atomic_fetch_and(v->env->attention, ~(ATTN_IRQ | ATTN_NMI));
+	seen = atomic_fetch_and(v->env->attention, ~(ATTN_IRQ | ATTN_NMI | ATTN_NMI_MORE));
 	return pv_attention(v, seen & ATTN_NMI);
 }
 

@@ -512,7 +512,12 @@ enum bt_step sys_wrmsr(struct bt_vcpu *v, uint32_t index, uint64_t value)
 	if (v->cpl != 0)
 		return gp(v);
 	m = msr_find(v, index);
-	return m ? write_own(v, m, index, value) : ask_core(v, index, true, &value);
+	if (m)
+		return write_own(v, m, index, value);
+	/* How wide an address is, we know. */
+	if (index == MSR_APIC_BASE && value & v->pa_reserved)
+		return gp(v);
+	return ask_core(v, index, true, &value);
 }
 
 bool sys_msr_write(struct bt_vcpu *v, uint32_t index, uint64_t value)

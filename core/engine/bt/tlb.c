@@ -19,6 +19,33 @@
 
 enum { HULL_2M = 0, HULL_1G = 1, HULL_CODE = 2 };
 
+/*
+ * A device's page has no host address and so no entry, and each of its accesses
+ * walks three times: when it misses, when the interpreter asks the core, and
+ * when the instruction is run again. The last such page is kept, of the kernel
+ * alone, where neither SMAP nor keys have a say, until anything is flushed.
+ */
+static bool device_again(const struct bt_vcpu *v, uint64_t va, unsigned access, struct mmu_page *page)
+{
+	const struct bt_device_page *d = &v->device_page;
+
+	if (!d->valid || d->va != (va & PAGE_MASK) || (access & ~(unsigned)(ACC_WRITE | ACC_IMPLICIT)))
+		return false;
+	if (((access & ACC_WRITE) && !d->writable) || mem_kind(v->mem, d->gpa) != MEM_NONE)
+		return false;
+	*page = (struct mmu_page){ .gpa = d->gpa | (va & ~PAGE_MASK), .size = PAGE_SIZE, .writable = d->writable };
+	return true;
+}
+
+static void device_note(struct bt_vcpu *v, uint64_t va, unsigned access, const struct mmu_page *page)
+{
+	if ((access & ~(unsigned)(ACC_WRITE | ACC_IMPLICIT)) || page->user || page->size == ~0ull || bt_is_pv(v) || v->spt ||
+	    (v->cr4 & CR4_PKS))
+		return;
+	v->device_page = (struct bt_device_page){
+		.va = va & PAGE_MASK, .gpa = page->gpa & PAGE_MASK, .valid = true, .writable = page->writable };
+}
+
 static inline uint32_t tlb_index(uint64_t va)
 {
 	return (uint32_t)(va >> PAGE_SHIFT) & (TLB_SIZE - 1);
@@ -218,13 +245,17 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 	*entry = NULL;
 	if (!bt_long_mode(v))
 		va = (uint32_t)va;
+	if (device_again(v, va, access, page))
+		return STEP_OK;
 again:
 	step = mmu_walk(v, va, access, page);
 	if (step != STEP_OK)
 		return step;
 	kind = mem_kind(v->mem, page->gpa);
-	if (kind == MEM_NONE)
+	if (kind == MEM_NONE) {
+		device_note(v, va, access, page);
 		return STEP_OK;
+	}
 	if (page->writable)
 		bt_note_writer(v, page->gpa);
 	if (v->spt && (access & ACC_WRITE) && shadow_holds(v, page->gpa)) {
@@ -268,6 +299,7 @@ static void forget_tables(struct bt_vcpu *v, int table)
 void tlb_flush(struct bt_vcpu *v, bool global)
 {
 	v->n_flush++;
+	v->device_page.valid = false;
 	smap_forget(v);
 	for (int t = 0; t < 2; t++) {
 		flush_list(v, t, false, global);
@@ -286,6 +318,7 @@ void tlb_flush(struct bt_vcpu *v, bool global)
 void tlb_flush_table(struct bt_vcpu *v, int table, bool global)
 {
 	v->n_flush++;
+	v->device_page.valid = false;
 	flush_list(v, table, false, global);
 	if (global)
 		flush_list(v, table, true, true);
@@ -309,6 +342,7 @@ static void drop_page(struct bt_vcpu *v, uint64_t page)
 {
 	uint32_t index = tlb_index(page);
 
+	v->device_page.valid = false;
 	smap_forget(v);
 	for (int t = 0; t < 2; t++) {
 		if (v->tlb[t][index].tag_r == page)
@@ -365,6 +399,7 @@ void tlb_protect_gpa(struct bt_vcpu *v, uint64_t gpa, bool all)
 			protect_list(v, t, kind, (uint32_t)(gpa >> PAGE_SHIFT), all);
 	}
 	if (all) {
+		v->device_page.valid = false;
 		forget_tables(v, TLB_KERNEL);
 		forget_tables(v, TLB_USER);
 	}

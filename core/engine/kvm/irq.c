@@ -64,9 +64,13 @@ int kvm_irq_offer(struct engine_vcpu *v, uint32_t attention)
 
 	v->run->request_interrupt_window = 0;
 	if (attention & ATTN_NMI) {
-		atomic_fetch_and(v->env.attention, ~ATTN_NMI);
-		v->n_nmi++;
-		r = kvm_ioctl(v->fd, KVM_NMI, NULL);
+		uint32_t more = atomic_fetch_and(v->env.attention, ~(ATTN_NMI | ATTN_NMI_MORE)) & ATTN_NMI_MORE;
+
+		/* KVM itself knows how many can wait. */
+		for (uint32_t n = more ? 2 : 1; n && !r; n--) {
+			v->n_nmi++;
+			r = kvm_ioctl(v->fd, KVM_NMI, NULL);
+		}
 	}
 	/* With half of the controller in the kernel, what is offered here is the 8259's. */
 	if (r || !(attention & ATTN_IRQ) || (v->vm->irqchip && !v->vm->split))

@@ -46,7 +46,7 @@ def qemu_command(command, memory, ramdisk=RAMDISK):
 
 def qemu_pc_command(command, memory, ramdisk=RAMDISK, disk=None):
     """The same under QEMU's TCG as a whole PC: its BIOS, its IDE disk."""
-    drive = ["-drive", f"file={disk},format=raw,if=ide,cache=none,aio=native"] if disk else []
+    drive = ["-drive", f"file={disk},format=raw,if=ide"] if disk else []
     return ["qemu-system-x86_64", "-accel", "tcg", "-M", "pc", "-cpu", "max", "-m", str(memory), "-smp", "1",
             "-no-user-config", "-nodefaults", "-vga", "std", "-nographic", "-serial", "stdio", "-no-reboot", *drive,
             "-kernel", str(GUESTS / "vmlinuz"), "-initrd", str(ramdisk),

@@ -2,7 +2,7 @@
 /*
  * usage: disk DEVICE
  *
- * What a disk does past the page cache, one request at a time: in sequence in
+ * What a disk does past the guest's page cache, one request at a time: in sequence in
  * pieces of 256 KiB, and 4 KiB at random places. Prints "disk: NAME VALUE UNIT".
  * Overwrites the disk.
  */

@@ -10,6 +10,7 @@ import subprocess
 from guest import BUILD, GUESTS, TOP, log
 
 MODULES = ("virt/lib/irqbypass", "arch/x86/kvm/kvm", "arch/x86/kvm/kvm-amd")
+FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/vgabios-isavga.bin")
 
 INIT = """#!/bin/sh
 export PATH=/sbin:/bin HOME=/root
@@ -61,8 +62,8 @@ def add_gamut(root, tests):
         add_program(root, program, f"bin/{program.name}")
     for plugin in plugins:
         add_program(root, plugin, f"bin/plugins/{plugin.name}")
-    for library in libraries([*programs, *plugins]):
-        add(root, library, library)
+    for file in [*libraries([*programs, *plugins]), *FIRMWARE]:
+        add(root, file, file)
 
 
 def make_initramfs(folder, files, steps, tests):
@@ -74,7 +75,7 @@ def make_initramfs(folder, files, steps, tests):
     for name, source in files.items():
         add(root, source, f"root/{name}")
     # The markers are on lines of their own, whatever a guest leaves behind.
-    lines = [f"echo; echo '@begin {name}'; {command}; status=$?; echo; echo \"@end {name} $status\""
+    lines = [f"echo; cat /proc/uptime; echo '@begin {name}'; {command}; status=$?; echo; echo \"@end {name} $status\""
              for name, command in steps]
     (root / "root/steps").write_text("\n".join(lines) + "\n")
     (root / "init").write_text(INIT)
@@ -110,6 +111,9 @@ def missing():
     for program in ("qemu-system-x86_64", "cpio", "strip", "ldd"):
         if not shutil.which(program):
             return f"no {program} here"
+    for file in FIRMWARE:
+        if not os.path.exists(file):
+            return f"no {file} here"
     release = GUESTS / "kernel-release"
     if not release.exists():
         return "no kernel in build/guests"

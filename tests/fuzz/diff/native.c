@@ -82,6 +82,7 @@ static void handler(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *g = uc->uc_mcontext.gregs;
+	volatile uint16_t *selectors = (volatile uint16_t *)&g[REG_CSGSFS];
 
 	(void)sig;
 	(void)info;
@@ -98,7 +99,9 @@ static void handler(int sig, siginfo_t *info, void *context)
 	g[REG_RIP] = (greg_t)(uint64_t)native_leave;
 	g[REG_RSP] = (greg_t)native_rsp;
 	g[REG_EFL] = 0x202;
-	g[REG_CSGSFS] = (g[REG_CSGSFS] & 0xffffffff0000ll) | SEL_CS64 | (greg_t)((uint64_t)SEL_DS << 48); /* CS, SS */
+	/* CS, GS, FS, SS, each by itself: AC may be set, and a mask lets a compiler read two at an odd place. */
+	selectors[0] = SEL_CS64;
+	selectors[3] = SEL_DS;
 }
 
 static const int caught[] = { SIGTRAP, SIGSEGV, SIGBUS, SIGFPE, SIGILL };

@@ -223,6 +223,27 @@ static void test_hlt_with_if_clear(void **state)
 	WAIT_FOR(engine_fake.vcpu[0]->runs == 2);
 }
 
+/* One in service and one that waits; what comes besides is lost. */
+static void test_nmis_are_counted_to_two(void **state)
+{
+	_Atomic uint32_t attention = ATTN_PAUSE;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		attn_nmi_raise(&attention);
+	assert_int_equal(attention, ATTN_PAUSE | ATTN_NMI | ATTN_NMI_MORE);
+	attn_nmi_take(&attention, false);
+	assert_int_equal(attention, ATTN_PAUSE | ATTN_NMI);
+	/* The handler runs. */
+	attn_nmi_raise(&attention);
+	attn_nmi_take(&attention, true);
+	assert_int_equal(attention, ATTN_PAUSE | ATTN_NMI);
+	attn_nmi_take(&attention, true);
+	assert_int_equal(attention, ATTN_PAUSE | ATTN_NMI);
+	attn_nmi_take(&attention, false);
+	assert_int_equal(attention, ATTN_PAUSE);
+}
+
 /* Paused and let go in the middle of a sleep: it goes on sleeping. */
 static void test_pause_while_idle(void **state)
 {
@@ -467,6 +488,7 @@ int main(void)
 		TEST(test_pause_rendezvous),
 		TEST(test_hlt_sleeps_until_irq),
 		TEST(test_hlt_with_if_clear),
+		TEST(test_nmis_are_counted_to_two),
 		TEST(test_pause_while_idle),
 		TEST(test_raise_never_lost),
 		TEST(test_block_of_a_pv_guest),

@@ -314,7 +314,7 @@
 	AT(gamut_pv_guest, fast, 8), \
 	AT(gamut_pv_guest, slow, 16), \
 	AT(gamut_pv_guest, pending, 24), \
-	SIZE(gamut_irq_lines_ops, 72), \
+	SIZE(gamut_irq_lines_ops, 80), \
 	AT(gamut_irq_lines_ops, size, 0), \
 	AT(gamut_irq_lines_ops, set, 8), \
 	AT(gamut_irq_lines_ops, message, 16), \
@@ -324,6 +324,7 @@
 	AT(gamut_irq_lines_ops, apic_id, 48), \
 	AT(gamut_irq_lines_ops, nmi, 56), \
 	AT(gamut_irq_lines_ops, mmio, 64), \
+	AT(gamut_irq_lines_ops, init, 72), \
 	SIZE(gamut_pci_bar, 24), \
 	AT(gamut_pci_bar, kind, 0), \
 	AT(gamut_pci_bar, prefetchable, 4), \

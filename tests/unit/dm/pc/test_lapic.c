@@ -294,10 +294,8 @@ static void reserved_registers_set_esr(void **state)
 	/* Read-only ones ignore it. */
 	wr(r, 0, EOI, 0);
 	wr(r, 0, VERSION, 5);
-	wr(r, 0, ID, 0xff000000);
 	wr(r, 0, ESR, 0);
 	assert_int_equal(rd(r, 0, ESR), 0);
-	assert_int_equal(rd(r, 0, ID), 0);
 	assert_int_equal(rd(r, 0, VERSION), 0x50014);
 }
 
@@ -341,6 +339,12 @@ static void widths(void **state)
 	assert_int_equal(rd(r, 1, DFR), 0x0fffffff);
 }
 
+static void send(struct rig *r, uint32_t from, uint8_t dest, uint32_t low)
+{
+	wr(r, from, ICR_HIGH, (uint32_t)dest << 24);
+	wr(r, from, ICR, low);
+}
+
 /* ---- modes ---- */
 
 static void legal_and_illegal_transitions(void **state)
@@ -366,6 +370,30 @@ static void legal_and_illegal_transitions(void **state)
 	assert_int_equal(host_fake_counter(r->f, "apic-moved"), 1);
 	assert_int_equal(wrmsr(r, 1, MSR_BASE, x1), 0);
 	assert_int_equal(rd(r, 1, TPR), 0);
+}
+
+/* The id of xAPIC mode is what messages go by; INIT keeps it, and turning the APIC on does not. */
+static void the_id_can_be_written(void **state)
+{
+	struct rig *r = *state;
+	uint32_t id = rd(r, 1, ID);
+
+	enable_all(r);
+	wr(r, 1, ID, 0x77ffffff);
+	wr(r, 2, ID, 0x77000000);
+	assert_int_equal(rd(r, 1, ID), 0x77000000);
+	send(r, 0, 0x77, 0x41);
+	assert_int_equal(who_got(r, 0x41), 1u << 1 | 1u << 2);
+	send(r, 0, id >> 24, 0x41);
+	assert_int_equal(who_got(r, 0x41), 0);
+	send(r, 0, 0x77, 5u << 8); /* INIT */
+	assert_int_equal(rd(r, 1, ID), 0x77000000);
+	assert_int_equal(wrmsr(r, 1, MSR_BASE, LAPIC_BASE | ENABLE | EXTD), 0);
+	assert_int_equal(msr(r, 1, X2(ID)), id >> 24);
+	assert_int_equal(wrmsr(r, 1, X2(ID), 5), -EPERM);
+	assert_int_equal(wrmsr(r, 1, MSR_BASE, LAPIC_BASE), 0);
+	assert_int_equal(wrmsr(r, 1, MSR_BASE, LAPIC_BASE | ENABLE), 0);
+	assert_int_equal(rd(r, 1, ID), id);
 }
 
 static void x2_registers_fault_where_the_page_ignores(void **state)
@@ -397,12 +425,6 @@ static void x2_registers_fault_where_the_page_ignores(void **state)
 }
 
 /* ---- messages ---- */
-
-static void send(struct rig *r, uint32_t from, uint8_t dest, uint32_t low)
-{
-	wr(r, from, ICR_HIGH, (uint32_t)dest << 24);
-	wr(r, from, ICR, low);
-}
 
 static void fixed_to_whom(void **state)
 {
@@ -596,6 +618,25 @@ static void one_shot(void **state)
 	host_fake_advance(r->f, 20 * US);
 	assert_int_equal(rd(r, 0, CURRENT), 0);
 	assert_int_equal(who_got(r, 0x60), 0);
+}
+
+/* The guest reads the end of the count before the host's timer has come, and changes the entry. */
+static void a_late_timer_is_no_lost_end(void **state)
+{
+	struct rig *r = *state;
+
+	enable_all(r);
+	wr(r, 0, DIVIDE, 0xb);
+	wr(r, 0, TIMER, 0x60);
+	wr(r, 0, INITIAL, 1000);
+	atomic_fetch_add(&r->f->now, 11 * US);
+	assert_int_equal(rd(r, 0, CURRENT), 0);
+	wr(r, 0, TIMER, 0x61 | PERIODIC);
+	assert_int_equal(rd(r, 0, CURRENT), 0);
+	assert_int_equal(who_got(r, 0x60), 1);
+	host_fake_advance(r->f, MS);
+	assert_int_equal(who_got(r, 0x61), 0);
+	assert_int_equal(host_fake_counter(r->f, "apic-timer"), 1);
 }
 
 static void divide_changes_the_pace(void **state)
@@ -804,6 +845,48 @@ static void broadcasts_are_suppressed(void **state)
 	assert_int_equal(rd(r, 1, ISR + 0x20), 0);
 }
 
+/* The pin: memory is nobody's here, so what is left is who starts where. */
+static void the_init_pin(void **state)
+{
+	struct rig *r = *state;
+
+	r->f->vcpu[0].up = r->f->vcpu[2].up = true;
+	assert_int_equal(wrmsr(r, 0, MSR_BASE, LAPIC_BASE | 0x100), 0); /* turned off, it gets no messages */
+	lapics_init_pin(&r->s);
+	assert_true(r->f->vcpu[0].up);
+	assert_int_equal(r->f->vcpu[0].state.rip, 0xfff0);
+	assert_int_equal(r->f->vcpu[0].state.seg[GAMUT_CS].base, 0xffff0000);
+	assert_false(r->f->vcpu[2].up);
+}
+
+static int setup_no_x2apic(void **state)
+{
+	struct rig *r = test_calloc(1, sizeof(*r));
+
+	r->f = host_fake_create(1 << 20, VCPUS);
+	assert_int_equal(lapics_init(&r->s, r->f->host, r->f->inst), 0);
+	r->s.no_x2apic = true;
+	assert_int_equal(lapics_register(&r->s), 0);
+	*state = r;
+	return 0;
+}
+
+static void x2apic_may_be_missing(void **state)
+{
+	struct rig *r = *state;
+	uint32_t set = 0, cleared = 0;
+
+	for (uint32_t i = 0; i < r->f->n_cpuid; i++) {
+		set |= r->f->cpuid[i].leaf == 1 ? r->f->cpuid[i].regs[2] : 0;
+		cleared |= r->f->cpuid[i].leaf == 1 ? r->f->cpuid[i].clear[2] : 0;
+	}
+	assert_int_equal(set & 1u << 21, 0);
+	assert_int_equal(cleared & 1u << 21, 1u << 21);
+	assert_int_equal(wrmsr(r, 0, MSR_BASE, LAPIC_BASE | ENABLE | EXTD), -EPERM);
+	assert_int_equal(wrmsr(r, 0, X2(TPR), 0), -EPERM);
+	assert_int_equal(rd(r, 0, VERSION) & 0xff, 0x14);
+}
+
 static void cr8_is_the_task_priority(void **state)
 {
 	struct rig *r = *state;
@@ -987,12 +1070,14 @@ int main(void)
 		T(power_on_state), T(cpuid_says_so), T(higher_class_first_and_nested), T(task_priority_holds_back),
 		T(disabled_holds_requests), T(reserved_registers_set_esr),
 		T(an_error_without_a_vector_does_not_recurse), T(widths), T(legal_and_illegal_transitions),
+		T(the_id_can_be_written), T(a_late_timer_is_no_lost_end),
+		cmocka_unit_test_setup_teardown(x2apic_may_be_missing, setup_no_x2apic, teardown),
 		T(x2_registers_fault_where_the_page_ignores), T(fixed_to_whom), T(logical_flat_and_cluster),
 		T(x2_destinations), T(lowest_priority_picks_one), T(what_is_refused), T(init_and_startup), T(init_is_told),
 		T(init_leaves_a_waiting_vcpu_alone), T(one_shot),
 		T(divide_changes_the_pace), T(periodic), T(a_tiny_period_is_no_storm), T(deadline),
 		T(deadline_over_a_pause), T(random_accesses), T(nothing_is_lost_between_threads),
-		B(ids_in_a_row), B(ends_of_levels_are_told), B(broadcasts_are_suppressed), B(cr8_is_the_task_priority),
+		B(ids_in_a_row), B(the_init_pin), B(ends_of_levels_are_told), B(broadcasts_are_suppressed), B(cr8_is_the_task_priority),
 		B(the_page_moves), B(read_only_bits_are_no_fault), B(a_deadline_that_is_past_fires_at_once),
 	};
 

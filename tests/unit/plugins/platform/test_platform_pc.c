@@ -64,9 +64,17 @@ static int moved_page(void *opaque, uint64_t gpa, uint32_t width, uint32_t write
 	return 0;
 }
 
+static uint32_t inits;
+
+static void init_pin(void *opaque)
+{
+	(void)opaque;
+	inits++;
+}
+
 static const struct gamut_irq_lines_ops lines_ops = {
 	.size = sizeof(lines_ops), .set = line_set, .speaker_output = zero, .speaker_gate = nothing, .refresh = zero,
-	.apic_id = apic_id, .mmio = moved_page,
+	.apic_id = apic_id, .mmio = moved_page, .init = init_pin,
 };
 
 static int setup(void **state)
@@ -94,7 +102,7 @@ static int setup(void **state)
 	host_fake_option(h, "firmware", 0, bios);
 	host_fake_option(h, "vgabios", 0, "");
 	self = NULL;
-	lines = 0;
+	lines = inits = 0;
 	h->boot.cmdline = "";
 	h->boot.kernel_path = "kernel";
 	return 0;
@@ -279,19 +287,18 @@ static void test_reset(void **state)
 	assert_int_equal(in(0x604, 2), 0);
 }
 
-/* INIT with firmware: memory stays, the processor begins at its reset vector. */
+/* INIT with firmware is the processors' affair, whose pin is the interrupt controllers'. */
 static void test_init(void **state)
 {
 	(void)state;
 	power_on();
-	h->current = 0;
-	h->ram[0x5000] = 0x77;
 	out(0x92, 1, 3);
 	assert_int_equal(h->ended, -1);
-	assert_int_equal(h->vcpu[0].state.rip, 0xfff0);
-	assert_int_equal(h->vcpu[0].state.seg[GAMUT_CS].base, 0xffff0000);
-	assert_int_equal(h->ram[0x5000], 0x77);
-	assert_int_equal(host_fake_counter(h, "processor-resets"), 1);
+	assert_int_equal(inits, 1);
+	out(0x64, 1, 0xfe);
+	assert_int_equal(inits, 2);
+	assert_int_equal(h->ended, -1);
+	assert_int_equal(host_fake_counter(h, "processor-resets"), 2);
 }
 
 static void refuse(const char *with)

@@ -281,6 +281,45 @@ static void tags(void **state)
 	assert_null(fill(r, VA, ACC_READ));
 }
 
+static uint64_t device_gpa(struct rig *r, uint64_t va, unsigned access)
+{
+	struct mmu_page page;
+	struct tlb_entry *e;
+
+	assert_int_equal(tlb_fill(r->v, va, access, &e, &page), STEP_OK);
+	assert_null(e);
+	return page.gpa;
+}
+
+/* The page of a device is walked once, for as long as the TLB would have it, and the kernel's alone. */
+static void device_page(void **state)
+{
+	struct rig *r = *state;
+	uint64_t walks;
+
+	rig_long(r, 0);
+	r->mem.kind[0x50] = r->mem.kind[0x51] = MEM_NONE;
+	rig_put64(r, PTE_OF(VA), 0x50003);
+	assert_int_equal(device_gpa(r, VA + 8, ACC_READ), 0x50008);
+	walks = r->v->n_walk;
+	assert_int_equal(device_gpa(r, VA + 16, ACC_READ), 0x50010);
+	if (!r->v->spt)
+		assert_int_equal(r->v->n_walk, walks);
+	assert_fault(r->v, tlb_fill(r->v, VA, ACC_USER, &(struct tlb_entry *){ NULL }, &(struct mmu_page){ 0 }), EXC_PF, 5);
+	assert_false(rig_get64(r, PTE_OF(VA)) & 0x40);
+	assert_int_equal(device_gpa(r, VA, ACC_WRITE), 0x50000); /* which makes it dirty */
+	assert_true(rig_get64(r, PTE_OF(VA)) & 0x40);
+	rig_put64(r, PTE_OF(VA), 0x51001);
+	mmu_flush_page(r->v, VA);
+	assert_int_equal(device_gpa(r, VA, ACC_READ), 0x51000);
+	assert_fault(r->v, tlb_fill(r->v, VA, ACC_WRITE, &(struct tlb_entry *){ NULL }, &(struct mmu_page){ 0 }), EXC_PF, 3);
+	rig_put64(r, PTE_OF(VA), 0x50003);
+	mmu_flush(r->v, false);
+	assert_int_equal(device_gpa(r, VA, ACC_WRITE), 0x50000);
+	r->mem.kind[0x50] = MEM_RAM;
+	assert_non_null(fill(r, VA, ACC_READ));
+}
+
 /* The check of translated code: t0 = va ^ tag, hit when t0 <= 4096 - size. No address may hit an empty slot. */
 static void empty_slots_match_nothing(void **state)
 {
@@ -740,7 +779,7 @@ int main(void)
 		RIG_TEST(mmio_beyond_the_record), RIG_TEST(writes_to_code),         RIG_TEST(read_modify_write),
 		RIG_TEST(rom),                    RIG_TEST(fetches), RIG_TEST(instruction_bit),
 		RIG_TEST(smap),                   RIG_TEST(smap_many),              RIG_TEST(protection_keys),
-		RIG_TEST(key_changes),
+		RIG_TEST(key_changes),            RIG_TEST(device_page),
 	};
 
 	return RIG_RUN_BOTH(tests);

@@ -323,6 +323,10 @@ static void apic_base_is_followed(void **state)
 	struct rig *r = *state;
 
 	rig_long(r, 0);
+	/* An address wider than CPUID's never gets there. */
+	r->v->pa_reserved = 0x000fffffffffffffull & ~((1ull << 46) - 1);
+	assert_step(r, sys_wrmsr(r->v, 0x1b, 0xfee00900 | 1ull << 46), GP);
+	assert_int_equal(sys_wrmsr(r->v, 0x1b, 0xfee00900 | 1ull << 45), STEP_EXIT);
 	assert_true(r->v->apic_base & APIC_BASE_ENABLE);
 	assert_int_equal(sys_wrmsr(r->v, MSR_APIC_BASE, 0xfee00000), STEP_EXIT);
 	r->v->replay.done = 1;

@@ -80,6 +80,19 @@ static void an_nmi_needs_no_flag(void **state)
 	rig_wants(r, EXIT_HLT);
 }
 
+/* The first one's handler has a flat iret, and behind it the second comes. */
+static void two_nmis_are_two(void **state)
+{
+	RIG(r);
+	rig_real(r, RIG_BYTES(0xe6, 0x10, 0xf4));
+	rig_wants_out(r, 0x10, 1, 0);
+	atomic_store(&r->attention, 0);
+	attn_nmi_raise(&r->attention);
+	attn_nmi_raise(&r->attention);
+	rig_wants_vector(r, 2);
+	assert_int_equal(atomic_load(&r->attention), 0);
+}
+
 /* State that cannot take an interrupt does not get one that was on its way to the state before. */
 static void new_state_is_asked_anew(void **state)
 {
@@ -240,6 +253,7 @@ int main(void)
 		RIG_TEST(nothing_pending_is_nothing),
 		RIG_TEST(a_halt_is_ended_by_it),
 		RIG_TEST(an_nmi_needs_no_flag),
+		RIG_TEST(two_nmis_are_two),
 		RIG_TEST(new_state_is_asked_anew),
 		RIG_TEST(a_running_guest_comes_out),
 		RIG_TEST(a_running_guest_is_interrupted),

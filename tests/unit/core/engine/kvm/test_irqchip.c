@@ -279,6 +279,53 @@ static void one_that_waits_can_be_stopped(void **state)
 		skip();
 }
 
+static uint32_t lapic_id(struct engine_vcpu *v)
+{
+	struct kvm_lapic_state apic;
+	uint32_t id;
+
+	assert_int_equal(kvm_ioctl(v->fd, KVM_GET_LAPIC, &apic), 0);
+	memcpy(&id, apic.regs + 0x20, sizeof(id));
+	return id;
+}
+
+static void offer_x2apic(struct rig *r, struct engine_vcpu *v)
+{
+	struct cpuid_entry *list;
+	uint32_t n;
+
+	assert_int_equal(engine_kvm.cpuid_supported(r->vm, &list, &n), 0);
+	for (uint32_t i = 0; i < n; i++)
+		if (list[i].leaf == 1)
+			list[i].regs[2] |= 1u << 21;
+	assert_int_equal(engine_kvm.cpuid_set(v, list, n), 0);
+	free(list);
+}
+
+/* A way that software has not got. */
+static void a_reset_leaves_x2apic_mode(void **state)
+{
+	struct engine_irqchip whole = { .split = false };
+	struct second second;
+	uint64_t base = 0;
+	int rc;
+
+	RIG(r);
+	make_second(r, &second);
+	rc = engine_kvm.irqchip_create(r->vm, &whole);
+	if (!rc) {
+		offer_x2apic(r, second.v);
+		assert_int_equal(kvm_msr_set(second.v, 0x1b, MSI_BASE | 0xc00), 0);
+		engine_kvm.vcpu_reset(second.v);
+		assert_int_equal(kvm_msr_get(second.v, 0x1b, &base), 0);
+		assert_int_equal(base, MSI_BASE | 0x800);
+		assert_int_equal(lapic_id(second.v), 1u << 24);
+	}
+	engine_kvm.vcpu_destroy(second.v);
+	if (rc)
+		skip();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +339,7 @@ int main(void)
 		RIG_TEST(a_reset_is_of_all_chips),
 		cmocka_unit_test_setup_teardown(a_second_one_is_started, setup_two, rig_teardown),
 		cmocka_unit_test_setup_teardown(one_that_waits_can_be_stopped, setup_two, rig_teardown),
+		cmocka_unit_test_setup_teardown(a_reset_leaves_x2apic_mode, setup_two, rig_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
