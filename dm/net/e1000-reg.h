@@ -3,6 +3,8 @@
 #ifndef NET_E1000_REG_H
 #define NET_E1000_REG_H
 
+#include <stdint.h>
+
 enum e1000_reg {
 	E1000_CTRL = 0x0000,
 	E1000_STATUS = 0x0008,

@@ -538,6 +538,9 @@ void uart_reset(struct uart *u)
 	u->thre_irq = 0;
 	u->polls = 0;
 	clear_rx(u);
+	/* The FIFO's bytes, too: RBR shows one whether there is any or not. */
+	u->rx_head = 0;
+	memset(u->rx, 0, sizeof(u->rx));
 	update(u);
 	pthread_mutex_unlock(&u->lock);
 }

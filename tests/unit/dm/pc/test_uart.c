@@ -493,6 +493,7 @@ static void reset_puts_the_line_down(void **state)
 	assert_int_equal(r->lines.level[4], 0);
 	assert_int_equal(rd(r, IIR), 1);
 	assert_int_equal(rd(r, LSR), 0x60);
+	assert_int_equal(rd(r, THR), 0); /* as at power-on, and not what came last */
 	assert_int_equal(rd(r, SCR), 0x77);
 	host_fake_advance(r->f, MS);
 	assert_int_equal(r->n, 1);
