@@ -185,6 +185,18 @@ static bool ends_port(const uint64_t *args)
 	return (probe.shim && !first) || first == port || first == probe.console_port || first == probe.store_port;
 }
 
+/* A place to write to, again and again, that is in this program and not in the area: where it is depends on the layout. */
+static bool gives_away(uint32_t op)
+{
+	uint64_t place = *(uint64_t *)scratch;
+
+	if (op != VCPUOP_register_runstate_memory_area && op != VCPUOP_register_vcpu_time_memory_area)
+		return false;
+	if (place < (uint64_t)image_start || place >= (uint64_t)image_end)
+		return false;
+	return place < (uint64_t)area || place >= (uint64_t)area + sizeof(area);
+}
+
 /* Calls that end the guest, put it to sleep, or move what it stands on, and rightly. */
 static bool suicidal(uint64_t nr, const uint64_t *args)
 {
@@ -198,7 +210,7 @@ static bool suicidal(uint64_t nr, const uint64_t *args)
 		return op == SCHEDOP_block || op == SCHEDOP_shutdown || op == SCHEDOP_poll ||
 		       op == SCHEDOP_remote_shutdown || op == SCHEDOP_watchdog;
 	case __HYPERVISOR_vcpu_op:
-		return op == VCPUOP_down || (op == VCPUOP_register_vcpu_info && now.fill < 2);
+		return op == VCPUOP_down || gives_away(op) || (op == VCPUOP_register_vcpu_info && now.fill < 2);
 	case __HYPERVISOR_event_channel_op:
 	case __HYPERVISOR_event_channel_op_compat:
 		return ends_port(args);

@@ -101,7 +101,7 @@ struct probe {
 };
 
 extern struct probe probe;
-extern char image_end[];
+extern char image_start[], image_end[];
 extern uint8_t hypercall_page[PAGE_BYTES];
 extern const bool probe_wants_hypercall_page; /* a note of the PV entry */
 extern uint64_t gdt[8];
