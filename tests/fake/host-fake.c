@@ -833,6 +833,8 @@ static bool run_one(struct host_fake *f)
 {
 	for (struct gamut_defer *d = f->defers; d; d = d->next)
 		if (atomic_exchange(&d->pending, false)) {
+			if (f->before_work)
+				f->before_work(f->before_work_opaque);
 			d->fn(d->opaque);
 			return true;
 		}

@@ -130,6 +130,8 @@ struct host_fake {
 	uint32_t n_counters;
 	int ended;           /* how, or -1 */
 	uint32_t end_calls;
+	gamut_defer_fn before_work; /* called before each piece of deferred work; may be NULL */
+	void *before_work_opaque;
 
 	/* console */
 	char out[65536];

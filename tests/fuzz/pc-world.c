@@ -42,6 +42,16 @@ static void spend(uint64_t bytes)
 	FUZZ_CHECK(++world->calls <= CALLS_MAX && world->moved <= MOVED_MAX);
 }
 
+/* Each piece of work is bounded by itself: a guest may ask for many, one after the other. */
+static void spend_anew(void *opaque)
+{
+	struct pc_world *w = opaque;
+
+	w->spent += w->calls;
+	w->calls = 0;
+	w->moved = 0;
+}
+
 static int spend_read(struct gamut_inst *inst, uint64_t gpa, void *buf, uint64_t len)
 {
 	spend(len);
@@ -124,6 +134,8 @@ static void make_host(struct pc_world *w)
 	static char path[32];
 
 	w->f = host_fake_create(PC_RAM, w->how & PC_WITH_ONE_CPU ? 1 : PC_VCPUS);
+	w->f->before_work = spend_anew;
+	w->f->before_work_opaque = w;
 	fake = w->f->table;
 	w->f->table.mem_read = spend_read;
 	w->f->table.mem_write = spend_write;
@@ -526,9 +538,7 @@ void pc_world_action(struct pc_world *w)
 	/* A guest cannot fill the log; the test device says how the test ended. */
 	for (uint32_t i = 0; i < 4 && !(w->how & PC_WITH_TESTDEV); i++)
 		FUZZ_CHECK(w->f->logs[i] < LOGS_MAX);
-	w->spent += w->calls;
-	w->calls = 0;
-	w->moved = 0;
+	spend_anew(w);
 }
 
 /* ---- power-on ---- */
