@@ -458,6 +458,8 @@ int domain_reset(struct domain *d)
 	if (mem_reset(&d->mem))
 		return fail(d, NULL, "cannot reset the guest's memory");
 	vcpus_reset(&d->vcpus);
+	for (uint32_t i = 0; i < d->n_instances; i++)
+		instance_clear_signs(&d->instances[i]);
 	for (uint32_t i = 0; i < d->n_instances; i++) {
 		if (instance_reset(&d->instances[i], d->diag))
 			return -1;

@@ -148,7 +148,8 @@ static struct inst_counter *counter_make(const char *name)
 	return NULL;
 }
 
-uint64_t *instance_counter(struct gamut_inst *inst, const char *name)
+/* The counter of that name, made if need be; NULL: no memory. */
+static struct inst_counter *counter_find(struct gamut_inst *inst, const char *name)
 {
 	struct inst_counter **link;
 
@@ -158,7 +159,41 @@ uint64_t *instance_counter(struct gamut_inst *inst, const char *name)
 	if (!*link)
 		*link = counter_make(name);
 	pthread_mutex_unlock(&inst->lock);
-	return *link ? &(*link)->value : &inst->lost;
+	return *link;
+}
+
+uint64_t *instance_counter(struct gamut_inst *inst, const char *name)
+{
+	struct inst_counter *c = counter_find(inst, name);
+
+	return c ? &c->value : &inst->lost;
+}
+
+uint64_t *instance_sign(struct gamut_inst *inst, uint32_t axis, uint32_t colour, const char *name)
+{
+	struct inst_counter *c = counter_find(inst, name);
+
+	if (!c)
+		return &inst->lost;
+	c->sign = true;
+	c->axis = (uint8_t)axis;
+	c->colour = (uint8_t)colour;
+	return &c->value;
+}
+
+void instance_clear_signs(struct gamut_inst *inst)
+{
+	for (struct inst_counter *c = inst->counters; c; c = c->next)
+		if (c->sign)
+			__atomic_store_n(&c->value, 0, __ATOMIC_RELAXED);
+}
+
+bool instance_config_needs(const struct instance_config *config, const char *id)
+{
+	for (const char *const *need = config->desc->needs; *need; need++)
+		if (strcmp(*need, id) == 0)
+			return true;
+	return false;
 }
 
 struct bus_owner instance_owner(const struct gamut_inst *inst)

@@ -20,6 +20,8 @@ struct inst_counter {
 	struct inst_counter *next;
 	char *name;
 	uint64_t value;
+	bool sign; /* of the guest's colour on an axis: see gamut_host.sign */
+	uint8_t axis, colour;
 };
 
 struct gamut_inst {
@@ -62,6 +64,12 @@ const void *instance_interface(const struct gamut_inst *inst, const char *id, ui
 int instance_vfail(struct gamut_inst *inst, int err, const char *fmt, va_list ap);
 int instance_fail(struct gamut_inst *inst, int err, const char *fmt, ...) GAMUT_PRINTF(3, 4);
 uint64_t *instance_counter(struct gamut_inst *inst, const char *name);
+/* The same, as a sign. */
+uint64_t *instance_sign(struct gamut_inst *inst, uint32_t axis, uint32_t colour, const char *name);
+/* Power-on: nothing has been seen yet. While paused. [control] */
+void instance_clear_signs(struct gamut_inst *inst);
+/* Whether the descriptor of such an instance, made or not, needs `id`. */
+bool instance_config_needs(const struct instance_config *config, const char *id);
 struct bus_owner instance_owner(const struct gamut_inst *inst);
 
 #endif

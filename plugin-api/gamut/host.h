@@ -526,6 +526,23 @@ struct gamut_host {
 	 * crashed. 0; -EBUSY when the domain has one already. [control]; fn on [vcpu]
 	 */
 	int (*on_shutdown)(struct gamut_inst *inst, gamut_halt_fn fn, void *opaque);
+
+	/*
+	 * Whether the descriptor of another instance of this domain has `id` among
+	 * its needs: 1 or 0. For what is made only when somebody wants it, as the
+	 * Xen parts of a PC are. From create on. [control]
+	 */
+	int (*needed)(struct gamut_inst *inst, const char *id);
+	/*
+	 * A sign of the domain's true colour: a counter as of `counter`, to be
+	 * added to whenever the guest is seen to use what `name` says ("requests",
+	 * "callback vector set", "PIT programmed"), which is of `colour` (enum
+	 * gamut_colour) on `axis` (enum gamut_axis, not always the instance's own).
+	 * What was only configured or offered is no sign; the guest has to act. A
+	 * reset sets it to 0. `gamut color` tells the mode that a guest is in by
+	 * signs alone. Never NULL. In create or start. [control]
+	 */
+	uint64_t *(*sign)(struct gamut_inst *inst, uint32_t axis, uint32_t colour, const char *name);
 };
 
 #ifdef __cplusplus

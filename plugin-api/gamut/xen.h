@@ -198,6 +198,37 @@ struct gamut_xenbus_ops {
 	uint64_t (*special_gfn)(void *self);
 };
 
+/*
+ * The unplug protocol of a PC with Xen on it (Xen's docs/misc/hvm-emulated-
+ * unplug.pandoc): a guest that has PV drivers writes to port 0x10 which kinds
+ * of emulated devices shall go, before it looks for devices. Given by
+ * platform-pc as "xen-unplug" when the domain has Xen's parts.
+ *
+ * What goes are the emulated twins that PV disks and cards have, so that
+ * firmware can boot from them. An emulated device that stands by itself stays:
+ * nothing would take its place.
+ */
+#define GAMUT_XEN_UNPLUG "xen-unplug"
+
+enum gamut_xen_unplug {
+	GAMUT_XEN_UNPLUG_DISKS = 1,     /* IDE disks, not CD-ROM drives */
+	GAMUT_XEN_UNPLUG_NICS = 2,
+	GAMUT_XEN_UNPLUG_AUX_DISKS = 4, /* all IDE disks but the first */
+};
+
+/* `kinds` is the mask that the guest wrote. When it returns, the guest does not find the device any more. [vcpu] */
+typedef void (*gamut_xen_unplug_fn)(void *opaque, uint32_t kinds);
+
+struct gamut_xen_unplug_ops {
+	uint32_t size;
+	/*
+	 * fn is called when the guest unplugs any of `kinds`. A reset plugs in
+	 * again: that is for the owner of the device to do, in its own reset. In
+	 * start. 0 or -errno. [control]
+	 */
+	int (*add)(void *self, uint32_t kinds, gamut_xen_unplug_fn fn, void *opaque);
+};
+
 #ifdef __cplusplus
 }
 #endif

@@ -876,6 +876,23 @@ static uint64_t *fake_counter(struct gamut_inst *inst, const char *name)
 	return &f->counters[f->n_counters++].value;
 }
 
+static uint64_t *fake_sign(struct gamut_inst *inst, uint32_t axis, uint32_t colour, const char *name)
+{
+	(void)axis;
+	(void)colour;
+	return fake_counter(inst, name);
+}
+
+static int fake_needed(struct gamut_inst *inst, const char *id)
+{
+	struct host_fake *f = fake(inst);
+
+	for (uint32_t i = 0; i < f->n_needed; i++)
+		if (!strcmp(f->needed[i], id))
+			return 1;
+	return 0;
+}
+
 static uint32_t fake_console_write(struct gamut_inst *inst, const void *buf, uint32_t len)
 {
 	struct host_fake *f = fake(inst);
@@ -1002,6 +1019,8 @@ static const struct gamut_host table = {
 	.defer_run = fake_defer_run,
 	.defer_destroy = fake_defer_destroy,
 	.counter = fake_counter,
+	.needed = fake_needed,
+	.sign = fake_sign,
 	.console_write = fake_console_write,
 	.console_on_input = fake_console_on_input,
 	.console_read = fake_console_read,
@@ -1103,6 +1122,13 @@ void host_fake_give(struct host_fake *f, const char *id, uint32_t revision, cons
 		unit += !strcmp(f->peers[i].id, id);
 	if (f->n_peers < HOST_FAKE_ITEMS)
 		f->peers[f->n_peers++] = (struct host_fake_peer){ id, revision, unit, ops, self };
+}
+
+void host_fake_need(struct host_fake *f, const char *id)
+{
+	if (f->n_needed == HOST_FAKE_ITEMS)
+		need(NULL);
+	f->needed[f->n_needed++] = id;
 }
 
 uint64_t host_fake_counter(const struct host_fake *f, const char *name)

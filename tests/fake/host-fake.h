@@ -127,7 +127,9 @@ struct host_fake {
 		char name[64];
 		uint64_t value;
 	} counters[HOST_FAKE_ITEMS];
-	uint32_t n_counters;
+	uint32_t n_counters; /* signs among them */
+	const char *needed[HOST_FAKE_ITEMS];
+	uint32_t n_needed;
 	int ended;           /* how, or -1 */
 	uint32_t end_calls;
 	gamut_defer_fn before_work; /* called before each piece of deferred work; may be NULL */
@@ -153,7 +155,9 @@ void host_fake_grow(struct host_fake *f, uint64_t space);
 void host_fake_option(struct host_fake *f, const char *name, int64_t number, const char *string);
 /* What lookup will find. */
 void host_fake_give(struct host_fake *f, const char *id, uint32_t revision, const void *ops, void *self);
-/* The value of a counter, 0 when there is none. */
+/* What needed says yes to; id must last. */
+void host_fake_need(struct host_fake *f, const char *id);
+/* The value of a counter or sign, 0 when there is none. */
 uint64_t host_fake_counter(const struct host_fake *f, const char *name);
 /* The leaf that was set for the vCPU (or for all), NULL when none. */
 const struct host_fake_cpuid *host_fake_cpuid(const struct host_fake *f, uint32_t vcpu, uint32_t leaf,

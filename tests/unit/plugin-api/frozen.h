@@ -137,7 +137,7 @@
 	AT(gamut_boot, image, 72), \
 	AT(gamut_boot, image_size, 80), \
 	AT(gamut_boot, not_elf, 88), \
-	SIZE(gamut_host, 600), \
+	SIZE(gamut_host, 616), \
 	AT(gamut_host, size, 0), \
 	AT(gamut_host, abi_major, 4), \
 	AT(gamut_host, abi_minor, 6), \
@@ -215,6 +215,8 @@
 	AT(gamut_host, cr8_register, 576), \
 	AT(gamut_host, option_list, 584), \
 	AT(gamut_host, on_shutdown, 592), \
+	AT(gamut_host, needed, 600), \
+	AT(gamut_host, sign, 608), \
 	SIZE(gamut_evtchn_ops, 40), \
 	AT(gamut_evtchn_ops, size, 0), \
 	AT(gamut_evtchn_ops, alloc, 8), \
@@ -261,6 +263,9 @@
 	AT(gamut_xenbus_ops, hvm_param_set, 64), \
 	AT(gamut_xenbus_ops, hvm_param_get, 72), \
 	AT(gamut_xenbus_ops, special_gfn, 80), \
+	SIZE(gamut_xen_unplug_ops, 16), \
+	AT(gamut_xen_unplug_ops, size, 0), \
+	AT(gamut_xen_unplug_ops, add, 8), \
 	SIZE(gamut_pv_cpu, 72), \
 	AT(gamut_pv_cpu, size, 0), \
 	AT(gamut_pv_cpu, vcpu, 4), \
@@ -397,7 +402,11 @@
 	AT(gamut_keyboard_ops, key, 8), \
 	SIZE(gamut_firmware_config_ops, 16), \
 	AT(gamut_firmware_config_ops, size, 0), \
-	AT(gamut_firmware_config_ops, file, 8)
+	AT(gamut_firmware_config_ops, file, 8), \
+	SIZE(gamut_slots_ops, 24), \
+	AT(gamut_slots_ops, size, 0), \
+	AT(gamut_slots_ops, add, 8), \
+	AT(gamut_slots_ops, irq, 16)
 
 #define FROZEN_VALUES \
 	VALUE(GAMUT_AXIS_DISK, 0), \
@@ -439,6 +448,9 @@
 	VALUE(GAMUT_END_CRASH, 2), \
 	VALUE(GAMUT_END_SUSPEND, 3), \
 	VALUE(GAMUT_END_ERROR, 4), \
+	VALUE(GAMUT_XEN_UNPLUG_DISKS, 1), \
+	VALUE(GAMUT_XEN_UNPLUG_NICS, 2), \
+	VALUE(GAMUT_XEN_UNPLUG_AUX_DISKS, 4), \
 	VALUE(GAMUT_PV_SYSCALL, 0), \
 	VALUE(GAMUT_PV_SYSENTER, 1), \
 	VALUE(GAMUT_PV_TRAP, 2), \
@@ -462,7 +474,8 @@
 	VALUE(GAMUT_PCI_REVISION, 1), \
 	VALUE(GAMUT_PCI_BARS, 6), \
 	VALUE(GAMUT_PCI_ANY, 0xffff), \
-	VALUE(GAMUT_PC_REVISION, 1)
+	VALUE(GAMUT_PC_REVISION, 1), \
+	VALUE(GAMUT_SLOTS_REVISION, 1)
 /* clang-format on */
 
 #endif
