@@ -9,7 +9,7 @@
 
 #include <sys/types.h>
 
-#include "dm/block/block.h"
+#include "dm/block/request.h"
 
 /* Failures of the EAGAIN kind in a row before a request gives up. */
 #define RAW_MAX_RETRIES 10000u
@@ -46,16 +46,6 @@ struct raw {
 	int zero_mode; /* fallocate mode for WRITE_ZEROES; steps down when the file system lacks it. Atomic.
 	                */
 };
-
-/* Requests in order of arrival. */
-struct raw_queue {
-	struct block_req *head, *tail;
-};
-
-void raw_queue_push(struct raw_queue *queue, struct block_req *req);
-struct block_req *raw_queue_pop(struct raw_queue *queue);
-/* All of `from` to the end of `to`. */
-void raw_queue_splice(struct raw_queue *to, struct raw_queue *from);
 
 /* Checks a submitted request and readies its private part; 0 or -errno as block_ops.submit. */
 int raw_accept(struct raw *raw, struct block_req *req);
