@@ -164,7 +164,7 @@ bool raw_advance(struct raw *raw, struct block_req *req, ssize_t outcome)
 	return false;
 }
 
-struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+struct block *raw_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
                          const struct block_options *options, char *err, size_t err_len)
 {
 	struct raw model = {

@@ -47,6 +47,10 @@ struct raw {
 	                */
 };
 
+/* block_open for the format "raw". [control] */
+struct block *raw_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                       const struct block_options *options, char *err, size_t err_len);
+
 /* Checks a submitted request and readies its private part; 0 or -errno as block_ops.submit. */
 int raw_accept(struct raw *raw, struct block_req *req);
 
