@@ -93,14 +93,16 @@ def run_nested(initramfs, timeout, memory=1200):
     command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,+svm", "-m", str(memory), "-display", "none",
                "-serial", "stdio", "-no-reboot", "-kernel", GUESTS / "vmlinuz", "-initrd", initramfs,
                "-append", "console=ttyS0 quiet panic=-1"]
-    proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        out, _ = proc.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        proc.kill()
-        out, _ = proc.communicate()
-        out += b"\n(test: killed after its time limit)"
-    text = out.decode(errors="replace").replace("\r", "")
+    console = pathlib.Path(initramfs).with_suffix(".console") # to be looked at while it runs
+    with open(console, "wb") as out, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
+                                                      stderr=subprocess.STDOUT) as proc:
+        try:
+            proc.wait(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            proc.kill()
+            proc.wait()
+            out.write(b"\n(test: killed after its time limit)")
+    text = console.read_bytes().decode(errors="replace").replace("\r", "")
     log(f"$ {' '.join(map(str, command))}\n{text}\n")
     found = re.findall(r"^@begin (\S+)$(.*?)^@end \1 (\d+)$", text, re.M | re.S)
     return {name: (int(status), output) for name, output, status in found}, text
