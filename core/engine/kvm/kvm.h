@@ -35,6 +35,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "engine/engine.h"
 #include "mem.h"
@@ -189,9 +190,17 @@ static inline struct kvm_sregs *kvm_sregs(struct engine_vcpu *v)
 	return &v->run->s.regs.sregs;
 }
 
-/* To be called after changing what the two above point at: KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS. */
+/*
+ * To be called after changing what the two above point at: KVM_SYNC_X86_REGS,
+ * KVM_SYNC_X86_SREGS. At an exit the kernel adds the interrupt that is to be
+ * injected again to the bitmap and takes none away, and what it finds there
+ * later is one to be injected: one that has long been delivered, even with IF
+ * clear. What is under way, it knows without the bitmap.
+ */
 static inline void kvm_touch(struct engine_vcpu *v, uint64_t classes)
 {
+	if (classes & KVM_SYNC_X86_SREGS)
+		memset(kvm_sregs(v)->interrupt_bitmap, 0, sizeof(kvm_sregs(v)->interrupt_bitmap));
 	v->run->kvm_dirty_regs |= classes;
 }
 
