@@ -235,6 +235,8 @@ struct kvm_state *kvm_state_create(const struct engine_vm *vm);
 void kvm_state_destroy(struct kvm_state *s);
 int kvm_get_state(struct engine_vcpu *v, struct kvm_state *s);
 int kvm_set_state(struct engine_vcpu *v, const struct kvm_state *s);
+/* Rights of user pages by protection key; all denied when it cannot be read. */
+uint32_t kvm_pkru(struct engine_vcpu *v);
 
 /* ---- the rest --------------------------------------------------------------------------- */
 
