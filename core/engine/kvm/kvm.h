@@ -240,6 +240,7 @@ uint32_t kvm_pkru(struct engine_vcpu *v);
 
 /* ---- the rest --------------------------------------------------------------------------- */
 
+#define KVM_HYPERVISOR_MSR_LAST 0x400001ffu /* 0x40000000 to here are not KVM's */
 /* The MSRs that KVM has (vm->msrs), and which of them come out to us instead. */
 int kvm_msrs_init(struct engine_vm *vm);
 int kvm_msr_get(struct engine_vcpu *v, uint32_t index, uint64_t *value);

@@ -9,6 +9,8 @@ import subprocess
 
 from guest import BUILD, GUESTS, TOP, log
 
+# Another kernel for the machine than Debian 12's: a folder with its vmlinuz, kernel-release and modules/, uncompressed.
+KERNEL = pathlib.Path(os.environ.get("NESTED_KERNEL", GUESTS))
 MODULES = ("virt/lib/irqbypass", "arch/x86/kvm/kvm", "arch/x86/kvm/kvm-amd")
 FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/vgabios-isavga.bin")
 
@@ -50,9 +52,9 @@ def add_system(root):
     for applet in applets.split():
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
-    release = (GUESTS / "kernel-release").read_text().strip()
+    release = (KERNEL / "kernel-release").read_text().strip()
     for module in MODULES:
-        add(root, GUESTS / f"modules/lib/modules/{release}/kernel/{module}.ko", f"lib/{pathlib.Path(module).name}.ko")
+        add(root, KERNEL / f"modules/lib/modules/{release}/kernel/{module}.ko", f"lib/{pathlib.Path(module).name}.ko")
 
 
 def add_gamut(root, tests):
@@ -91,7 +93,7 @@ def make_initramfs(folder, files, steps, tests):
 def run_nested(initramfs, timeout, memory=1200, processors=1):
     """{step: (status, output)} of the steps that came to their end, and all that was on the console."""
     command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,+svm", "-m", str(memory), "-smp", str(processors),
-               "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", GUESTS / "vmlinuz", "-initrd", initramfs,
+               "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", KERNEL / "vmlinuz", "-initrd", initramfs,
                "-append", "console=ttyS0 quiet panic=-1 no_timer_check"]
     console = pathlib.Path(initramfs).with_suffix(".console") # to be looked at while it runs
     with open(console, "wb") as out, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
@@ -116,11 +118,11 @@ def missing():
     for file in FIRMWARE:
         if not os.path.exists(file):
             return f"no {file} here"
-    release = GUESTS / "kernel-release"
+    release = KERNEL / "kernel-release"
     if not release.exists():
-        return "no kernel in build/guests"
-    folder = GUESTS / f"modules/lib/modules/{release.read_text().strip()}/kernel/arch/x86/kvm"
-    return None if folder.exists() else "the kernel in build/guests has no KVM modules"
+        return f"no kernel in {KERNEL}"
+    folder = KERNEL / f"modules/lib/modules/{release.read_text().strip()}/kernel/arch/x86/kvm"
+    return None if folder.exists() else "the kernel there has no KVM modules"
 
 
 def unit_tests():
