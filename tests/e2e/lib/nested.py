@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 
 from guest import BUILD, GUESTS, TOP, log
 
@@ -90,7 +91,22 @@ def make_initramfs(folder, files, steps, tests):
     return target
 
 
-def run_nested(initramfs, timeout, memory=1200, processors=1):
+def to_end(proc, console, timeout, quiet):
+    """What to say of a machine that does not come to its end, after its time or as long without a word; or nothing."""
+    end, size, since = time.monotonic() + timeout, 0, time.monotonic()
+    while proc.poll() is None:
+        now, grown = time.monotonic(), console.stat().st_size
+        if grown > size:
+            size, since = grown, now
+        if now > end or now - since > quiet:
+            proc.kill()
+            proc.wait()
+            return b"\n(test: killed after its time limit)"
+        time.sleep(0.2)
+    return b""
+
+
+def run_nested(initramfs, timeout, memory=1200, processors=1, quiet=None):
     """{step: (status, output)} of the steps that came to their end, and all that was on the console."""
     command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,+svm", "-m", str(memory), "-smp", str(processors),
                "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", KERNEL / "vmlinuz", "-initrd", initramfs,
@@ -98,12 +114,7 @@ def run_nested(initramfs, timeout, memory=1200, processors=1):
     console = pathlib.Path(initramfs).with_suffix(".console") # to be looked at while it runs
     with open(console, "wb") as out, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
                                                       stderr=subprocess.STDOUT) as proc:
-        try:
-            proc.wait(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            proc.kill()
-            proc.wait()
-            out.write(b"\n(test: killed after its time limit)")
+        out.write(to_end(proc, console, timeout, quiet or timeout))
     text = console.read_bytes().decode(errors="replace").replace("\r", "")
     log(f"$ {' '.join(map(str, command))}\n{text}\n")
     found = re.findall(r"^@begin (\S+)$(.*?)^@end \1 (\d+)$", text, re.M | re.S)
