@@ -543,7 +543,7 @@ enum kvm_kind kvm_probe_kind(struct kvm_probe *result)
 		.map = real_map,
 		.unmap = real_unmap,
 		.now = real_now,
-		.patience_ms = 250,
+		.patience_ms = 2000, /* a busy host may not get to it sooner */
 	};
 
 	return kvm_probe_kind_on(&host, result);
