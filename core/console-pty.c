@@ -5,7 +5,7 @@
  *
  * Our end hangs up while nobody has the other one open, and stays so until
  * somebody opens it, of which the pty itself does not tell. So an inotify watch
- * does. Whoever opens it gets the history first. On a host that has no inotify
+ * does, and counts. Who is the first to open it gets the history. On a host that has no inotify
  * instance left we hold the other end open ourselves: then it never hangs up,
  * and the kernel's own queue has a few KiB of what was said before.
  *
@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ struct console_pty {
 	int master, master_out; /* twice the same: in and out are watched by themselves */
 	int held;               /* the other end, or -1 */
 	int notify;             /* inotify, or -1 */
+	int opens;              /* how many have the other end open, as inotify told so far */
 	struct gamut_watch *notify_watch;
 };
 
@@ -42,28 +44,41 @@ static bool is_open(const struct console_pty *p)
 	return poll(&fd, 1, 0) >= 0 && !(fd.revents & POLLHUP);
 }
 
+/* Of one who left and came again between two looks the pump has seen nothing: it is started anew. */
+static void count_event(struct console_pty *p, uint32_t mask)
+{
+	if (mask & IN_Q_OVERFLOW)
+		p->opens = is_open(p);
+	else if (mask & IN_OPEN)
+		p->opens++;
+	else if (mask & IN_CLOSE && p->opens)
+		p->opens--;
+	if (!p->opens)
+		console_pump_stop(&p->pump);
+}
+
 static void notified(void *opaque, int fd, uint32_t events)
 {
+	_Alignas(struct inotify_event) char buf[4096];
 	struct console_pty *p = opaque;
-	char buf[4096];
+	ssize_t n;
 
 	(void)events;
-	while (read(fd, buf, sizeof(buf)) > 0)
-		;
-	if (!p->pump.work && is_open(p))
+	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+		for (const char *at = buf; at < buf + n; at += sizeof(struct inotify_event) + ((const struct inotify_event *)at)->len)
+			count_event(p, ((const struct inotify_event *)at)->mask);
+	}
+	if (p->opens && !p->pump.work && is_open(p))
 		console_pump_start(&p->pump, true);
 }
 
-/* Hung up: until the next one opens it. What was typed and what is in the kernel's queue goes with whoever left. */
+/* Hung up: until the next one opens it. */
 static void gone(void *opaque, bool output)
 {
 	struct console_pty *p = opaque;
 
 	(void)output;
 	console_pump_stop(&p->pump);
-	/* Somebody may have come between the hanging up and now. */
-	if (p->notify >= 0 && is_open(p))
-		console_pump_start(&p->pump, true);
 }
 
 static void pty_close(struct console_end *end)
@@ -107,7 +122,8 @@ static int make_raw(struct console_pty *p)
 	struct termios raw;
 
 	p->held = open(p->end.path, O_RDWR | O_NOCTTY | O_CLOEXEC);
-	if (p->held < 0 || tcgetattr(p->held, &raw))
+	/* Not for the group tty, whose write(1) would type. */
+	if (p->held < 0 || fchmod(p->held, 0600) || tcgetattr(p->held, &raw))
 		return -errno;
 	cfmakeraw(&raw);
 	return tcsetattr(p->held, TCSANOW, &raw) ? -errno : 0;
@@ -128,7 +144,7 @@ static int make_link(struct console_pty *p, const char *link)
 static int watch_opens(struct console_pty *p)
 {
 	p->notify = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (p->notify < 0 || inotify_add_watch(p->notify, p->end.path, IN_OPEN) < 0)
+	if (p->notify < 0 || inotify_add_watch(p->notify, p->end.path, IN_OPEN | IN_CLOSE) < 0)
 		return -1;
 	p->notify_watch = loop_watch(p->pump.loop, p->notify, GAMUT_FD_IN, notified, p);
 	return p->notify_watch ? 0 : -1;
@@ -148,6 +164,7 @@ static int start(struct console_pty *p, const char *link)
 	p->pump.out = p->master_out;
 	if (watch_opens(p))
 		return console_pump_start(&p->pump, true);
+	p->opens = 1; /* we, until the next line is told of */
 	close(p->held);
 	p->held = -1;
 	return 0;
