@@ -97,14 +97,22 @@ static void set_ip_checksum(uint8_t *frame, const struct netdev_packet *p)
 	net_put16(ip + 10, (uint16_t)~net_sum(ip, p->transport - p->ip, 0));
 }
 
-static void set_checksums(uint8_t *frame, const struct netdev_packet *p, uint32_t length)
+static void set_checksums(uint8_t *frame, const struct netdev_packet *p, uint32_t end)
 {
 	uint8_t *at = frame + p->transport + TCP_CHECKSUM;
 
 	set_ip_checksum(frame, p);
 	net_put16(at, 0);
-	net_put16(at, (uint16_t)~net_sum(frame + p->transport, length - p->transport,
-	                                 netdev_packet_pseudo(frame, p, length)));
+	net_put16(at, (uint16_t)~net_sum(frame + p->transport, end - p->transport, netdev_packet_pseudo(frame, p, end)));
+}
+
+void netdev_packet_seal(uint8_t *frame, const struct netdev_packet *p)
+{
+	if (p->ipv6)
+		net_put16(frame + p->ip + 4, (uint16_t)(p->end - p->transport));
+	else
+		net_put16(frame + p->ip + 2, (uint16_t)(p->end - p->ip));
+	set_checksums(frame, p, p->end);
 }
 
 /* ---- several of one ---- */

@@ -26,6 +26,9 @@ bool netdev_packet_parse(const uint8_t *frame, uint32_t length, struct netdev_pa
 /* The pseudo header's sum, for a transport packet that ends at `end`. */
 uint16_t netdev_packet_pseudo(const uint8_t *frame, const struct netdev_packet *p, uint32_t end);
 
+/* Puts length and checksums into the headers of a TCP packet that has come to end at p->end. */
+void netdev_packet_seal(uint8_t *frame, const struct netdev_packet *p);
+
 /* Where the frames go that one is made into. */
 struct netdev_sink {
 	/* Room for a frame of length bytes; NULL: there is none, and the rest is not made. */

@@ -50,7 +50,12 @@ struct user {
 
 	uint32_t slirp_mtu;   /* longest IP packet that libslirp makes, and takes by IPv6 */
 	uint32_t fragments;   /* identification of IPv6's */
-	uint8_t *out, *piece; /* the guest's frame, and a segment of it */
+	uint8_t *out, *piece; /* the guest's frame, twice NETDEV_GSO_MAX, and a segment of it */
+	struct netdev_packet held; /* at `out`, for the next to be put behind; while `holds` */
+	struct netdev_offload held_offload;
+	uint32_t held_length;  /* of the frame that was there first */
+	bool holds, merged;    /* merged: it is more than one */
+	bool held_sum;         /* its checksum is still to be made */
 	uint16_t *mss;        /* by the guest's TCP port: payload of a segment, as its last SYN said; 0: it did not */
 	bool small_mss;       /* some of them are less than fits a frame */
 	struct netdev_offload offload; /* of the frame that is put into the queue */
@@ -76,7 +81,16 @@ void user_poll_close(struct user *u);
 
 /* TCP's payload in the segments that libslirp makes and is sent; a multiple of what goes into a frame of IPv4. */
 uint32_t user_big_segment(uint32_t mtu);
+/* One of a batch, after the last of which comes the flush. */
 void user_send_frame(struct user *u, const struct netdev_frame *frame);
+void user_send_flush(struct user *u);
+
+/* ---- user-merge.c ---- */
+
+/* Whether a packet is one of those that can be put behind one another. */
+bool user_may_hold(const uint8_t *frame, const struct netdev_packet *p);
+/* Puts the packet behind the one that is held, if it belongs there. sum: its checksum is still to be made. */
+bool user_merge(struct user *u, const uint8_t *frame, const struct netdev_packet *p, bool sum);
 
 /* ---- user-in.c ---- */
 

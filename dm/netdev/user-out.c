@@ -45,14 +45,14 @@ uint32_t user_big_segment(uint32_t mtu)
 	return size < BIG_SEGMENT ? BIG_SEGMENT / size * size : size;
 }
 
-static bool linearize(struct user *u, const struct netdev_frame *frame)
+static bool linearize(uint8_t *to, const struct netdev_frame *frame)
 {
 	uint32_t at = 0;
 
 	for (uint32_t i = 0; i < frame->n_iov; i++) {
 		if (frame->iov[i].iov_len > frame->length - at)
 			return false;
-		memcpy(u->out + at, frame->iov[i].iov_base, frame->iov[i].iov_len);
+		memcpy(to + at, frame->iov[i].iov_base, frame->iov[i].iov_len);
 		at += (uint32_t)frame->iov[i].iov_len;
 	}
 	return at == frame->length;
@@ -112,10 +112,10 @@ static uint32_t find_mss(const uint8_t *frame, const struct netdev_packet *p)
 	return 0;
 }
 
-static void raise_mss(struct user *u, const struct netdev_packet *p, bool sum)
+static void raise_mss(struct user *u, uint8_t *frame, const struct netdev_packet *p, bool sum)
 {
-	uint32_t at = find_mss(u->out, p), big = user_big_segment(u->netdev.info.mtu);
-	uint16_t port = net_get16(u->out + p->transport), mss = at ? net_get16(u->out + at) : 0;
+	uint32_t at = find_mss(frame, p), big = user_big_segment(u->netdev.info.mtu);
+	uint16_t port = net_get16(frame + p->transport), mss = at ? net_get16(frame + at) : 0;
 
 	/* Nobody's is less, and with next to nothing a few bytes would become very many frames. */
 	if (mss && mss < USER_MSS_MIN)
@@ -123,22 +123,23 @@ static void raise_mss(struct user *u, const struct netdev_packet *p, bool sum)
 	u->mss[port] = mss;
 	u->small_mss = u->small_mss || (mss && mss < u->netdev.info.mtu - USER_HEADERS6);
 	if (at && mss < big)
-		change16(u->out, p, at, (uint16_t)big, sum);
+		change16(frame, p, at, (uint16_t)big, sum);
 }
 
 /* ---- what is left to do ---- */
 
-static bool do_checksum(uint8_t *frame, uint32_t length, const struct netdev_offload *o)
+static bool checksum_fits(const struct netdev_offload *o, uint32_t length)
+{
+	return o->csum_start >= NETDEV_HEADER && o->csum_start < length &&
+	       (uint32_t)o->csum_start + o->csum_offset + 2 <= length;
+}
+
+static void do_checksum(uint8_t *frame, uint32_t length, const struct netdev_offload *o)
 {
 	uint32_t at = (uint32_t)o->csum_start + o->csum_offset;
-	uint16_t sum;
-
-	if (o->csum_start < NETDEV_HEADER || o->csum_start >= length || at + 2 > length)
-		return false;
-	sum = (uint16_t)~net_sum(frame + o->csum_start, length - o->csum_start, 0);
+	uint16_t sum = (uint16_t)~net_sum(frame + o->csum_start, length - o->csum_start, 0);
 	/* A UDP checksum of zero says that there is none; TCP's may be either. */
 	net_put16(frame + at, sum ? sum : 0xffff);
-	return true;
 }
 
 static uint8_t *piece_room(void *opaque, uint32_t length)
@@ -172,6 +173,8 @@ static void input(struct user *u, const struct netdev_frame *frame, const struct
 {
 	struct netdev_sink sink = {.room = piece_room, .put = piece_put, .opaque = u};
 
+	if (frame->offload.flags & NETDEV_CSUM_NEEDED)
+		do_checksum(u->out, frame->length, &frame->offload);
 	if (frame->offload.gso_type && p->ipv6 && p->end - p->ip > u->slirp_mtu)
 		netdev_packet_segment(u->out, p, user_big_segment(u->netdev.info.mtu), &sink);
 	else
@@ -182,29 +185,66 @@ static void input(struct user *u, const struct netdev_frame *frame, const struct
  * Looks at the copied frame. False: it is none that libslirp shall see. That
  * believes IPv6 what it says of its length, for one.
  */
-static bool look(struct user *u, const struct netdev_frame *frame, struct netdev_packet *p)
+static bool look(struct user *u, uint8_t *copy, const struct netdev_frame *frame, struct netdev_packet *p)
 {
-	bool ip = netdev_packet_parse(u->out, frame->length, p);
-	bool tcp = ip && p->protocol == IPPROTO_TCP && !p->fragment;
-	uint16_t type = net_get16(u->out + 12);
+	bool ip = netdev_packet_parse(copy, frame->length, p);
+	bool tcp = ip && p->protocol == IPPROTO_TCP && !p->fragment, sum = frame->offload.flags & NETDEV_CSUM_NEEDED;
+	uint16_t type = net_get16(copy + 12);
 
-	if (!ip && (type == 0x0800 || type == 0x86dd))
+	if ((!ip && (type == 0x0800 || type == 0x86dd)) || (frame->offload.gso_type && !tcp) ||
+	    (sum && !checksum_fits(&frame->offload, frame->length)))
 		return false;
-	if (tcp && u->out[p->transport + TCP_FLAGS] & TCP_SYN)
-		raise_mss(u, p, !(frame->offload.flags & NETDEV_CSUM_NEEDED));
-	if (frame->offload.gso_type && !tcp)
-		return false;
-	return !(frame->offload.flags & NETDEV_CSUM_NEEDED) || do_checksum(u->out, frame->length, &frame->offload);
+	if (tcp && copy[p->transport + TCP_FLAGS] & TCP_SYN)
+		raise_mss(u, copy, p, !sum);
+	return true;
+}
+
+/* Keeps what lies at u->out for the next one to be put behind it. */
+static void hold(struct user *u, const struct netdev_frame *frame, const struct netdev_packet *p)
+{
+	u->held = *p;
+	u->held_offload = frame->offload;
+	u->held_length = frame->length;
+	u->held_sum = frame->offload.flags & NETDEV_CSUM_NEEDED;
+	u->holds = true;
+	u->merged = false;
+}
+
+void user_send_flush(struct user *u)
+{
+	struct netdev_frame frame = {.length = u->held_length, .offload = u->held_offload};
+
+	if (!u->holds)
+		return;
+	u->holds = false;
+	if (u->merged) {
+		netdev_packet_seal(u->out, &u->held);
+		slirp_input(u->slirp, u->out, (int)u->held.end);
+	} else {
+		input(u, &frame, &u->held);
+	}
 }
 
 void user_send_frame(struct user *u, const struct netdev_frame *frame)
 {
+	/* Behind what is held there is room for one of any size. */
+	uint8_t *copy = u->out + (u->holds ? NETDEV_GSO_MAX : 0);
 	struct netdev_packet p;
 
-	if (!takes_offload(frame) || frame->length < NETDEV_HEADER || !linearize(u, frame) || !look(u, frame, &p))
+	if (!takes_offload(frame) || frame->length < NETDEV_HEADER || !linearize(copy, frame) ||
+	    !look(u, copy, frame, &p)) {
 		user_count(u->unsupported);
-	else if (u->open >= u->limit && opens_socket(u->out, &p))
+		return;
+	}
+	if (!frame->offload.gso_type && user_merge(u, copy, &p, frame->offload.flags & NETDEV_CSUM_NEEDED))
+		return;
+	user_send_flush(u);
+	if (copy != u->out)
+		memcpy(u->out, copy, frame->length);
+	if (u->open >= u->limit && opens_socket(u->out, &p))
 		user_count(u->refused);
+	else if (!frame->offload.gso_type && user_may_hold(u->out, &p))
+		hold(u, frame, &p);
 	else
 		input(u, frame, &p);
 }

@@ -222,6 +222,7 @@ static uint32_t user_send(struct netdev *dev, const struct netdev_frame *frames,
 
 	for (uint32_t i = 0; i < n; i++)
 		user_send_frame(u, &frames[i]);
+	user_send_flush(u);
 	u->host->defer_run(u->inst, u->service);
 	return n;
 }
@@ -325,7 +326,7 @@ static int make(struct user *u)
 	err = user_poll_open(u);
 	if (err)
 		return u->host->fail(u->inst, -err, "epoll: %s", strerror(-err));
-	u->out = malloc(NETDEV_GSO_MAX);
+	u->out = malloc(2 * NETDEV_GSO_MAX);
 	u->mss = calloc(65536, sizeof(*u->mss));
 	u->piece = malloc(NETDEV_HEADER + u->slirp_mtu + 40);
 	u->service = u->host->defer_create(u->inst, service, u);

@@ -83,6 +83,75 @@ static void large_frames_arrive_whole(void **state)
 	close(fd);
 }
 
+#define ROW 30u
+#define ROW_SIZE 1000u
+
+/* A batch of small segments; `bad` has a wrong byte under a checksum of its own. sum: all are to be made. */
+static void send_row(struct world *w, struct tcp *t, bool sum, uint32_t bad)
+{
+	static uint8_t f[ROW][54 + ROW_SIZE];
+	struct netdev_frame frames[ROW];
+	struct iovec iov[ROW];
+
+	for (uint32_t i = 0; i < ROW; i++) {
+		uint8_t *p = make_ip(f[i], w->peer, 6, GUEST, HOST, 20 + ROW_SIZE);
+
+		memset(p, 0, 20);
+		put16(p, t->from);
+		put16(p + 2, t->to);
+		put32(p + 4, t->seq + i * ROW_SIZE);
+		put32(p + 8, t->ack);
+		p[12] = 5 << 4;
+		p[13] = ACK | (i % 8 ? 0 : PSH);
+		put16(p + 14, t->window);
+		for (uint32_t k = 0; k < ROW_SIZE; k++)
+			p[20 + k] = pattern(i * ROW_SIZE + k);
+		iov[i] = (struct iovec){f[i], sizeof(f[i])};
+		frames[i] = (struct netdev_frame){.iov = &iov[i], .n_iov = 1, .length = sizeof(f[i])};
+		if (sum) {
+			put16(p + 16, net_sum(f[i] + 26, 8, 6 + 20 + ROW_SIZE));
+			frames[i].offload = (struct netdev_offload){NETDEV_CSUM_NEEDED, .csum_start = 34, .csum_offset = 16};
+		} else {
+			seal(f[i], 6, 16, 20 + ROW_SIZE);
+		}
+		p[20] ^= i == bad;
+	}
+	assert_int_equal(netdev_send(w->dev, frames, ROW), ROW);
+}
+
+static void rows_of_segments(void **state)
+{
+	struct world *w = *state;
+	static uint8_t in[ROW * ROW_SIZE + 1];
+	struct tcp t;
+	uint32_t n, acks;
+	int fd;
+
+	assert_int_equal(open_dev(w), 0);
+	fd = connect_guest(w, &t);
+	for (uint32_t sum = 0; sum < 2; sum++) {
+		acks = w->n_got;
+		send_row(w, &t, sum, UINT32_MAX);
+		t.seq += ROW * ROW_SIZE;
+		assert_int_equal(read_all(w, fd, in, ROW * ROW_SIZE), ROW * ROW_SIZE);
+		for (uint32_t i = 0; i < ROW * ROW_SIZE; i++)
+			assert_int_equal(in[i], pattern(i));
+		assert_true(w->n_got - acks < 4); /* as one packet they are acknowledged */
+	}
+	/* What is wrong stays wrong, in the middle of a row, too; what comes behind it waits for it. */
+	send_row(w, &t, false, 10);
+	assert_int_equal(read_all(w, fd, in, sizeof(in)), 10 * ROW_SIZE);
+	tcp_take(w, &t, NULL, &n);
+	t.seq += 10 * ROW_SIZE;
+	for (uint32_t k = 0; k < ROW_SIZE; k++)
+		in[k] = pattern(10 * ROW_SIZE + k);
+	tcp_send(w, &t, ACK, in, ROW_SIZE);
+	assert_int_equal(read_all(w, fd, in, sizeof(in)), (ROW - 10) * ROW_SIZE);
+	for (uint32_t i = 0; i < (ROW - 10) * ROW_SIZE; i++)
+		assert_int_equal(in[i], pattern(10 * ROW_SIZE + i));
+	close(fd);
+}
+
 /* UDP, with a checksum to make. */
 static void datagrams_get_their_checksum(void **state)
 {
@@ -326,6 +395,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	        TEST(large_frames_arrive_whole),
+	        TEST(rows_of_segments),
 	        TEST(datagrams_get_their_checksum),
 	        TEST(senseless_offloads_are_dropped),
 	        TEST(large_frames_are_given),
