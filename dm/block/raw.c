@@ -14,7 +14,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "dm/block/limit.h"
 #include "dm/block/raw.h"
+#include "dm/limit/rate.h"
 
 /* A write to the page cache that takes longer has waited; and for how long none is tried then. */
 #define SLOW_NS      2000000u
@@ -262,8 +264,8 @@ bool raw_advance(struct raw *raw, struct block_req *req, ssize_t outcome)
 	return false;
 }
 
-struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
-                         const struct block_options *options, char *err, size_t err_len)
+static struct block *open_raw(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                              const struct block_options *options, char *err, size_t err_len)
 {
 	struct raw model = {
 	        .host = host, .inst = inst, .zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
@@ -289,4 +291,40 @@ struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst,
 fail:
 	errno = -error;
 	return NULL;
+}
+
+/* False: bps is no rate. */
+static bool read_limits(const struct block_options *options, struct block_limits *limits)
+{
+	struct rate rate = {0};
+
+	*limits = (struct block_limits){.requests = options->iops,
+	                                .burst = (options->burst ? options->burst : 100u) * 1000000ull};
+	if (options->bps && (strchr(options->bps, '@') || !rate_parse(options->bps, &rate)))
+		return false;
+	limits->bytes = rate.bytes;
+	return true;
+}
+
+struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                         const struct block_options *options, char *err, size_t err_len)
+{
+	struct block *block, *limited;
+	struct block_limits limits;
+
+	if (!read_limits(options, &limits)) {
+		snprintf(err, err_len, "bps: \"%s\" is no rate; write 50MB/s or 400Kb/s", options->bps);
+		errno = EINVAL;
+		return NULL;
+	}
+	block = open_raw(host, inst, path, options, err, err_len);
+	if (!block || (!limits.bytes && !limits.requests))
+		return block;
+	limited = block_limit(host, inst, block, &limits);
+	if (!limited) {
+		snprintf(err, err_len, "%s: %s", path, strerror(errno));
+		block_close(block);
+		errno = ENOMEM;
+	}
+	return limited;
 }
