@@ -15,9 +15,16 @@ uint16_t net_sum_add(uint16_t a, uint16_t b)
 uint16_t net_sum(const void *data, size_t length, uint16_t sum)
 {
 	const uint8_t *p = data;
-	uint64_t acc = 0;
+	uint64_t acc = 0, other = 0, eight[4];
 	uint32_t word;
 
+	/* Halves of 32 bits leave the carries room in 64, so that there is no chain of them. */
+	for (; length >= 32; p += 32, length -= 32) {
+		memcpy(eight, p, 32);
+		acc += (eight[0] & 0xffffffff) + (eight[0] >> 32) + (eight[1] & 0xffffffff) + (eight[1] >> 32);
+		other += (eight[2] & 0xffffffff) + (eight[2] >> 32) + (eight[3] & 0xffffffff) + (eight[3] >> 32);
+	}
+	acc += other;
 	for (; length >= 4; p += 4, length -= 4) {
 		memcpy(&word, p, 4);
 		acc += word;

@@ -181,6 +181,8 @@ extern const char *const netdev_backends[];
 #define NETDEV_OPTIONS                                                                                       \
 	{NETDEV_OPTION(STRING, "mac", "Address of the card, 00:16:3e:01:02:03; made from the uuid if not given", NULL)}, \
 	{NETDEV_OPTION(CHOICE, "backend", "What is at the other end on the host", "user"), .choices = netdev_backends}, \
+	{NETDEV_OPTION(INT, "mtu", "Bytes of payload in a frame; user: 1500 if not given, tap: as it is", NULL), \
+	 .min = 1280, .max = 16000},                                                                         \
 	{NETDEV_OPTION(LIST, "forward",                                                                      \
 	               "user: ports of the host that lead to the guest, \"tcp:127.0.0.1:2222-:22\" or udp", NULL)}, \
 	{NETDEV_OPTION(PATH, "tftp", "user: folder that TFTP serves, for network boot", NULL)},              \
