@@ -39,6 +39,28 @@ uint16_t net_sum(const void *data, size_t length, uint16_t sum)
 	return net_sum_add(be16toh((uint16_t)acc), sum);
 }
 
+uint16_t net_sum_iov(const struct iovec *iov, size_t n, size_t skip, uint16_t sum)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *p = iov[i].iov_base;
+		size_t length = iov[i].iov_len;
+		uint16_t part;
+
+		if (skip >= length) {
+			skip -= length;
+			continue;
+		}
+		part = net_sum(p + skip, length - skip, 0);
+		/* Behind an odd byte every word's bytes change places, and so do the sum's. */
+		sum = net_sum_add(sum, at & 1 ? __builtin_bswap16(part) : part);
+		at += length - skip;
+		skip = 0;
+	}
+	return sum;
+}
+
 /* Slicing by 8: a table for each of the bytes that one turn takes. The polynomial is reflected. */
 void net_fcs_init(struct net_fcs *f)
 {
