@@ -102,14 +102,14 @@ static int give_vga_bios(struct pc_machine *p)
 	return rc ? p->host->fail(p->inst, -rc, "cannot give the VGA BIOS: %s", strerror(-rc)) : 0;
 }
 
-/* Firmware makes a map of its own out of where RAM is. */
+/* Firmware makes a map of its own out of where RAM is, and of what else there is beyond the first MiB. */
 static int give_memory(struct pc_machine *p)
 {
 	struct pc_range ram[PC_BOOT_MAP] = { { 0, p->boot.low_end, PC_RANGE_RAM } };
 	uint32_t n = 1;
 
 	for (uint32_t i = 0; i < p->boot.n_map; i++) {
-		if (p->boot.map[i].addr >= 1ull << 32)
+		if (p->boot.map[i].addr > 1u << 20)
 			ram[n++] = p->boot.map[i];
 	}
 	return fw_cfg_file(&p->config, "etc/e820", ram, n * (uint32_t)sizeof(ram[0]), 1);

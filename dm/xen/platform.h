@@ -68,6 +68,8 @@ int64_t xen_hvm_op(void *opaque, struct gamut_hypercall *call);        /* hvm-op
 int64_t xen_console_io(void *opaque, struct gamut_hypercall *call);    /* console-io.c */
 int64_t xen_multicall(void *opaque, struct gamut_hypercall *call);     /* multicall.c */
 
+/* Text for the domain's log, from the emergency consoles: console-io.c. [vcpu] */
+void xen_console_put(struct xen_platform *p, const char *text, uint32_t n);
 /* The debug console's port, for guests in HVM containers: console-io.c. 0 or -errno. [control] */
 int xen_console_port_register(struct xen_platform *p);
 

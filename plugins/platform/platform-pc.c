@@ -1,19 +1,88 @@
 /* SPDX-License-Identifier: MIT */
-/* platform = "pc": an i440FX and PIIX machine, dm/pc/machine.h. */
+/*
+ * platform = "pc": an i440FX and PIIX machine, dm/pc/machine.h.
+ *
+ * With Xen's interrupts, whole (intr-xen) or event channels by line (intr-apic,
+ * when somebody needs them), it has Xen's parts, dm/xen/pc.h. Without, a guest
+ * finds no trace of Xen.
+ */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dm/pc/machine.h"
+#include "dm/xen/pc.h"
 #include "gamut/plugin.h"
 
 struct platform_pc {
 	struct pc_machine machine; /* first, see there */
+	struct xen_pc *xen;        /* NULL: no Xen */
 };
+
+/* ---- Xen's parts ---- */
+
+#define XEN_DOMAIN_OF(self) (&((struct platform_pc *)(self))->xen->domain)
+#include "dm/xen/domain-tables.h"
+
+static int unplug_add(void *self, uint32_t kinds, gamut_xen_unplug_fn fn, void *opaque)
+{
+	return xen_device_on_unplug(&((struct platform_pc *)self)->xen->device, kinds, fn, opaque);
+}
+
+static const struct gamut_xen_unplug_ops unplug_ops = {
+	.size = sizeof(struct gamut_xen_unplug_ops),
+	.add = unplug_add,
+};
+
+static const void *xen_interface(const char *id, uint32_t revision)
+{
+	if (revision == GAMUT_XEN_REVISION && !strcmp(id, GAMUT_XEN_UNPLUG))
+		return &unplug_ops;
+	return domain_tables(id, revision);
+}
+
+/* In start, when the interrupts are there: they say whether this is Xen. */
+static int make_xen(struct platform_pc *p)
+{
+	const struct gamut_host *host = p->machine.host;
+	struct gamut_inst *inst = p->machine.inst;
+	void *ignored;
+	int rc;
+
+	if (!host->lookup(inst, GAMUT_XEN_INTERRUPTS, GAMUT_XEN_REVISION, 0, &ignored))
+		return 0;
+	p->xen = calloc(1, sizeof(*p->xen));
+	if (!p->xen)
+		return host->fail(inst, ENOMEM, "out of memory");
+	rc = xen_pc_init(p->xen, host, inst);
+	if (rc) {
+		free(p->xen);
+		p->xen = NULL;
+		return rc;
+	}
+	pc_boot_reserve(&p->machine.boot, p->xen->special.addr, p->xen->special.size);
+	return 0;
+}
+
+static int start_xen(struct platform_pc *p)
+{
+	return p->xen ? xen_pc_start(p->xen, &pci_bus_ops, &p->machine.pci) : 0;
+}
+
+static int reset_xen(struct platform_pc *p)
+{
+	return p->xen ? xen_pc_reset(p->xen) : 0;
+}
+
+/* ---- life cycle ---- */
 
 static void destroy(void *self)
 {
 	struct platform_pc *p = self;
 
+	if (p->xen)
+		xen_pc_finish(p->xen);
+	free(p->xen);
 	pc_machine_finish(&p->machine);
 	free(p);
 }
@@ -46,7 +115,11 @@ static int start(void *self)
 	m->lines = m->host->lookup(m->inst, GAMUT_IRQ_LINES, GAMUT_IRQ_REVISION, 0, &m->lines_self);
 	if (!m->lines)
 		return m->host->fail(m->inst, ENOENT, "nobody gives \"%s\"", GAMUT_IRQ_LINES);
-	rc = pc_machine_register(m);
+	rc = make_xen(p);
+	if (!rc)
+		rc = pc_machine_register(m);
+	if (!rc)
+		rc = start_xen(p);
 	if (!rc)
 		rc = pc_machine_tables(m);
 	if (!rc)
@@ -70,11 +143,13 @@ static int resume(void *self)
 	return 0;
 }
 
+/* The guest's own map first: a page of ours may lie where the machine wants to put something. */
 static int reset(void *self)
 {
 	struct platform_pc *p = self;
+	int rc = reset_xen(p);
 
-	return pc_machine_power_on(&p->machine);
+	return rc ? rc : pc_machine_power_on(&p->machine);
 }
 
 static void stop(void *self)
@@ -82,12 +157,16 @@ static void stop(void *self)
 	struct platform_pc *p = self;
 
 	pc_machine_flush(&p->machine);
+	if (p->xen)
+		xen_pc_stop(p->xen);
 }
 
 static const void *interface(void *self, const char *id, uint32_t revision)
 {
-	(void)self;
-	return pc_machine_interface(id, revision);
+	struct platform_pc *p = self;
+	const void *found = pc_machine_interface(id, revision);
+
+	return found || !p->xen ? found : xen_interface(id, revision);
 }
 
 static const struct gamut_ops ops = {
@@ -139,8 +218,9 @@ static const struct gamut_option options[] = {
 };
 
 static const char *const needs[] = { GAMUT_IRQ_LINES, NULL };
-static const char *const gives[] = { GAMUT_PCI_BUS,  GAMUT_SERIAL_PORTS,     GAMUT_TEXT_SCREEN,
-	                             GAMUT_KEYBOARD, GAMUT_FIRMWARE_CONFIG, NULL };
+static const char *const gives[] = { GAMUT_PCI_BUS,         GAMUT_SERIAL_PORTS, GAMUT_TEXT_SCREEN, GAMUT_KEYBOARD,
+	                             GAMUT_FIRMWARE_CONFIG, GAMUT_GRANTS,       GAMUT_XENBUS,      GAMUT_XEN_UNPLUG,
+	                             NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),
