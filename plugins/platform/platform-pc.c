@@ -60,6 +60,9 @@ static int make_xen(struct platform_pc *p)
 		p->xen = NULL;
 		return rc;
 	}
+	/* By which guests that look no further know where they are. */
+	p->machine.maker = "Xen";
+	p->machine.product = "HVM domU";
 	pc_boot_reserve(&p->machine.boot, p->xen->special.addr, p->xen->special.size);
 	return 0;
 }
