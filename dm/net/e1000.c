@@ -52,8 +52,32 @@ void e1000_device_reset(struct e1000 *d)
 	d->rx_waiting = false;
 }
 
+/* With receiver and transmitter off nothing asks the bus any more. */
+static void quiet(struct e1000 *d)
+{
+	pthread_mutex_lock(&d->dma);
+	pthread_mutex_lock(&d->lock);
+	e1000_device_reset(d);
+	pthread_mutex_unlock(&d->lock);
+	pthread_mutex_unlock(&d->dma);
+}
+
+static void present(struct e1000 *d, bool in)
+{
+	if (GAMUT_HAS(d->bus, struct gamut_pci_bus_ops, present))
+		d->bus->present(d->bus_self, d->function, in);
+}
+
+/* Nobody reaches its registers any more, and it reaches no memory; then what it was at ends. */
+void e1000_unplug(struct e1000 *d)
+{
+	present(d, false);
+	quiet(d);
+}
+
 void e1000_reset(struct e1000 *d)
 {
+	present(d, true);
 	pthread_mutex_lock(&d->dma);
 	pthread_mutex_lock(&d->lock);
 	d->tx.blocked = false;
@@ -145,12 +169,7 @@ void e1000_stop(struct e1000 *d)
 {
 	if (!d->function)
 		return;
-	/* With receiver and transmitter off nothing asks the bus any more. */
-	pthread_mutex_lock(&d->dma);
-	pthread_mutex_lock(&d->lock);
-	e1000_device_reset(d);
-	pthread_mutex_unlock(&d->lock);
-	pthread_mutex_unlock(&d->dma);
+	quiet(d);
 	d->bus->remove(d->bus_self, d->function);
 	d->function = NULL;
 }

@@ -92,6 +92,14 @@ struct gamut_pci_bus_ops {
 	                   uint32_t value);
 	/* device << 3 | function, once added. [any] */
 	uint32_t (*devfn)(void *self, struct gamut_pci_function *function);
+	/*
+	 * 0 takes the function off the bus for a while, as if pulled out of its
+	 * slot: nothing answers in its place, its windows close, it is no bus
+	 * master and asks for no interrupt. An access that another vCPU has begun
+	 * may still reach it. 1 puts it back, at power-on. Not from within its
+	 * config_written. [vcpu] [control]
+	 */
+	void (*present)(void *self, struct gamut_pci_function *function, uint32_t present);
 };
 
 #ifdef __cplusplus

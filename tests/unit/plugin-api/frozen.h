@@ -357,7 +357,7 @@
 	AT(gamut_pci_desc, config_mask, 216), \
 	AT(gamut_pci_desc, config_written, 224), \
 	AT(gamut_pci_desc, config_read, 232), \
-	SIZE(gamut_pci_bus_ops, 88), \
+	SIZE(gamut_pci_bus_ops, 96), \
 	AT(gamut_pci_bus_ops, size, 0), \
 	AT(gamut_pci_bus_ops, add, 8), \
 	AT(gamut_pci_bus_ops, remove, 16), \
@@ -369,6 +369,7 @@
 	AT(gamut_pci_bus_ops, config_get, 64), \
 	AT(gamut_pci_bus_ops, config_set, 72), \
 	AT(gamut_pci_bus_ops, devfn, 80), \
+	AT(gamut_pci_bus_ops, present, 88), \
 	SIZE(gamut_serial_peer, 24), \
 	AT(gamut_serial_peer, size, 0), \
 	AT(gamut_serial_peer, receive, 8), \
