@@ -73,6 +73,8 @@ void e1000_unplug(struct e1000 *d)
 {
 	present(d, false);
 	quiet(d);
+	__atomic_store_n(d->sent, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(d->received, 0, __ATOMIC_RELAXED);
 }
 
 void e1000_reset(struct e1000 *d)
@@ -124,6 +126,8 @@ struct e1000 *e1000_create(const struct e1000_config *config)
 	d->dma_errors = host->counter(d->inst, "dma-errors");
 	d->bad_packets = host->counter(d->inst, "bad-packets");
 	d->rx_filtered = host->counter(d->inst, "rx-filtered");
+	d->sent = host->sign(d->inst, GAMUT_AXIS_NET, GAMUT_COLOUR_V, "e1000-frames-sent");
+	d->received = host->sign(d->inst, GAMUT_AXIS_NET, GAMUT_COLOUR_V, "e1000-frames-received");
 	net_fcs_init(&d->fcs);
 	e1000_registers_create(d);
 	e1000_eeprom_create(d, config->mac);

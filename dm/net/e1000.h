@@ -37,7 +37,8 @@ void e1000_reset(struct e1000 *d);
 /*
  * Out of its slot: the guest finds nothing there, and nothing is received,
  * sent or asked for any more, until a reset. Frames from the back end still
- * come to it, and are dropped. [vcpu] [control]
+ * come to it, and are dropped. Its signs start over: the guest has none such
+ * now. [vcpu] [control]
  */
 void e1000_unplug(struct e1000 *d);
 /* Off the bus; no interrupt is asked for any more. [control] */

@@ -29,6 +29,7 @@
 #include <xen/io/xenbus.h>
 
 #include "dm/xen/blkring.h"
+#include "gamut/plugin.h"
 
 /* Lines in the log that one guest may cause by misuse. */
 #define MAX_COMPLAINTS 16u
@@ -41,6 +42,7 @@ struct blkback {
 	const char *dev;
 	uint32_t devid, max_queues;
 	bool offer_persistent;
+	enum blkback_type type;
 	struct blkback_peers peers;
 	char front[96], back[96];
 	struct gamut_xs_watch *watch;
@@ -148,6 +150,7 @@ static bool GAMUT_PRINTF(2, 3) complain(struct blkback *b, const char *fmt, ...)
 
 static int publish_identity(struct blkback *b)
 {
+	const char *type = b->type == BLKBACK_CDROM ? "cdrom" : "disk";
 	int err = put(b, b->back, "dev", "%s", b->dev);
 
 	if (!err)
@@ -155,14 +158,14 @@ static int publish_identity(struct blkback *b)
 	if (!err)
 		err = put(b, b->back, "type", "phy");
 	if (!err)
-		err = put(b, b->back, "device-type", "disk");
+		err = put(b, b->back, "device-type", "%s", type);
 	if (!err)
 		err = put(b, b->back, "removable", "0");
 	if (!err)
 		err = put(b, b->back, "hotplug-status", "connected");
 	if (!err)
 		err = put(b, b->front, "virtual-device", "%u", b->devid);
-	return err ? err : put(b, b->front, "device-type", "disk");
+	return err ? err : put(b, b->front, "device-type", "%s", type);
 }
 
 static int publish_features(struct blkback *b)
@@ -202,7 +205,8 @@ static int publish_geometry(struct blkback *b)
 	int err = put(b, b->back, "sectors", "%" PRIu64, info->capacity / BLKRING_SECTOR);
 
 	if (!err)
-		err = put(b, b->back, "info", "%u", info->readonly ? VDISK_READONLY : 0);
+		err = put(b, b->back, "info", "%u",
+		          (info->readonly ? VDISK_READONLY : 0) | (b->type == BLKBACK_CDROM ? VDISK_CDROM : 0));
 	if (!err)
 		err = put(b, b->back, "sector-size", "%u", BLKRING_SECTOR);
 	return err ? err : put(b, b->back, "physical-sector-size", "%u", info->physical_sector);
@@ -394,6 +398,7 @@ static struct blkcounters counters_of(const struct gamut_host *host, struct gamu
 	        .io_errors = host->counter(inst, "io-errors"),
 	        .broken = host->counter(inst, "broken-rings"),
 	        .notifies = host->counter(inst, "notifications"),
+	        .requests = host->sign(inst, GAMUT_AXIS_DISK, GAMUT_COLOUR_P, "blkif-requests"),
 	};
 }
 
@@ -455,12 +460,13 @@ static int announce(struct blkback *b)
 	return 0;
 }
 
-int blkback_start(struct blkback *b, const struct blkback_peers *peers)
+int blkback_start(struct blkback *b, const struct blkback_peers *peers, enum blkback_type type)
 {
 	char path[PATH];
 	int err;
 
 	b->peers = *peers;
+	b->type = type;
 	err = announce(b);
 	if (err)
 		return err;
@@ -502,32 +508,10 @@ int blkback_reset(struct blkback *b)
 	return announce(b);
 }
 
-struct last_flush {
-	struct block_req io;
-	int result;
-};
-
-static void flush_done(struct block_req *io, int result)
-{
-	((struct last_flush *)io)->result = result;
-}
-
-static void flush(struct blkback *b)
-{
-	struct last_flush last = {.io = {.op = BLOCK_FLUSH, .done = flush_done}};
-	int err = block_submit(b->block, &last.io);
-
-	if (!err) {
-		block_drain(b->block);
-		err = last.result;
-	}
-	if (err)
-		b->host->log(b->inst, GAMUT_LOG_ERROR, "%s: the last flush failed: %s", b->dev,
-		             strerror(-err));
-}
-
 void blkback_stop(struct blkback *b)
 {
+	int err;
+
 	if (!b->started)
 		return;
 	b->started = false;
@@ -535,6 +519,8 @@ void blkback_stop(struct blkback *b)
 	b->peers.bus->unwatch(b->peers.bus_self, b->watch);
 	b->watch = NULL;
 	b->peers.bus->device_remove(b->peers.bus_self, "vbd", b->devid);
-	if (!b->block->info.readonly)
-		flush(b);
+	err = block_sync(b->block);
+	if (err)
+		b->host->log(b->inst, GAMUT_LOG_ERROR, "%s: the last flush failed: %s", b->dev,
+		             strerror(-err));
 }

@@ -104,7 +104,7 @@ static bool consume(struct blkring *ring)
 	RING_IDX prod = __atomic_load_n(&shared(ring)->req_prod, __ATOMIC_ACQUIRE);
 	uint8_t entry[BLKABI_ENTRY_MAX];
 	struct blkcmd cmd;
-	bool any = false;
+	uint32_t n = 0;
 
 	ring->stalled = false;
 	if (!check_prod(ring, prod))
@@ -118,9 +118,11 @@ static bool consume(struct blkring *ring)
 			ring->stalled = true;
 			break;
 		}
-		any = true;
+		n++;
 	}
-	return any;
+	if (n)
+		__atomic_fetch_add(ring->c.counters->requests, n, __ATOMIC_RELAXED);
+	return n;
 }
 
 /* Asks to be notified of the next request; true when it came before the guest could see that. */

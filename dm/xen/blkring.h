@@ -39,6 +39,7 @@ struct blkcounters {
 	uint64_t *io_errors; /* requests that the host failed */
 	uint64_t *broken;    /* rings with impossible indices */
 	uint64_t *notifies;
+	uint64_t *requests;  /* sign: requests taken from rings */
 };
 
 struct blkring_config {
