@@ -294,6 +294,8 @@ static void disconnect(struct blkback *b)
 {
 	if (!b->n_rings)
 		return;
+	for (uint32_t i = 0; i < b->n_rings; i++)
+		blkring_stop(b->rings[i]);
 	block_drain(b->block);
 	for (uint32_t i = 0; i < b->n_rings; i++) {
 		blkring_publish(b->rings[i]);
@@ -398,6 +400,7 @@ static struct blkcounters counters_of(const struct gamut_host *host, struct gamu
 	        .io_errors = host->counter(inst, "io-errors"),
 	        .broken = host->counter(inst, "broken-rings"),
 	        .notifies = host->counter(inst, "notifications"),
+	        .at_once = host->counter(inst, "requests-at-once"),
 	        .requests = host->sign(inst, GAMUT_AXIS_DISK, GAMUT_COLOUR_P, "blkif-requests"),
 	};
 }
@@ -481,6 +484,8 @@ int blkback_start(struct blkback *b, const struct blkback_peers *peers, enum blk
 
 void blkback_pause(struct blkback *b)
 {
+	for (uint32_t i = 0; i < b->n_rings; i++)
+		blkring_stop(b->rings[i]);
 	block_drain(b->block);
 	for (uint32_t i = 0; i < b->n_rings; i++)
 		blkring_suspend(b->rings[i]);
