@@ -12,6 +12,10 @@
  * back end's own fd watch, never from submit; it may submit further requests
  * and kick them, but must not drain or close.
  *
+ * Several front ends may use one back end, as the two faces of a disk that is
+ * both emulated and paravirtualized: a request is its front end's business
+ * alone. drain waits for all of them.
+ *
  * Ordering. Requests may complete in any order, and overlapping requests in
  * flight together have no defined result, as on a real disk. FLUSH makes
  * durable every write whose done had been called before the flush was
@@ -143,6 +147,19 @@ struct block_options {
  */
 struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
                          const struct block_options *options, char *err, size_t err_len);
+
+/*
+ * The same by the options of the instance (block-options.h), and for a CD-ROM
+ * drive read-only in any case. 0; or what host->fail gave, and *block is NULL.
+ * [control]
+ */
+int block_open_instance(const struct gamut_host *host, struct gamut_inst *inst, const char *path, bool cdrom,
+                        struct block **block);
+/*
+ * All that was written and is done becomes durable, for the end of a domain:
+ * drains. 0 or -errno; nothing to do on a read-only disk. [control]
+ */
+int block_sync(struct block *block);
 
 static inline int block_submit(struct block *block, struct block_req *req)
 {

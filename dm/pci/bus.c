@@ -126,7 +126,7 @@ void pci_intx_update(struct gamut_pci_function *f)
 	if (!f->desc.pin)
 		return;
 	pthread_mutex_lock(&bus->irq_lock);
-	driven = __atomic_load_n(&f->level, __ATOMIC_ACQUIRE) && !pci_msi_on(f) &&
+	driven = __atomic_load_n(&f->level, __ATOMIC_ACQUIRE) && !pci_absent(f) && !pci_msi_on(f) &&
 	         !(pci_get(f, PCI_REG_COMMAND, 2) & PCI_COMMAND_INTX_OFF);
 	if (driven != f->driven) {
 		f->driven = driven;
@@ -316,6 +316,22 @@ static uint32_t bus_devfn(void *self, struct gamut_pci_function *f)
 	return f->devfn;
 }
 
+static void bus_present(void *self, struct gamut_pci_function *f, uint32_t present)
+{
+	struct pci_bus *bus = self;
+
+	pthread_mutex_lock(&bus->lock);
+	if (pci_absent(f) == !present) {
+		pthread_mutex_unlock(&bus->lock);
+		return;
+	}
+	__atomic_store_n(&f->absent, !present, __ATOMIC_RELEASE);
+	pci_config_reset(f);
+	pci_config_map(bus);
+	pthread_mutex_unlock(&bus->lock);
+	pci_intx_update(f);
+}
+
 const struct gamut_pci_bus_ops pci_bus_ops = {
 	.size = sizeof(struct gamut_pci_bus_ops),
 	.add = bus_add,
@@ -329,6 +345,7 @@ const struct gamut_pci_bus_ops pci_bus_ops = {
 	.config_set = bus_config_set,
 	.devfn = bus_devfn,
 	.board_irq = bus_board_irq,
+	.present = bus_present,
 };
 
 /* ---- life cycle ---- */
@@ -382,9 +399,7 @@ void pci_bus_reset(struct pci_bus *bus)
 		if (!f)
 			continue;
 		bus_irq(bus, f, 0);
-		memcpy(f->config, f->power_on, PCI_CONFIG);
-		pci_msi_reset(f);
-		f->fixed.size = 0;
+		pci_config_reset(f);
 	}
 	pci_config_map(bus);
 	pthread_mutex_unlock(&bus->lock);

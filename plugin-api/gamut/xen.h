@@ -27,7 +27,11 @@ extern "C" {
 
 struct gamut_hypercall;
 
-/* Runs on the thread that notified: [vcpu] or [io]. Must only set flags and defer. */
+/*
+ * Runs on the thread that notified: [vcpu] or [io]. Must be brief, and not wait
+ * for another thread; of the ops below it may call notify, and map and unmap of
+ * grants.
+ */
 typedef void (*gamut_evtchn_fn)(void *opaque);
 
 struct gamut_evtchn_ops {
@@ -158,10 +162,10 @@ struct gamut_grant_ops {
 	/*
 	 * Maps one page granted to domain 0; write nonzero when it will be
 	 * written. Returns a host pointer to 4096 bytes or NULL, with the frame's
-	 * guest physical address in *gpa when gpa is not NULL. [io]
+	 * guest physical address in *gpa when gpa is not NULL. [io] [vcpu]
 	 */
 	void *(*map)(void *self, uint32_t ref, int write, uint64_t *gpa);
-	/* dirty nonzero: the page was written. [io] */
+	/* dirty nonzero: the page was written. [io] [vcpu] */
 	void (*unmap)(void *self, uint32_t ref, void *page, int dirty);
 };
 

@@ -358,7 +358,7 @@
 	AT(gamut_pci_desc, config_mask, 216), \
 	AT(gamut_pci_desc, config_written, 224), \
 	AT(gamut_pci_desc, config_read, 232), \
-	SIZE(gamut_pci_bus_ops, 96), \
+	SIZE(gamut_pci_bus_ops, 104), \
 	AT(gamut_pci_bus_ops, size, 0), \
 	AT(gamut_pci_bus_ops, add, 8), \
 	AT(gamut_pci_bus_ops, remove, 16), \
@@ -371,6 +371,7 @@
 	AT(gamut_pci_bus_ops, config_set, 72), \
 	AT(gamut_pci_bus_ops, devfn, 80), \
 	AT(gamut_pci_bus_ops, board_irq, 88), \
+	AT(gamut_pci_bus_ops, present, 96), \
 	SIZE(gamut_serial_peer, 24), \
 	AT(gamut_serial_peer, size, 0), \
 	AT(gamut_serial_peer, receive, 8), \
