@@ -20,10 +20,10 @@ struct delivery {
 	const struct iovec *iov;
 	uint32_t n_iov, i, at; /* the next byte: piece and offset */
 	uint32_t left;
-	uint16_t flags;       /* of the first answer */
-	uint8_t gso;          /* XEN_NETIF_GSO_TYPE_*; NONE: no extra info */
+	uint16_t flags; /* of the first answer */
+	uint8_t gso;    /* XEN_NETIF_GSO_TYPE_*; NONE: no extra info */
 	uint16_t gso_size;
-	uint32_t patched;     /* bytes of head that stand for the frame's; 0: it goes as it is */
+	uint32_t patched; /* bytes of head that stand for the frame's; 0: it goes as it is */
 	uint8_t head[NET_HEADERS_MAX];
 };
 
@@ -37,7 +37,8 @@ const uint8_t *netrx_head(const struct netdev_frame *frame, uint8_t buf[NET_HEAD
 	if (frame->n_iov && frame->iov[0].iov_len >= want)
 		return frame->iov[0].iov_base;
 	for (uint32_t i = 0; i < frame->n_iov && at < want; i++) {
-		uint32_t part = frame->iov[i].iov_len < want - at ? (uint32_t)frame->iov[i].iov_len : want - at;
+		uint32_t part =
+		        frame->iov[i].iov_len < want - at ? (uint32_t)frame->iov[i].iov_len : want - at;
 
 		memcpy(buf + at, frame->iov[i].iov_base, part);
 		at += part;
@@ -253,7 +254,8 @@ static bool receive_one(struct netqueue *q, const struct netdev_frame *f, uint64
 		netring_count(vif->counters.rx_dropped, 1);
 		return true;
 	}
-	if (!have_buffers(q, (f->length + NETRING_PAGE - 1) / NETRING_PAGE + (d.gso != XEN_NETIF_GSO_TYPE_NONE))) {
+	if (!have_buffers(q, (f->length + NETRING_PAGE - 1) / NETRING_PAGE +
+	                             (d.gso != XEN_NETIF_GSO_TYPE_NONE))) {
 		/* A front end that does not say when it has buffers must not be waited for. */
 		if (vif->terms.rx_notify || vif->broken)
 			return false;
