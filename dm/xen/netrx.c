@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "dm/net/checksum.h"
+#include "dm/net/segment.h"
 #include "dm/xen/netring.h"
 
 #define UDP_CSUM 6u
@@ -61,8 +62,7 @@ static bool finish_csum(struct delivery *d, const struct netdev_frame *f, const 
 		sum = 0xffff;
 	if (head != d->head)
 		memcpy(d->head, head, n);
-	d->head[at] = (uint8_t)(sum >> 8);
-	d->head[at + 1] = (uint8_t)sum;
+	net_put16(d->head + at, sum);
 	d->patched = n;
 	d->flags |= NETRXF_data_validated;
 	return true;

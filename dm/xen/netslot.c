@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "dm/net/checksum.h"
+#include "dm/net/segment.h"
 #include "dm/xen/netring.h"
 
 struct slot {
@@ -181,18 +182,12 @@ static void trim(struct netdev_frame *f, struct iovec *iov, uint32_t length)
 
 /* ---- offloads --------------------------------------------------------------------------- */
 
-static void put16(uint8_t *p, uint16_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
 /* The checksum for a network that cannot do it. */
 static void finish_csum(struct netdev_frame *f, uint8_t *head, const struct net_headers *h)
 {
 	uint16_t sum = (uint16_t)~net_sum_iov(f->iov, f->n_iov, h->transport, 0);
 
-	put16(head + h->transport + h->csum_offset, !sum && h->protocol == IPPROTO_UDP ? 0xffff : sum);
+	net_put16(head + h->transport + h->csum_offset, !sum && h->protocol == IPPROTO_UDP ? 0xffff : sum);
 	f->offload.flags |= NETDEV_CSUM_VALID;
 }
 
@@ -201,7 +196,7 @@ static void blank_csum(const struct netvif *vif, struct netdev_frame *f, uint8_t
 {
 	/* Linux leaves the pseudo header's sum there; the protocol only says that it is blank. */
 	if (!h->routed)
-		put16(head + h->transport + h->csum_offset, net_headers_pseudo(head, h));
+		net_put16(head + h->transport + h->csum_offset, net_headers_pseudo(head, h));
 	if (!(vif->netdev->info.can_send & NETDEV_CAN_CSUM)) {
 		finish_csum(f, head, h);
 		return;
