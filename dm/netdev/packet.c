@@ -18,6 +18,35 @@
 /* The fragment header (RFC 8200, 4.5). */
 #define IPV6_FRAGMENT 8u
 
+/* ---- any frame ---- */
+
+bool netdev_gather(uint8_t *to, const struct netdev_frame *frame)
+{
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < frame->n_iov; i++) {
+		if (frame->iov[i].iov_len > frame->length - at)
+			return false;
+		memcpy(to + at, frame->iov[i].iov_base, frame->iov[i].iov_len);
+		at += (uint32_t)frame->iov[i].iov_len;
+	}
+	return at == frame->length;
+}
+
+bool netdev_checksum_fits(const struct netdev_offload *o, uint32_t length)
+{
+	return o->csum_start >= NETDEV_HEADER && o->csum_start < length &&
+	       (uint32_t)o->csum_start + o->csum_offset + 2 <= length;
+}
+
+void netdev_checksum(uint8_t *frame, uint32_t length, const struct netdev_offload *o)
+{
+	uint16_t sum = (uint16_t)~net_sum(frame + o->csum_start, length - o->csum_start, 0);
+
+	/* A UDP checksum of zero says that there is none; TCP's may be either. */
+	net_put16(frame + o->csum_start + o->csum_offset, sum ? sum : 0xffff);
+}
+
 /* ---- headers ---- */
 
 static bool parse_ipv4(const uint8_t *frame, uint32_t length, struct netdev_packet *p)

@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * IP packets in frames, for back ends that must make several frames of one:
- * where their headers are, transport checksums, segmentation of TCP and
- * fragmentation of everything else. Frames are in one piece and have no VLAN
- * tag. What is not to be trusted is copied before it comes here.
+ * What back ends do to frames themselves: checksums that are left to do, and IP
+ * packets that must go as several: where their headers are, segmentation of
+ * TCP and fragmentation of everything else. Frames are in one piece, and IP
+ * is only found without a VLAN tag. What is not to be trusted is copied before it comes here.
  */
 #ifndef NETDEV_PACKET_H
 #define NETDEV_PACKET_H
 
 #include "dm/netdev/netdev.h"
+
+/* Copies a frame of any content into one piece of frame->length bytes; false when its pieces do not add up to that. */
+bool netdev_gather(uint8_t *to, const struct netdev_frame *frame);
+
+/* Whether the places that NETDEV_CSUM_NEEDED speaks of lie in a frame of that length, behind Ethernet's header. */
+bool netdev_checksum_fits(const struct netdev_offload *o, uint32_t length);
+/* Does what it asks for. */
+void netdev_checksum(uint8_t *frame, uint32_t length, const struct netdev_offload *o);
 
 /* Offsets into the frame. */
 struct netdev_packet {

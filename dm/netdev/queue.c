@@ -11,6 +11,7 @@ struct record {
 };
 
 #define ALIGN 16u
+#define BATCH 64u
 
 static uint32_t room_for(uint32_t length)
 {
@@ -119,4 +120,20 @@ void netdev_queue_drop(struct netdev_queue *q, uint32_t n)
 	}
 	if (!q->frames)
 		netdev_queue_clear(q);
+}
+
+bool netdev_queue_offer(struct netdev_queue *q, const struct netdev_front *front)
+{
+	struct netdev_frame frames[BATCH];
+	struct iovec iov[BATCH];
+
+	while (q->frames) {
+		uint32_t n = netdev_queue_look(q, frames, iov, BATCH);
+		uint32_t taken = front->receive(front->opaque, frames, n);
+
+		netdev_queue_drop(q, taken);
+		if (taken < n)
+			return false;
+	}
+	return true;
 }

@@ -38,5 +38,7 @@ uint32_t netdev_queue_look(const struct netdev_queue *q, struct netdev_frame *fr
 /* Removes the n oldest, of those there are. */
 void netdev_queue_drop(struct netdev_queue *q, uint32_t n);
 void netdev_queue_clear(struct netdev_queue *q);
+/* Offers all to the front end and removes what it takes; false when it left some. */
+bool netdev_queue_offer(struct netdev_queue *q, const struct netdev_front *front);
 
 #endif

@@ -45,19 +45,6 @@ uint32_t user_big_segment(uint32_t mtu)
 	return size < BIG_SEGMENT ? BIG_SEGMENT / size * size : size;
 }
 
-static bool linearize(uint8_t *to, const struct netdev_frame *frame)
-{
-	uint32_t at = 0;
-
-	for (uint32_t i = 0; i < frame->n_iov; i++) {
-		if (frame->iov[i].iov_len > frame->length - at)
-			return false;
-		memcpy(to + at, frame->iov[i].iov_base, frame->iov[i].iov_len);
-		at += (uint32_t)frame->iov[i].iov_len;
-	}
-	return at == frame->length;
-}
-
 /* Whether the packet may make libslirp open a socket: all but TCP without a SYN of its own. */
 static bool opens_socket(const uint8_t *frame, const struct netdev_packet *p)
 {
@@ -128,20 +115,6 @@ static void raise_mss(struct user *u, uint8_t *frame, const struct netdev_packet
 
 /* ---- what is left to do ---- */
 
-static bool checksum_fits(const struct netdev_offload *o, uint32_t length)
-{
-	return o->csum_start >= NETDEV_HEADER && o->csum_start < length &&
-	       (uint32_t)o->csum_start + o->csum_offset + 2 <= length;
-}
-
-static void do_checksum(uint8_t *frame, uint32_t length, const struct netdev_offload *o)
-{
-	uint32_t at = (uint32_t)o->csum_start + o->csum_offset;
-	uint16_t sum = (uint16_t)~net_sum(frame + o->csum_start, length - o->csum_start, 0);
-	/* A UDP checksum of zero says that there is none; TCP's may be either. */
-	net_put16(frame + at, sum ? sum : 0xffff);
-}
-
 static uint8_t *piece_room(void *opaque, uint32_t length)
 {
 	struct user *u = opaque;
@@ -174,7 +147,7 @@ static void input(struct user *u, const struct netdev_frame *frame, const struct
 	struct netdev_sink sink = {.room = piece_room, .put = piece_put, .opaque = u};
 
 	if (frame->offload.flags & NETDEV_CSUM_NEEDED)
-		do_checksum(u->out, frame->length, &frame->offload);
+		netdev_checksum(u->out, frame->length, &frame->offload);
 	if (frame->offload.gso_type && p->ipv6 && p->end - p->ip > u->slirp_mtu)
 		netdev_packet_segment(u->out, p, user_big_segment(u->netdev.info.mtu), &sink);
 	else
@@ -192,7 +165,7 @@ static bool look(struct user *u, uint8_t *copy, const struct netdev_frame *frame
 	uint16_t type = net_get16(copy + 12);
 
 	if ((!ip && (type == 0x0800 || type == 0x86dd)) || (frame->offload.gso_type && !tcp) ||
-	    (sum && !checksum_fits(&frame->offload, frame->length)))
+	    (sum && !netdev_checksum_fits(&frame->offload, frame->length)))
 		return false;
 	if (tcp && copy[p->transport + TCP_FLAGS] & TCP_SYN)
 		raise_mss(u, copy, p, !sum);
@@ -231,7 +204,7 @@ void user_send_frame(struct user *u, const struct netdev_frame *frame)
 	uint8_t *copy = u->out + (u->holds ? NETDEV_GSO_MAX : 0);
 	struct netdev_packet p;
 
-	if (!takes_offload(frame) || frame->length < NETDEV_HEADER || !linearize(copy, frame) ||
+	if (!takes_offload(frame) || frame->length < NETDEV_HEADER || !netdev_gather(copy, frame) ||
 	    !look(u, copy, frame, &p)) {
 		user_count(u->unsupported);
 		return;

@@ -64,16 +64,8 @@ static void set_gate(struct user *u)
 
 static void pump(struct user *u)
 {
-	struct netdev_frame frames[USER_BATCH];
-	struct iovec iov[USER_BATCH];
-
-	while (!u->blocked && u->queue.frames) {
-		uint32_t n = netdev_queue_look(&u->queue, frames, iov, USER_BATCH);
-		uint32_t taken = u->front.receive(u->front.opaque, frames, n);
-
-		netdev_queue_drop(&u->queue, taken);
-		u->blocked = taken < n;
-	}
+	if (!u->blocked)
+		u->blocked = !netdev_queue_offer(&u->queue, &u->front);
 	set_gate(u);
 }
 

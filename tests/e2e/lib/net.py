@@ -23,9 +23,9 @@ CARDS = dict.fromkeys(("pvh", "pv", "hvm-pv-drivers", "pvhvm"), "xen-netfront")
 
 
 class Files:
-    """Files of a folder, served on the host's loopback while a test runs."""
+    """Files of a folder, served on the host's loopback, or another of its addresses, while a test runs."""
 
-    def __init__(self, folder, family=socket.AF_INET):
+    def __init__(self, folder, family=socket.AF_INET, address=None):
         class Handler(http.server.SimpleHTTPRequestHandler):
             def __init__(self, *args):
                 super().__init__(*args, directory=str(folder))
@@ -36,7 +36,7 @@ class Files:
         class Server(http.server.ThreadingHTTPServer):
             address_family = family
 
-        self.server = Server(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0), Handler)
+        self.server = Server((address or ("::1" if family == socket.AF_INET6 else "127.0.0.1"), 0), Handler)
         self.port = self.server.server_address[1]
 
     def __enter__(self):
