@@ -78,18 +78,20 @@ static int reset_xen(struct platform_pc *p)
 	return p->xen ? xen_pc_reset(p->xen) : 0;
 }
 
-/* ---- power ---- */
+/* ---- being asked to end ---- */
 
 /* A guest with Xen's drivers is asked as they want to be; any other sees the power button. */
 static int power_request(void *self, uint32_t what)
 {
 	struct platform_pc *p = self;
-	const struct pc_machine *m = &p->machine;
-	int rc = p->xen ? xen_power_if_offered(&domain_bus, p, m->host->domain_id(m->inst), what) : -ENOENT;
+	struct pc_machine *m = &p->machine;
+	int rc = -ENOENT;
 
+	if (p->xen)
+		rc = xen_power_if_offered(&xenbus_ops, p->xen->domain.bus, m->host->domain_id(m->inst), what);
 	if (rc != -ENOENT)
 		return rc;
-	return what == GAMUT_POWER_OFF ? piix4_pm_button(&p->machine.pm) : -ENOTSUP;
+	return what == GAMUT_POWER_OFF ? piix4_pm_button(&m->pm) : -ENOTSUP;
 }
 
 static const struct gamut_power_ops power_ops = {
@@ -244,8 +246,8 @@ static const struct gamut_option options[] = {
 
 static const char *const needs[] = { GAMUT_IRQ_LINES, NULL };
 static const char *const gives[] = { GAMUT_PCI_BUS,         GAMUT_SERIAL_PORTS, GAMUT_TEXT_SCREEN, GAMUT_KEYBOARD,
-	                             GAMUT_FIRMWARE_CONFIG, GAMUT_GRANTS,       GAMUT_XENBUS,      GAMUT_XEN_UNPLUG,
-	                             GAMUT_POWER,           NULL };
+	                             GAMUT_FIRMWARE_CONFIG, GAMUT_POWER,        GAMUT_GRANTS,      GAMUT_XENBUS,
+	                             GAMUT_XEN_UNPLUG,      NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),

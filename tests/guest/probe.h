@@ -89,6 +89,8 @@ struct probe {
 	struct shared_info *shared;
 	struct vcpu_info *vcpu;
 	bool clock; /* clock_ns is in ns */
+	bool xen_clock; /* and is Xen's system time */
+	bool by_line; /* on a PC whose Xen has no upcalls by vector, nor PV time: by an interrupt line */
 	uint32_t upcalls;
 	uint32_t events[64]; /* upcalls seen by port, for the first ports */
 	void (*on_event)(uint32_t port);
