@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dm/xen/power.h"
+
 /* ---- interfaces: the same tables with this instance as self ---- */
 
 static void *grant_map(void *self, uint32_t ref, int write, uint64_t *gpa)
@@ -92,9 +94,21 @@ static const struct gamut_xenbus_ops domain_bus = {
 	.special_gfn = bus_special_gfn,
 };
 
+static int power_request(void *self, uint32_t what)
+{
+	return xen_power_request(bus_of(self), what);
+}
+
+static const struct gamut_power_ops domain_power = {
+	.size = sizeof(struct gamut_power_ops),
+	.request = power_request,
+};
+
 const void *xen_domain_interface(void *self, const char *id, uint32_t revision)
 {
 	(void)self;
+	if (!strcmp(id, GAMUT_POWER))
+		return revision == GAMUT_POWER_REVISION ? &domain_power : NULL;
 	if (revision != GAMUT_XEN_REVISION)
 		return NULL;
 	if (!strcmp(id, GAMUT_GRANTS))

@@ -27,6 +27,7 @@
 #include "dm/pc/uart.h"
 #include "dm/pc/vga.h"
 #include "dm/pci/pci.h"
+#include "dm/xen/power.h"
 #include "gamut/plugin.h"
 #include "gamut/slots.h"
 
@@ -878,6 +879,24 @@ static const struct gamut_firmware_config_ops config_ops = {
 	.file = config_file,
 };
 
+/* A guest with Xen's drivers is asked as they want to be; any other sees the power button. */
+static int power_request(void *self, uint32_t what)
+{
+	struct platform_pc *p = self;
+	void *bus_self = NULL;
+	const struct gamut_xenbus_ops *bus = p->host->lookup(p->inst, GAMUT_XENBUS, GAMUT_XEN_REVISION, 0, &bus_self);
+	int rc = bus ? xen_power_if_offered(bus, bus_self, p->host->domain_id(p->inst), what) : -ENOENT;
+
+	if (rc != -ENOENT)
+		return rc;
+	return what == GAMUT_POWER_OFF ? piix4_pm_button(&p->pm) : -ENOTSUP;
+}
+
+static const struct gamut_power_ops power_ops = {
+	.size = sizeof(struct gamut_power_ops),
+	.request = power_request,
+};
+
 static const void *interface(void *self, const char *id, uint32_t revision)
 {
 	static const struct {
@@ -890,6 +909,7 @@ static const void *interface(void *self, const char *id, uint32_t revision)
 		{ GAMUT_TEXT_SCREEN, GAMUT_PC_REVISION, &screen_ops },
 		{ GAMUT_KEYBOARD, GAMUT_PC_REVISION, &keyboard_ops },
 		{ GAMUT_FIRMWARE_CONFIG, GAMUT_PC_REVISION, &config_ops },
+		{ GAMUT_POWER, GAMUT_POWER_REVISION, &power_ops },
 	};
 
 	(void)self;
@@ -950,7 +970,8 @@ static const struct gamut_option options[] = {
 
 static const char *const needs[] = { GAMUT_IRQ_LINES, NULL };
 static const char *const gives[] = { GAMUT_PCI_BUS,  GAMUT_SERIAL_PORTS,     GAMUT_TEXT_SCREEN,
-	                             GAMUT_KEYBOARD, GAMUT_FIRMWARE_CONFIG, GAMUT_VIRTIO_TRANSPORT, NULL };
+	                             GAMUT_KEYBOARD, GAMUT_FIRMWARE_CONFIG, GAMUT_POWER,
+	                             GAMUT_VIRTIO_TRANSPORT, NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),
