@@ -14,6 +14,7 @@
 #include "dm/xen/pc.h"
 #include "dm/xen/power.h"
 #include "gamut/plugin.h"
+#include "gamut/slots.h"
 
 struct platform_pc {
 	struct pc_machine machine; /* first, see there */
@@ -247,7 +248,7 @@ static const struct gamut_option options[] = {
 static const char *const needs[] = { GAMUT_IRQ_LINES, NULL };
 static const char *const gives[] = { GAMUT_PCI_BUS,         GAMUT_SERIAL_PORTS, GAMUT_TEXT_SCREEN, GAMUT_KEYBOARD,
 	                             GAMUT_FIRMWARE_CONFIG, GAMUT_POWER,        GAMUT_GRANTS,      GAMUT_XENBUS,
-	                             GAMUT_XEN_UNPLUG,      NULL };
+	                             GAMUT_XEN_UNPLUG,      GAMUT_VIRTIO_TRANSPORT, NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),
