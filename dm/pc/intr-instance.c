@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include "dm/pc/intr-instance.h"
+
+#include <errno.h>
+#include <string.h>
+
+const char *const pc_intr_irqchips[] = { "auto", "kernel", "own", NULL };
+
+static bool engine_may(const struct gamut_host *host)
+{
+	return GAMUT_HAS(host, struct gamut_host, irqchip_msi) && host->irqchip_create;
+}
+
+/* 1: the engine has them; 0: it has not; or -errno, and the user knows. */
+static int ask_engine(const struct gamut_host *host, struct gamut_inst *inst)
+{
+	const char *choice = "auto";
+	int rc;
+
+	host->option_string(inst, "irqchip", &choice);
+	if (!strcmp(choice, "own"))
+		return 0;
+	rc = engine_may(host) ? host->irqchip_create(inst, GAMUT_IRQCHIP_WHOLE, NULL, NULL) : -ENOTSUP;
+	if (!rc)
+		return 1;
+	if (rc != -ENOTSUP)
+		return host->fail(inst, -rc, "the engine cannot make its interrupt controllers: %s", strerror(-rc));
+	if (strcmp(choice, "kernel"))
+		return 0;
+	return host->fail(inst, ENOTSUP, "irqchip = \"kernel\": this engine has no interrupt controllers on this host");
+}
+
+static bool offers_x2apic(const struct gamut_host *host, struct gamut_inst *inst)
+{
+	int on = 1;
+
+	host->option_bool(inst, "x2apic", &on);
+	return on;
+}
+
+int pc_intr_create(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst)
+{
+	int rc = ask_engine(host, inst);
+
+	if (rc < 0)
+		return rc;
+	rc = pc_intr_init(x, host, inst, rc != 0);
+	if (rc)
+		return host->fail(inst, -rc, "cannot make the interrupt controllers: %s", strerror(-rc));
+	x->apics.no_x2apic = !offers_x2apic(host, inst);
+	return 0;
+}
+
+int pc_intr_start(struct pc_intr *x)
+{
+	int rc = pc_intr_register(x);
+
+	return rc ? x->host->fail(x->inst, -rc, "cannot register the interrupt controllers: %s", strerror(-rc)) : 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the plugins that have a PC's interrupt controllers (apic, kvmclock)
+ * have in common: their options, and making the controllers as these say, of
+ * our own or, where the engine has hardware for it, the engine's.
+ */
+#ifndef DM_PC_INTR_INSTANCE_H
+#define DM_PC_INTR_INSTANCE_H
+
+#include "dm/pc/intr.h"
+#include "gamut/plugin.h"
+
+/* For a descriptor's table of options. */
+#define PC_INTR_OPTIONS                                                                                                \
+	{ .size = sizeof(struct gamut_option),                                                                         \
+	  .type = GAMUT_OPTION_CHOICE,                                                                                 \
+	  .name = "irqchip",                                                                                           \
+	  .help = "whose controllers: the host kernel's where the engine is KVM on hardware, or Gamut's own",          \
+	  .default_value = "auto",                                                                                     \
+	  .choices = pc_intr_irqchips },                                                                               \
+	{ .size = sizeof(struct gamut_option),                                                                         \
+	  .type = GAMUT_OPTION_BOOL,                                                                                   \
+	  .name = "x2apic",                                                                                            \
+	  .help = "offer the x2APIC mode of local APICs",                                                              \
+	  .default_value = "true" }
+
+extern const char *const pc_intr_irqchips[];
+
+/* pc_intr_init and pc_intr_register for the life cycle. 0, or what host->fail gave. [control] */
+int pc_intr_create(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst);
+int pc_intr_start(struct pc_intr *x);
+
+#endif
