@@ -13,6 +13,7 @@ void block_options_read(const struct gamut_host *host, struct gamut_inst *inst, 
 	int flag;
 
 	memset(o, 0, sizeof(*o));
+	host->option_string(inst, "format", &o->format);
 	if (host->option_bool(inst, "readonly", &flag))
 		o->readonly = flag;
 	if (host->option_bool(inst, "discard", &flag))

@@ -123,6 +123,7 @@ enum block_direct {
 
 /* Zero is the default for every member. */
 struct block_options {
+	const char *format; /* one of block_format_choices; NULL: "auto" */
 	bool readonly;
 	uint8_t direct; /* enum block_direct */
 	bool no_discard;
@@ -131,8 +132,9 @@ struct block_options {
 };
 
 /*
- * Opens the raw disk image or block device at path. Nothing is ever created
- * or truncated. It is locked against other domains: exclusively when writable,
+ * Opens the disk image or block device at path: raw ones in this process, all
+ * other formats through a server process (nbd.h). Nothing is ever created or
+ * truncated. It is locked against other domains: exclusively when writable,
  * shared when read-only. NULL with errno set and one sentence that names the
  * path in err. [control]
  */
