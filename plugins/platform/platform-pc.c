@@ -28,6 +28,7 @@
 #include "dm/pc/vga.h"
 #include "dm/pci/pci.h"
 #include "gamut/plugin.h"
+#include "gamut/slots.h"
 
 #define UARTS 2u
 #define RESET_PORT 0xcf9u
@@ -949,7 +950,7 @@ static const struct gamut_option options[] = {
 
 static const char *const needs[] = { GAMUT_IRQ_LINES, NULL };
 static const char *const gives[] = { GAMUT_PCI_BUS,  GAMUT_SERIAL_PORTS,     GAMUT_TEXT_SCREEN,
-	                             GAMUT_KEYBOARD, GAMUT_FIRMWARE_CONFIG, NULL };
+	                             GAMUT_KEYBOARD, GAMUT_FIRMWARE_CONFIG, GAMUT_VIRTIO_TRANSPORT, NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),

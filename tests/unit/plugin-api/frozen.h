@@ -337,7 +337,7 @@
 	AT(gamut_pci_bar, prefetchable, 4), \
 	AT(gamut_pci_bar, size, 8), \
 	AT(gamut_pci_bar, ops, 16), \
-	SIZE(gamut_pci_desc, 240), \
+	SIZE(gamut_pci_desc, 248), \
 	AT(gamut_pci_desc, size, 0), \
 	AT(gamut_pci_desc, devfn, 4), \
 	AT(gamut_pci_desc, multi_function, 6), \
@@ -359,6 +359,7 @@
 	AT(gamut_pci_desc, config_mask, 216), \
 	AT(gamut_pci_desc, config_written, 224), \
 	AT(gamut_pci_desc, config_read, 232), \
+	AT(gamut_pci_desc, capability, 240), \
 	SIZE(gamut_pci_bus_ops, 88), \
 	AT(gamut_pci_bus_ops, size, 0), \
 	AT(gamut_pci_bus_ops, add, 8), \
