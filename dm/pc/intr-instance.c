@@ -38,16 +38,31 @@ static bool offers_x2apic(const struct gamut_host *host, struct gamut_inst *inst
 	return on;
 }
 
+void pc_intr_options(struct pc_intr *x)
+{
+	x->apics.no_x2apic = !offers_x2apic(x->host, x->inst);
+}
+
+int pc_intr_must_be_own(const struct gamut_host *host, struct gamut_inst *inst, const char *why)
+{
+	const char *choice = "auto";
+
+	host->option_string(inst, "irqchip", &choice);
+	if (strcmp(choice, "kernel"))
+		return 0;
+	return host->fail(inst, EINVAL, "irqchip = \"kernel\": %s; use \"auto\" or \"own\"", why);
+}
+
 int pc_intr_create(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst)
 {
 	int rc = ask_engine(host, inst);
 
 	if (rc < 0)
 		return rc;
-	rc = pc_intr_init(x, host, inst, rc != 0);
+	rc = pc_intr_init(x, host, inst, rc ? PC_INTR_KERNEL : PC_INTR_OWN);
 	if (rc)
 		return host->fail(inst, -rc, "cannot make the interrupt controllers: %s", strerror(-rc));
-	x->apics.no_x2apic = !offers_x2apic(host, inst);
+	pc_intr_options(x);
 	return 0;
 }
 

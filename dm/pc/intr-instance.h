@@ -26,8 +26,15 @@
 
 extern const char *const pc_intr_irqchips[];
 
-/* pc_intr_init and pc_intr_register for the life cycle. 0, or what host->fail gave. [control] */
+/* All that return int: 0, or what host->fail gave. [control] */
+
+/* pc_intr_init with the controllers that the options and the engine make it. */
 int pc_intr_create(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst);
+/* For those that are to be our own for a reason, a clause: an error if the user wants the kernel's. */
+int pc_intr_must_be_own(const struct gamut_host *host, struct gamut_inst *inst, const char *why);
+/* The other options, after pc_intr_init. */
+void pc_intr_options(struct pc_intr *x);
+/* pc_intr_register */
 int pc_intr_start(struct pc_intr *x);
 
 #endif

@@ -105,6 +105,7 @@ struct lapics {
 	void *taken_opaque;
 	uint64_t *pv_eois; /* counts ends of interrupt without an exit; NULL: lapic_pv_eoi is not used */
 	/* Counters. */
+	uint64_t *timer_armed; /* sign */
 	uint64_t *accepted, *ipis, *timer_fires, *errors, *refused, *moved, *smi;
 };
 

@@ -103,15 +103,23 @@ const struct gamut_io_ops pci_memory_ops = {
 /* ---- INTx ---- */
 
 /* The routing of the PIIX's mainboards: device 1, INTA# is the first input, and each device begins one further. */
-static uint32_t pirq_of(const struct gamut_pci_function *f)
+static uint32_t pirq_of(uint32_t device, uint32_t pin)
 {
-	return (f->desc.pin - 1 + (f->devfn >> 3) - 1) & (PCI_PIRQS - 1);
+	return (pin - 1 + device - 1) & (PCI_PIRQS - 1);
+}
+
+/* One driver more or less of an input. Under irq_lock. */
+static void drive(struct pci_bus *bus, uint32_t pirq, uint32_t driven)
+{
+	bus->asserted[pirq] += driven ? 1 : -1u;
+	if (bus->asserted[pirq] == driven)
+		bus->config.pirq(bus->config.opaque, pirq, driven);
 }
 
 void pci_intx_update(struct gamut_pci_function *f)
 {
 	struct pci_bus *bus = f->bus;
-	uint32_t driven, pirq = pirq_of(f);
+	uint32_t driven;
 
 	if (!f->desc.pin)
 		return;
@@ -120,9 +128,7 @@ void pci_intx_update(struct gamut_pci_function *f)
 	         !(pci_get(f, PCI_REG_COMMAND, 2) & PCI_COMMAND_INTX_OFF);
 	if (driven != f->driven) {
 		f->driven = driven;
-		bus->asserted[pirq] += driven ? 1 : -1u;
-		if (bus->asserted[pirq] == driven)
-			bus->config.pirq(bus->config.opaque, pirq, driven);
+		drive(bus, pirq_of(f->devfn >> 3, f->desc.pin), driven);
 	}
 	pthread_mutex_unlock(&bus->irq_lock);
 }
@@ -132,6 +138,22 @@ static void bus_irq(void *self, struct gamut_pci_function *f, uint32_t level)
 	(void)self;
 	if (__atomic_exchange_n(&f->level, !!level, __ATOMIC_ACQ_REL) != !!level)
 		pci_intx_update(f);
+}
+
+static void bus_board_irq(void *self, uint32_t device, uint32_t pin, uint32_t level)
+{
+	struct pci_bus *bus = self;
+	uint8_t bit;
+
+	if (device >= PCI_DEVICES || pin - 1 >= PCI_PIRQS)
+		return;
+	bit = (uint8_t)(1u << (pin - 1));
+	pthread_mutex_lock(&bus->irq_lock);
+	if (!(bus->board_pins[device] & bit) != !level) {
+		bus->board_pins[device] ^= bit;
+		drive(bus, pirq_of(device, pin), level != 0);
+	}
+	pthread_mutex_unlock(&bus->irq_lock);
 }
 
 static int bus_message(void *self, struct gamut_pci_function *f, uint32_t n)
@@ -304,6 +326,7 @@ const struct gamut_pci_bus_ops pci_bus_ops = {
 	.config_get = bus_config_get,
 	.config_set = bus_config_set,
 	.devfn = bus_devfn,
+	.board_irq = bus_board_irq,
 };
 
 /* ---- life cycle ---- */

@@ -24,6 +24,7 @@
 #include "gamut/pci.h"
 
 #define PCI_FUNCTIONS 256u
+#define PCI_DEVICES 32u
 #define PCI_CONFIG 256u /* bytes */
 #define PCI_PIRQS 4u
 
@@ -111,7 +112,8 @@ struct pci_bus {
 	struct pci_windows io, memory;
 
 	pthread_mutex_t irq_lock;
-	uint32_t asserted[PCI_PIRQS]; /* functions that drive each input */
+	uint32_t asserted[PCI_PIRQS]; /* functions, and pins of board_pins, that drive each input */
+	uint8_t board_pins[PCI_DEVICES]; /* a bit for each pin that the board drives */
 
 	uint64_t *moves;    /* counter: windows made anew */
 	uint64_t *messages; /* counter */

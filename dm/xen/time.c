@@ -7,6 +7,8 @@
 
 #include "dm/clock/pvclock.h"
 
+#include "gamut/plugin.h"
+
 #define NS 1000000000ull
 /* Xen's bounds for a period: 1 ms, and what fits its signed arithmetic. */
 #define PERIOD_MIN 1000000ull
@@ -38,6 +40,8 @@ void xen_time_update_vcpu(struct xen_time *t, uint32_t vcpu)
 	struct pvclock info;
 	uint8_t *vi;
 
+	if (t->none)
+		return;
 	scale(t, vcpu, &info);
 	pthread_mutex_lock(&v->lock);
 	v->version += 2;
@@ -56,6 +60,8 @@ void xen_time_wallclock(struct xen_time *t)
 	uint32_t *version = (void *)(shared + layout->wc_version);
 	uint64_t boot = pvclock_boot_time(t->env->host, t->env->inst);
 
+	if (t->none)
+		return;
 	pthread_mutex_lock(&t->wallclock_lock);
 	uint32_t even = (__atomic_load_n(version, __ATOMIC_RELAXED) | 1) + 1;
 
@@ -114,6 +120,7 @@ int64_t xen_time_set_singleshot(struct xen_time *t, struct gamut_hypercall *call
 		return -EFAULT;
 	if ((set.flags & VCPU_SSHOTTMR_future) && set.timeout_abs_ns < now(t))
 		return -ETIME;
+	xen_count(t->timers);
 	t->env->host->timer_set(t->env->inst, t->vcpu[call->vcpu].singleshot, set.timeout_abs_ns);
 	return 0;
 }
@@ -133,6 +140,7 @@ int64_t xen_time_set_periodic(struct xen_time *t, struct gamut_hypercall *call, 
 		return -EFAULT;
 	if (set.period_ns < PERIOD_MIN || set.period_ns > PERIOD_MAX)
 		return -EINVAL;
+	xen_count(t->timers);
 	pthread_mutex_lock(&v->lock);
 	v->period = set.period_ns;
 	v->next = now(t) + set.period_ns;
@@ -168,6 +176,7 @@ int64_t xen_set_timer_op(void *opaque, struct gamut_hypercall *call)
 	}
 	if ((int64_t)timeout < 0 || (timeout > at && timeout - at > TIMEOUT_FAR))
 		timeout = at + TIMEOUT_INSTEAD;
+	xen_count(t->timers);
 	t->env->host->timer_set(t->env->inst, timer, timeout);
 	return 0;
 }
@@ -266,6 +275,7 @@ int64_t xen_time_register_area(struct xen_time *t, struct gamut_hypercall *call,
 		return -EFAULT;
 	if (area && xen_put_raw(t->env, call, area, &info, sizeof(info)))
 		return -EFAULT;
+	xen_count(t->clocks);
 	v->time_area = area;
 	v->area_version = 0;
 	write_time_area(t, v, call);
@@ -358,6 +368,8 @@ int xen_time_init(struct xen_time *t, const struct xen_env *env, struct shinfo *
 		}
 	}
 	pthread_mutex_init(&t->wallclock_lock, NULL);
+	t->timers = env->host->sign(env->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_P, "PV timers");
+	t->clocks = env->host->sign(env->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_P, "PV clocks");
 	return 0;
 }
 

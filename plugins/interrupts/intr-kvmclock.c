@@ -27,7 +27,7 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 	rc = pc_intr_create(&k->pc, host, inst);
 	if (rc)
 		goto free_self;
-	rc = kvm_pv_init(&k->pv, host, inst, k->pc.kernel ? NULL : &k->pc.apics);
+	rc = kvm_pv_init(&k->pv, host, inst, k->pc.kind == PC_INTR_KERNEL ? NULL : &k->pc.apics);
 	if (rc) {
 		rc = host->fail(inst, -rc, "cannot make KVM's clocks: %s", strerror(-rc));
 		goto free_pc;
