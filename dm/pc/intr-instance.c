@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "gamut/pc.h"
+#include "gamut/slots.h"
+
 const char *const pc_intr_irqchips[] = { "auto", "kernel", "own", NULL };
 
 static bool engine_may(const struct gamut_host *host)
@@ -53,13 +56,25 @@ int pc_intr_must_be_own(const struct gamut_host *host, struct gamut_inst *inst, 
 	return host->fail(inst, EINVAL, "irqchip = \"kernel\": %s; use \"auto\" or \"own\"", why);
 }
 
-int pc_intr_create(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst)
+bool pc_intr_on_pc(const struct gamut_host *host, struct gamut_inst *inst)
+{
+	return host->needed(inst, GAMUT_IRQ_LINES);
+}
+
+bool pc_intr_has_devices(const struct gamut_host *host, struct gamut_inst *inst)
+{
+	return host->needed(inst, GAMUT_SLOTS) || host->needed(inst, GAMUT_VIRTIO_TRANSPORT) ||
+	       host->needed(inst, GAMUT_SERIAL_PORTS);
+}
+
+/* The engine's are a PC's wherever they are: a bare platform does not tell of what is too much. */
+int pc_intr_create(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst, enum pc_intr_kind bare)
 {
 	int rc = ask_engine(host, inst);
 
 	if (rc < 0)
 		return rc;
-	rc = pc_intr_init(x, host, inst, rc ? PC_INTR_KERNEL : PC_INTR_OWN);
+	rc = pc_intr_init(x, host, inst, rc ? PC_INTR_KERNEL : pc_intr_on_pc(host, inst) ? PC_INTR_OWN : bare);
 	if (rc)
 		return host->fail(inst, -rc, "cannot make the interrupt controllers: %s", strerror(-rc));
 	pc_intr_options(x);

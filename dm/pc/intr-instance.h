@@ -26,10 +26,15 @@
 
 extern const char *const pc_intr_irqchips[];
 
+/* The platform has a PC's board, whose chips have lines whatever else there is. From create on. */
+bool pc_intr_on_pc(const struct gamut_host *host, struct gamut_inst *inst);
+/* Some device will have a line all the same. */
+bool pc_intr_has_devices(const struct gamut_host *host, struct gamut_inst *inst);
+
 /* All that return int: 0, or what host->fail gave. [control] */
 
-/* pc_intr_init with the controllers that the options and the engine make it. */
-int pc_intr_create(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst);
+/* pc_intr_init with the controllers that options, engine and platform make it; `bare` is what there is without a PC. */
+int pc_intr_create(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst, enum pc_intr_kind bare);
 /* For those that are to be our own for a reason, a clause: an error if the user wants the kernel's. */
 int pc_intr_must_be_own(const struct gamut_host *host, struct gamut_inst *inst, const char *why);
 /* The other options, after pc_intr_init. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * interrupts = "apic": those of a PC, 8259 pair, 8254, I/O APIC and local APICs,
- * of our own or, where the engine has hardware for it, the engine's.
+ * of our own or, where the engine has hardware for it, the engine's. Without a
+ * PC it is I/O APIC, local APICs and 8254.
  *
  * A guest of a PC with Xen's PV drivers needs event channels: they are there when
  * somebody needs them, and interrupt by a line (dm/xen/upcall-line.h). What the
@@ -38,7 +39,7 @@ static int init(struct apic *x, const struct gamut_host *host, struct gamut_inst
 	int rc;
 
 	if (!x->with_xen)
-		return pc_intr_create(&x->pc, host, inst);
+		return pc_intr_create(&x->pc, host, inst, PC_INTR_TIMER);
 	rc = pc_intr_must_be_own(host, inst, WHY_OWN);
 	if (rc)
 		return rc;
@@ -121,7 +122,7 @@ static const void *interface(void *self, const char *id, uint32_t revision)
 
 	if (x->with_xen)
 		return xen_intr_interface(&x->xen, id, revision);
-	return !strcmp(id, GAMUT_IRQ_LINES) && revision == GAMUT_IRQ_REVISION ? &pc_irq_lines : NULL;
+	return pc_intr_interface(&x->pc, id, revision);
 }
 
 static const struct gamut_ops ops = {

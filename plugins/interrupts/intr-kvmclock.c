@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * interrupts = "kvmclock": a PC's controllers as with "apic", and what KVM
- * tells a guest beside them: its clock, steal time, PV end of interrupt, hypercalls.
+ * tells a guest beside them: its clock, steal time, PV end of interrupt,
+ * hypercalls. Without a PC there are I/O APIC and local APICs.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #define EXT_EDX_INVARIANT_TSC (1u << 8) /* of leaf 0x80000007 */
 
 struct intr_kvm {
-	struct pc_intr pc; /* first: the self of pc_irq_lines */
+	struct pc_intr pc; /* first, see pc_intr_interface */
 	struct kvm_pv pv;
 };
 
@@ -24,7 +25,7 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 
 	if (!k)
 		return host->fail(inst, ENOMEM, "out of memory");
-	rc = pc_intr_create(&k->pc, host, inst);
+	rc = pc_intr_create(&k->pc, host, inst, PC_INTR_IOAPIC);
 	if (rc)
 		goto free_self;
 	rc = kvm_pv_init(&k->pv, host, inst, k->pc.kind == PC_INTR_KERNEL ? NULL : &k->pc.apics);
@@ -99,8 +100,7 @@ static void destroy(void *self)
 
 static const void *interface(void *self, const char *id, uint32_t revision)
 {
-	(void)self;
-	return !strcmp(id, GAMUT_IRQ_LINES) && revision == GAMUT_IRQ_REVISION ? &pc_irq_lines : NULL;
+	return pc_intr_interface(self, id, revision);
 }
 
 static const struct gamut_ops ops = {
