@@ -51,6 +51,28 @@ static void sleep_write(void *opaque, uint64_t offset, uint32_t width, uint64_t 
 static const struct gamut_io_ops reset_ops = { sizeof(reset_ops), read_zero, reset_write, NULL, NULL };
 static const struct gamut_io_ops sleep_ops = { sizeof(sleep_ops), read_zero, sleep_write, NULL, NULL };
 
+/*
+ * Kernels that find hardware-reduced ACPI take it for a machine with EFI, and
+ * restart by that rather than by the register (Linux, efi_reboot_required).
+ * Where there is no EFI either, they jump to where a PC's processor starts, and
+ * there the register is written.
+ */
+#define ENTRY_GPA 0xffff0u
+
+static const uint8_t entry[] = {
+	0xb0, RESET_VALUE,                           /* mov $6, %al */
+	0xba, RESET_PORT & 0xff, RESET_PORT >> 8,    /* mov $0xcf9, %dx */
+	0xee,                                        /* out %al, (%dx) */
+	0xf4, 0xeb, 0xfd,                            /* 1: hlt; jmp 1b */
+};
+
+static int place_entry(struct bare_board *b)
+{
+	int rc = b->pages && !b->xen ? b->host->mem_write(b->inst, ENTRY_GPA, entry, sizeof(entry)) : 0;
+
+	return rc ? b->host->fail(b->inst, -rc, "there is no memory for the way to reset: %s", strerror(-rc)) : 0;
+}
+
 /* ---- port 0x61, as far as it is the 8254's ---- */
 
 enum { P61_GATE = 1, P61_HELD = 3, P61_REFRESH = 16, P61_OUTPUT = 32 };
@@ -134,9 +156,9 @@ static int slots_changed(void *opaque)
 	return b->placed ? place_tables(b) : 0;
 }
 
-static void describe(struct bare_board *b, bool xen)
+static void describe(struct bare_board *b)
 {
-	if (xen) {
+	if (b->xen) {
 		b->acpi.hypervisor = "XenVMM\0";
 		b->acpi.sleep_port = 0;
 	}
@@ -184,7 +206,7 @@ void bare_board_finish(struct bare_board *b)
 	free(b->apic_id);
 }
 
-static int register_ports(struct bare_board *b, bool xen)
+static int register_ports(struct bare_board *b)
 {
 	const struct gamut_host *host = b->host;
 	int rc = 0;
@@ -193,7 +215,7 @@ static int register_ports(struct bare_board *b, bool xen)
 		rc = uart_register(&b->uart, COM1_PORT, b->lines, b->lines_self, COM1_LINE);
 	if (!rc && b->pages)
 		rc = host->pio_register(b->inst, RESET_PORT, 1, &reset_ops, b);
-	if (!rc && b->pages && !xen)
+	if (!rc && b->pages && !b->xen)
 		rc = host->pio_register(b->inst, SLEEP_PORT, SLEEP_PORTS, &sleep_ops, b);
 	if (!rc && b->lines && b->lines->speaker_output)
 		rc = host->pio_register(b->inst, 0x61, 1, &port_61_ops, b);
@@ -204,27 +226,31 @@ int bare_board_start(struct bare_board *b, bool xen)
 {
 	int rc;
 
+	b->xen = xen;
 	b->resets = b->host->counter(b->inst, "resets-by-register");
 	b->lines = b->host->lookup(b->inst, GAMUT_IRQ_LINES, GAMUT_IRQ_REVISION, 0, &b->lines_self);
 	/* A device that no table tells of would not be found. */
 	b->slots.lines = b->pages ? b->lines : NULL;
 	b->slots.lines_self = b->lines_self;
 	if (b->pages)
-		describe(b, xen);
-	rc = register_ports(b, xen);
+		describe(b);
+	rc = register_ports(b);
 	if (rc)
 		return b->host->fail(b->inst, -rc, "cannot register the board's ports: %s", strerror(-rc));
 	rc = place_tables(b);
 	b->placed = !rc;
-	return rc;
+	return rc ? rc : place_entry(b);
 }
 
 int bare_board_reset(struct bare_board *b)
 {
+	int rc;
+
 	if (b->has_uart)
 		uart_reset(&b->uart);
 	__atomic_store_n(&b->port_61, 0, __ATOMIC_RELAXED);
-	return place_tables(b);
+	rc = place_tables(b);
+	return rc ? rc : place_entry(b);
 }
 
 void bare_board_flush(struct bare_board *b)

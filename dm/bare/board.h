@@ -5,7 +5,7 @@
  * (dm/acpi/acpi.h), and there is no more of it than somebody needs:
  *
  *   the tables                    unless they are not wanted
- *   a reset register              with the tables
+ *   a reset register              with the tables; without Xen also at F000:FFF0
  *   a sleep control register      likewise, where the guest has no hypercall to turn itself off
  *   a 16550 at 0x3f8, pin 4       when somebody needs "serial-ports"
  *   devices in slots              as they are added (dm/bare/slots.h)
@@ -35,7 +35,7 @@ struct bare_board {
 	struct acpi_device devices[BARE_SLOTS + 1];
 	uint32_t *apic_id;
 	struct bare_slots slots;
-	bool placed;
+	bool xen, placed; /* as start was told; the tables are where they belong */
 
 	bool has_uart;
 	struct uart uart;
