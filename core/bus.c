@@ -189,6 +189,26 @@ int bus_add_hypercall(struct bus *bus, uint32_t nr, gamut_hypercall_fn fn, void 
 	return 0;
 }
 
+int bus_add_hypercall_rest(struct bus *bus, gamut_hypercall_fn fn, void *opaque, struct bus_owner owner, char *err,
+                           unsigned err_len)
+{
+	struct bus_hypercall *rest = &bus->hypercall_rest;
+
+	if (bus->sealed) {
+		snprintf(err, err_len, "all other hypercalls of %s come after the domain was started", owner.name);
+		return -EPERM;
+	}
+	if (!fn || rest->fn) {
+		snprintf(err, err_len, fn ? "all other hypercalls are claimed by %s and by %s" :
+		                            "all other hypercalls come without a function of %s%s",
+		         fn ? rest->owner.name : "", owner.name);
+		return fn ? -EBUSY : -EINVAL;
+	}
+	*rest = (struct bus_hypercall){ .fn = fn, .opaque = opaque, .owner = owner };
+	bus->n_hypercalls++;
+	return 0;
+}
+
 int bus_seal(struct bus *bus)
 {
 	for (uint32_t i = 0; i < bus->pio.n; i++) {
@@ -391,7 +411,9 @@ uint32_t bus_hypercall(const struct bus *bus, struct gamut_hypercall *call, int6
 {
 	const struct bus_hypercall *h = call->nr < BUS_HYPERCALLS ? &bus->hypercall[call->nr] : NULL;
 
-	if (!h || !h->fn) {
+	if (!h || !h->fn)
+		h = &bus->hypercall_rest;
+	if (!h->fn) {
 		*result = -ENOSYS;
 		return BUS_UNCLAIMED;
 	}

@@ -60,7 +60,8 @@ struct bus {
 	struct bus_range pio_rest, mmio_rest; /* the fallbacks; io is NULL: none */
 	uint16_t *port; /* index + 1 into pio.ranges for every port; made by bus_seal */
 	struct bus_hypercall hypercall[BUS_HYPERCALLS];
-	uint32_t n_hypercalls;
+	struct bus_hypercall hypercall_rest; /* the fallback; fn is NULL: none */
+	uint32_t n_hypercalls; /* the fallback among them */
 	bool sealed;
 };
 
@@ -88,6 +89,9 @@ int bus_add_fallback(struct bus *bus, uint32_t space, const struct gamut_io_ops 
                      struct bus_owner owner, char *err, unsigned err_len);
 int bus_add_hypercall(struct bus *bus, uint32_t nr, gamut_hypercall_fn fn, void *opaque, struct bus_owner owner,
                       char *err, unsigned err_len);
+/* For the numbers that nobody has registered; one. */
+int bus_add_hypercall_rest(struct bus *bus, gamut_hypercall_fn fn, void *opaque, struct bus_owner owner, char *err,
+                           unsigned err_len);
 /* No more registrations; builds the port table. 0 or -ENOMEM. [control] */
 int bus_seal(struct bus *bus);
 

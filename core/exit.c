@@ -156,7 +156,7 @@ static enum verdict handle_hlt(struct vcpu *v, struct vcpu_exit *e)
 {
 	struct gamut_vcpu_state state = { .size = sizeof(state), .rflags = RFLAGS_IF };
 
-	(void)e;
+	e->hlt.over = false;
 	if (!v->set->ops->vcpu_get(v->engine, &state) && !(state.rflags & RFLAGS_IF))
 		return dead_halt(v);
 	v->idle_mask = ATTN_NMI | ATTN_IRQ;

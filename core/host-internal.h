@@ -22,6 +22,7 @@ uint32_t host_vcpu_current(struct gamut_inst *inst);
 int host_vcpu_set(struct gamut_inst *inst, uint32_t vcpu, const struct gamut_vcpu_state *state);
 void host_vcpu_block(struct gamut_inst *inst, uint32_t vcpu);
 void host_vcpu_wake(struct gamut_inst *inst, uint32_t vcpu);
+void host_vcpu_unhalt(struct gamut_inst *inst, uint32_t vcpu);
 void host_vcpu_times(struct gamut_inst *inst, uint32_t vcpu, uint64_t ns[4]);
 int host_irq_source(struct gamut_inst *inst, const struct gamut_irq_source *ops, void *opaque);
 int host_cr8_register(struct gamut_inst *inst, uint64_t (*read)(void *opaque, uint32_t vcpu),

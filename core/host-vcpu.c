@@ -120,6 +120,14 @@ void host_vcpu_wake(struct gamut_inst *inst, uint32_t vcpu)
 	attend(inst, vcpu, ATTN_WAKE);
 }
 
+void host_vcpu_unhalt(struct gamut_inst *inst, uint32_t vcpu)
+{
+	struct vcpu *v = host_find_vcpu(inst, vcpu);
+
+	if (v)
+		vcpu_unhalt(v);
+}
+
 void host_vcpu_times(struct gamut_inst *inst, uint32_t vcpu, uint64_t ns[4])
 {
 	struct vcpu *v = host_find_vcpu(inst, vcpu);

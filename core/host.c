@@ -217,6 +217,18 @@ static int host_hypercall_register(struct gamut_inst *inst, uint32_t nr, gamut_h
 	return rc ? instance_fail(inst, rc, "%s", err) : 0;
 }
 
+static int host_hypercall_fallback(struct gamut_inst *inst, gamut_hypercall_fn fn, void *opaque)
+{
+	const struct domain *d = inst->domain;
+	char err[256] = "";
+	int rc;
+
+	if (d->engine->hypercalls && !d->engine->hypercalls(d->vm))
+		return instance_fail(inst, ENOTSUP, "the engine %s answers vmcall and vmmcall by itself here", d->engine->name);
+	rc = bus_add_hypercall_rest(&inst->domain->bus, fn, opaque, instance_owner(inst), err, sizeof(err));
+	return rc ? instance_fail(inst, rc, "%s", err) : 0;
+}
+
 static int host_bus_fallback(struct gamut_inst *inst, uint32_t space, const struct gamut_io_ops *ops, void *opaque)
 {
 	char err[256] = "";
@@ -490,4 +502,6 @@ const struct gamut_host gamut_host_table = {
 	.on_shutdown = host_on_shutdown,
 	.needed = host_needed,
 	.sign = host_sign,
+	.hypercall_fallback = host_hypercall_fallback,
+	.vcpu_unhalt = host_vcpu_unhalt,
 };

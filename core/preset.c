@@ -41,7 +41,7 @@ struct rule {
 	struct {
 		enum gamut_axis axis;
 		const char *words[5];
-	} when[2];
+	} when[3]; /* the last may be left out */
 	const char *why;
 	const char *instead;
 };
@@ -53,24 +53,35 @@ static const struct rule rules[] = {
 	{ { { P, { "pv" } }, { M, { "hap", "shadow" } } },
 	  "a kernel entered as PV runs in ring 3 and changes its page tables by hypercalls alone",
 	  "use mmu = \"pv\", or platform = \"pvh\" (mode = \"pvh\")" },
-	{ { { I, { "apic", "kvmclock" } }, { P, { "pvh", "pv" } } },
-	  "without a PC there are no ACPI tables and buses that lead to an APIC; interrupts and time come as event "
-	  "channels",
+	{ { { I, { "apic", "kvmclock" } }, { P, { "pv" } } },
+	  "a kernel in ring 3 reaches no APIC; interrupts and time come as event channels",
 	  "use interrupts = \"xen\", or platform = \"pc\"" },
+	{ { { D, { "xen" } }, { I, { "apic" } }, { P, { "pvh" } } },
+	  "without a PC a guest takes Xen's events by a vector alone, which an APIC's lines do not have",
+	  "use interrupts = \"xen\", or disk = \"virtio\"" },
+	{ { { N, { "xen" } }, { I, { "apic" } }, { P, { "pvh" } } },
+	  "without a PC a guest takes Xen's events by a vector alone, which an APIC's lines do not have",
+	  "use interrupts = \"xen\", or net = \"virtio\"" },
+	{ { { C, { "xen" } }, { I, { "apic" } }, { P, { "pvh" } } },
+	  "without a PC a guest takes Xen's events by a vector alone, which an APIC's lines do not have",
+	  "use interrupts = \"xen\", or console = \"serial\"" },
 	{ { { D, { "ide" } }, { P, { "pvh", "pv" } } },
 	  "an IDE disk hangs on the PC's PIIX chip, and this platform has none",
 	  "use disk = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
-	{ { { D, { "virtio" } }, { P, { "pvh", "pv" } } },
-	  "a virtio disk is a PCI function, and this platform has no PCI bus",
+	{ { { D, { "virtio" } }, { P, { "pv" } } },
+	  "a virtio disk needs a PCI bus or a place in memory, and this platform has neither",
 	  "use disk = \"xen\", or platform = \"pc\" (mode = \"kvm\")" },
 	{ { { N, { "e1000", "rtl8139" } }, { P, { "pvh", "pv" } } },
 	  "an emulated network card is a PCI function, and this platform has no PCI bus",
 	  "use net = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
-	{ { { N, { "virtio" } }, { P, { "pvh", "pv" } } },
-	  "a virtio network card is a PCI function, and this platform has no PCI bus",
+	{ { { N, { "virtio" } }, { P, { "pv" } } },
+	  "a virtio network card needs a PCI bus or a place in memory, and this platform has neither",
 	  "use net = \"xen\", or platform = \"pc\" (mode = \"kvm\")" },
-	{ { { C, { "serial", "vga" } }, { P, { "pvh", "pv" } } },
-	  "serial ports and screens are a PC's, and this platform has no devices",
+	{ { { C, { "serial" } }, { P, { "pv" } } },
+	  "a serial port needs an interrupt controller, and this platform has none",
+	  "use console = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
+	{ { { C, { "vga" } }, { P, { "pvh", "pv" } } },
+	  "screen and keyboard are a PC's, and this platform has none",
 	  "use console = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
 	{ { { D, { "xen" } }, { I, { "kvmclock" } } },
 	  "a guest takes its machine for KVM's or for Xen's, never for both, and so finds only one of the two",
@@ -125,7 +136,7 @@ static bool word_in(const char *word, const char *const words[5])
 
 static bool rule_broken(const struct rule *rule, const struct axis_choices *choices)
 {
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3 && rule->when[i].words[0]; i++)
 		if (!word_in(choices->axis[rule->when[i].axis].choice, rule->when[i].words))
 			return false;
 	return true;

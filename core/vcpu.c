@@ -144,12 +144,18 @@ static void sleep_until(struct vcpu *v, uint32_t mask, enum vcpu_time state)
 
 /*
  * An idle guest that is paused or stopped meanwhile, or whose vCPU goes down,
- * goes on being idle: the sleep is taken up again.
+ * goes on being idle: the sleep is taken up again. So does one that is woken
+ * for another reason than its own (ATTN_WAKE), such as to find `unhalt` set.
  */
 static void idle(struct vcpu *v)
 {
 	uint32_t mask = v->idle_mask;
 
+	if (v->exit.reason == EXIT_HLT && atomic_exchange(&v->unhalt, false)) {
+		v->exit.hlt.over = true;
+		v->idle_mask = 0;
+		return;
+	}
 	sleep_until(v, mask | ATTN_WAKE, VCPU_BLOCKED);
 	if (atomic_load(&v->attention) & (mask & ~ATTN_IRQ))
 		v->idle_mask = 0;
@@ -318,6 +324,7 @@ static void vcpu_power_on(struct vcpu *v)
 	v->exit = (struct vcpu_exit){ .reason = EXIT_INTR };
 	v->idle_mask = 0;
 	v->block = v->has_pending = false;
+	atomic_store(&v->unhalt, false);
 	atomic_store(&v->up, v->index == 0 || v->set->irqchip);
 }
 
@@ -370,6 +377,13 @@ static struct vcpu *vcpu_create(struct vcpus *set, uint32_t index, char *err, un
 void vcpu_set_up(struct vcpu *v, bool up)
 {
 	atomic_store(&v->up, up);
+	vcpu_attend(v, ATTN_WAKE);
+}
+
+/* The flag first: who is woken looks for it before he sleeps again. */
+void vcpu_unhalt(struct vcpu *v)
+{
+	atomic_store(&v->unhalt, true);
 	vcpu_attend(v, ATTN_WAKE);
 }
 

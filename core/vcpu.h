@@ -47,6 +47,7 @@ struct vcpu {
 	_Alignas(CACHE_LINE) _Atomic uint32_t attention;
 	_Atomic uint32_t mode; /* enum vcpu_mode */
 	atomic_bool up;
+	atomic_bool unhalt; /* the HLT that is under way, or the next, ends at once */
 
 	/* The thread's own from here on. */
 	_Alignas(CACHE_LINE) struct vcpus *set;
@@ -143,6 +144,8 @@ void vcpus_ended(struct vcpus *set, int how, const char *fmt, ...) GAMUT_PRINTF(
 void vcpu_attend(struct vcpu *v, uint32_t bits);
 /* Another NMI for it. [any] */
 void vcpu_nmi(struct vcpu *v);
+/* Ends the HLT that is under way, or the next. [any] */
+void vcpu_unhalt(struct vcpu *v);
 /* See host.h. */
 void vcpu_set_up(struct vcpu *v, bool up);
 /* For a vCPU whose thread is another: -EBUSY while it is up. [vcpu] */

@@ -82,6 +82,9 @@ struct vcpu_exit {
 			bool fault; /* raise #GP(0) instead */
 		} msr;
 		struct {
+			bool over; /* goes on behind it, with no interrupt */
+		} hlt;
+		struct {
 			struct gamut_pv_cpu *cpu; /* registers are taken back from it on the next entry */
 		} pv;
 		struct {
@@ -267,6 +270,9 @@ struct engine_ops {
 	int (*irqchip_msi)(struct engine_vm *vm, uint64_t address, uint32_t data); /* [any] */
 	/* What the I/O APIC's pins send, when it is split: replaces what was said before. [control] [vcpu] */
 	int (*irqchip_route)(struct engine_vm *vm, const struct engine_msi *pins, uint32_t n);
+
+	/* Whether a guest's vmcall and vmmcall come out as EXIT_HYPERCALL. NULL: always. [control] */
+	bool (*hypercalls)(struct engine_vm *vm);
 };
 
 extern const struct engine_ops engine_bt;

@@ -2,12 +2,30 @@
 #include "dm/pc/intr.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "gamut/plugin.h"
 
 #define TICK_PIN 2u  /* of the I/O APIC: line 0 */
 #define PIC_PIN 0u   /* the 8259s' output */
 #define CASCADE 2u
+
+/* ---- which chips there are ---- */
+
+static bool has_pic(const struct pc_intr *x)
+{
+	return x->kind == PC_INTR_OWN;
+}
+
+static bool has_ioapic(const struct pc_intr *x)
+{
+	return x->kind == PC_INTR_OWN || x->kind == PC_INTR_IOAPIC || x->kind == PC_INTR_TIMER;
+}
+
+static bool has_timer(const struct pc_intr *x)
+{
+	return x->kind == PC_INTR_OWN || x->kind == PC_INTR_KERNEL || x->kind == PC_INTR_TIMER;
+}
 
 /* ---- wires between the chips ---- */
 
@@ -82,6 +100,8 @@ static int tick(void *opaque, uint32_t level)
 {
 	struct pc_intr *x = opaque;
 
+	if (x->kind == PC_INTR_TIMER)
+		return ioapic_set(&x->ioapic, TICK_PIN, level);
 	if (x->kind != PC_INTR_KERNEL)
 		return own_tick(x, level);
 	x->host->irqchip_line(x->inst, 0, level);
@@ -92,7 +112,7 @@ static int tick(void *opaque, uint32_t level)
 
 static void drive(struct pc_intr *x, uint32_t line, uint32_t level)
 {
-	if (line < GAMUT_IRQ_ISA)
+	if (line < GAMUT_IRQ_ISA && has_pic(x))
 		i8259_set(&x->pic, line, level);
 	ioapic_set(&x->ioapic, line, level);
 }
@@ -207,6 +227,24 @@ const struct gamut_irq_lines_ops pc_irq_lines = {
 	.init = init_pin,
 };
 
+/* Without what is the 8254's. */
+static const struct gamut_irq_lines_ops lines_alone = {
+	.size = sizeof(struct gamut_irq_lines_ops),
+	.set = line_set,
+	.message = line_message,
+	.apic_id = apic_id,
+	.nmi = nmi,
+	.mmio = unclaimed,
+	.init = init_pin,
+};
+
+const void *pc_intr_interface(const struct pc_intr *x, const char *id, uint32_t revision)
+{
+	if (strcmp(id, GAMUT_IRQ_LINES) || revision != GAMUT_IRQ_REVISION || x->kind == PC_INTR_APICS)
+		return NULL;
+	return has_timer(x) ? &pc_irq_lines : &lines_alone;
+}
+
 /* ---- for the core ---- */
 
 static int irq_accept(void *opaque, uint32_t vcpu)
@@ -229,13 +267,17 @@ static int register_board(struct pc_intr *x)
 {
 	const struct gamut_host *host = x->host;
 	struct gamut_inst *inst = x->inst;
-	int rc = host->pio_register(inst, I8259_MASTER_PORT, 2, &i8259_master_ops, &x->pic);
+	int rc = host->mmio_register(inst, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, &x->ioapic);
+
+	if (rc || !has_pic(x))
+		return rc;
+	rc = host->pio_register(inst, I8259_MASTER_PORT, 2, &i8259_master_ops, &x->pic);
 
 	if (!rc)
 		rc = host->pio_register(inst, I8259_SLAVE_PORT, 2, &i8259_slave_ops, &x->pic);
 	if (!rc)
 		rc = host->pio_register(inst, I8259_ELCR_PORT, 2, &i8259_elcr_ops, &x->pic);
-	return rc ? rc : host->mmio_register(inst, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, &x->ioapic);
+	return rc;
 }
 
 static int register_source(struct pc_intr *x)
@@ -246,7 +288,7 @@ static int register_source(struct pc_intr *x)
 
 int pc_intr_register(struct pc_intr *x)
 {
-	int rc = x->kind == PC_INTR_APICS ? 0 : x->host->pio_register(x->inst, I8254_PORT, 4, &i8254_ops, &x->pit);
+	int rc = has_timer(x) ? x->host->pio_register(x->inst, I8254_PORT, 4, &i8254_ops, &x->pit) : 0;
 
 	if (rc)
 		return rc;
@@ -255,28 +297,31 @@ int pc_intr_register(struct pc_intr *x)
 	if (x->look)
 		x->pic.look = x->ioapic.look = look;
 	rc = register_source(x);
-	if (!rc && x->kind == PC_INTR_OWN)
+	if (!rc && has_ioapic(x))
 		rc = register_board(x);
 	return rc ? rc : lapics_register(&x->apics);
 }
 
 /* ---- life cycle ---- */
 
+/* Without firmware, no processor has anything to do at the reset vector. */
 static void init_board(struct pc_intr *x)
 {
 	struct lapics *s = &x->apics;
 
 	s->id_shift = 0;
 	s->suppress_eoi = true;
-	s->restarts = true;
+	s->restarts = has_pic(x);
 	s->eoi = apic_eoi;
-	s->intack = apic_intack;
 	s->board = x;
 	ioapic_init(&x->ioapic, ioapic_sends, x);
-	i8259_init(&x->pic, pic_output, x);
-	pthread_mutex_init(&x->line_lock, NULL);
-	x->by_pic = x->host->sign(x->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "8259 interrupts");
 	x->by_ioapic = x->host->sign(x->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "I/O APIC interrupts");
+	pthread_mutex_init(&x->line_lock, NULL);
+	if (!has_pic(x))
+		return;
+	s->intack = apic_intack;
+	i8259_init(&x->pic, pic_output, x);
+	x->by_pic = x->host->sign(x->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "8259 interrupts");
 }
 
 /* CPUID is all that is left of them here. */
@@ -287,10 +332,11 @@ static void init_kernel(struct pc_intr *x)
 
 static void finish_own(struct pc_intr *x)
 {
-	if (x->kind == PC_INTR_OWN) {
-		pthread_mutex_destroy(&x->line_lock);
+	if (has_pic(x))
 		i8259_finish(&x->pic);
+	if (has_ioapic(x)) {
 		ioapic_finish(&x->ioapic);
+		pthread_mutex_destroy(&x->line_lock);
 	}
 	lapics_finish(&x->apics);
 }
@@ -304,19 +350,19 @@ int pc_intr_init(struct pc_intr *x, const struct gamut_host *host, struct gamut_
 		init_kernel(x);
 	else
 		rc = lapics_init(&x->apics, host, inst);
-	if (rc || kind == PC_INTR_APICS)
+	if (rc)
 		return rc;
-	if (kind == PC_INTR_OWN)
+	if (has_ioapic(x))
 		init_board(x);
-	rc = i8254_init(&x->pit, host, inst, tick, x);
-	if (rc && kind == PC_INTR_OWN)
+	rc = has_timer(x) ? i8254_init(&x->pit, host, inst, tick, x) : 0;
+	if (rc && kind != PC_INTR_KERNEL)
 		finish_own(x);
 	return rc;
 }
 
 void pc_intr_finish(struct pc_intr *x)
 {
-	if (x->kind != PC_INTR_APICS)
+	if (has_timer(x))
 		i8254_finish(&x->pit);
 	if (x->kind != PC_INTR_KERNEL)
 		finish_own(x);
@@ -327,11 +373,11 @@ void pc_intr_reset(struct pc_intr *x)
 {
 	if (x->kind != PC_INTR_KERNEL)
 		lapics_reset(&x->apics);
-	if (x->kind == PC_INTR_OWN) {
+	if (has_ioapic(x))
 		ioapic_reset(&x->ioapic);
+	if (has_pic(x))
 		i8259_reset(&x->pic);
-	}
-	if (x->kind != PC_INTR_APICS)
+	if (has_timer(x))
 		i8254_reset(&x->pit);
 	x->tick_waits = false;
 }

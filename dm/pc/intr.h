@@ -18,7 +18,9 @@
  * cost is an exit for every access to an 8259 or the I/O APIC and for every end
  * of a level-triggered interrupt, and the ExtINT of every tick of the 8254.
  *
- * Or there is no board, and local APICs are all there is (PC_INTR_APICS).
+ * Or there is no board. Then local APICs are all there is (PC_INTR_APICS); with
+ * an I/O APIC where somebody has lines to lead to it (PC_INTR_IOAPIC), and an
+ * 8254 where a kernel would have nothing else to tell the time by (PC_INTR_TIMER).
  *
  * Others may have more interrupts than a PC's (dm/xen/intr.h): then they are
  * the interrupt source, and ask the local APICs for what is theirs; and a line
@@ -44,6 +46,8 @@ enum pc_intr_kind {
 	PC_INTR_OWN,    /* all of the above */
 	PC_INTR_KERNEL, /* irqchip_create has succeeded: all but the 8254 is the engine's */
 	PC_INTR_APICS,  /* local APICs alone, with ids as under Xen */
+	PC_INTR_IOAPIC, /* these and an I/O APIC, every line its pin */
+	PC_INTR_TIMER,  /* these and an 8254, whose line 0 is pin 2 */
 };
 
 struct pc_intr {
@@ -79,7 +83,10 @@ void pc_intr_resume(struct pc_intr *x);
 /* The level of a line as the monitor drives it beside the devices on it; 0 and 2 are nobody's. [any] */
 void pc_intr_wire(struct pc_intr *x, uint32_t line, uint32_t level);
 
-/* Of "irq-lines", which there are but for PC_INTR_APICS; self is the struct pc_intr. */
+/* For interface(), of an instance that begins with it: "irq-lines", which there are but for PC_INTR_APICS. */
+const void *pc_intr_interface(const struct pc_intr *x, const char *id, uint32_t revision);
+
+/* These, where there is an 8254; self is the struct pc_intr. */
 extern const struct gamut_irq_lines_ops pc_irq_lines;
 
 #endif

@@ -93,6 +93,8 @@ bool lapic_request(struct lapic *a, uint8_t vector, bool level);
 void lapic_recheck(struct lapic *a);
 /* End of interrupt: what is in service with the highest vector. Not locked. */
 void lapic_eoi(struct lapic *a);
+/* Whether the vector is the only one that anybody asks for or that is level triggered: none waits for its end. [any] */
+bool lapic_end_can_wait(const struct lapic *a, uint32_t vector);
 /* An error bit, and its interrupt. Locked. */
 void lapic_error(struct lapic *a, uint32_t bit);
 /* Delivers a fixed interrupt of a local source unless masked. Locked. */
@@ -101,6 +103,19 @@ void lapic_lvt_fire(struct lapic *a, enum lapic_lvt which);
 void lapic_clear(struct lapic *a);
 /* The id too; and both are what turning it on does. Locked. */
 void lapic_reset_id(struct lapic *a);
+
+/* ---- lapic-pveoi.c; not locked ---- */
+
+/* The vector has just been put in service: its end may come without an exit. On the vCPU's thread. */
+void lapic_pv_eoi_offer(struct lapic *a, uint32_t vector);
+/* Finds out whether it has, and takes the offer back. On the vCPU's thread. */
+void lapic_pv_eoi_take_back(struct lapic *a);
+
+static inline void lapic_pv_eoi_sync(struct lapic *a)
+{
+	if (__atomic_load_n(&a->pv_offered, __ATOMIC_SEQ_CST))
+		lapic_pv_eoi_take_back(a);
+}
 
 /* ---- lapic-lint.c ---- */
 

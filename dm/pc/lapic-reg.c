@@ -349,6 +349,7 @@ static int no_such(struct lapic *a, bool x2)
 
 int lapic_read_reg(struct lapic *a, uint32_t reg, bool x2, uint64_t *value)
 {
+	lapic_pv_eoi_sync(a);
 	if (reg >= sizeof(regs) / sizeof(regs[0]) || !(regs[reg].flags & (x2 ? MSR_READ : PAGE)))
 		return no_such(a, x2);
 	pthread_mutex_lock(&a->lock);
@@ -363,6 +364,7 @@ int lapic_write_reg(struct lapic *a, uint32_t reg, bool x2, uint64_t value)
 {
 	const struct reg *r;
 
+	lapic_pv_eoi_sync(a);
 	if (reg >= sizeof(regs) / sizeof(regs[0]) || !(regs[reg].flags & (x2 ? MSR_WRITE : PAGE)))
 		return no_such(a, x2);
 	r = &regs[reg];

@@ -75,10 +75,26 @@ static void raise_irq(const struct lapic *a)
 	a->set->host->irq_raise(a->set->inst, a->vcpu);
 }
 
-void lapic_recheck(struct lapic *a)
+/*
+ * With an offer of PV EOI out (lapic-pveoi.c), what looks in service may have
+ * ended: whoever waits for that is to be looked at, and is by lapic_accept.
+ */
+static bool maybe_deliverable(const struct lapic *a)
 {
 	if (deliverable(a) >= 0 || lapic_extint(a))
+		return true;
+	return load(&a->pv_offered) && lapic_enabled(a) && highest(a->irr) >= 0;
+}
+
+void lapic_recheck(struct lapic *a)
+{
+	if (maybe_deliverable(a))
 		raise_irq(a);
+}
+
+bool lapic_end_can_wait(const struct lapic *a, uint32_t vector)
+{
+	return highest(a->irr) < 0 && !test_bit(a->tmr, vector);
 }
 
 /*
@@ -169,15 +185,10 @@ static int accept_extint(struct lapic *a)
 	return s->intack(s->board, __atomic_exchange_n(&a->extint, 0, __ATOMIC_SEQ_CST) != 0);
 }
 
-int lapic_accept(struct lapics *s, uint32_t vcpu)
+static int accept_own(struct lapic *a)
 {
-	struct lapic *a = &s->apic[vcpu];
-	int vector = accept_extint(a);
+	int vector;
 
-	if (vector >= 0) {
-		lapic_count(s->accepted);
-		return vector;
-	}
 	if (deliverable(a) < 0)
 		return -1;
 	pthread_mutex_lock(&a->lock);
@@ -187,14 +198,31 @@ int lapic_accept(struct lapics *s, uint32_t vcpu)
 		set_bit(a->isr, (uint32_t)vector);
 	}
 	pthread_mutex_unlock(&a->lock);
-	if (vector >= 0)
-		lapic_count(s->accepted);
+	if (vector >= 0 && a->set->pv_eois)
+		lapic_pv_eoi_offer(a, (uint32_t)vector);
+	return vector;
+}
+
+int lapic_accept(struct lapics *s, uint32_t vcpu)
+{
+	struct lapic *a = &s->apic[vcpu];
+	int vector;
+
+	lapic_pv_eoi_sync(a);
+	vector = accept_extint(a);
+	if (vector < 0)
+		vector = accept_own(a);
+	if (vector < 0)
+		return -1;
+	lapic_count(s->accepted);
+	if (s->taken)
+		s->taken(s->taken_opaque, vcpu);
 	return vector;
 }
 
 int lapic_pending(const struct lapics *s, uint32_t vcpu)
 {
-	return deliverable(&s->apic[vcpu]) >= 0 || lapic_extint(&s->apic[vcpu]);
+	return maybe_deliverable(&s->apic[vcpu]);
 }
 
 /* ---- life cycle ---- */
@@ -213,6 +241,8 @@ void lapic_clear(struct lapic *a)
 	a->esr = a->errors = 0;
 	a->icr = 0;
 	__atomic_store_n(&a->extint, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&a->pv_offered, 0, __ATOMIC_SEQ_CST);
+	a->pv_eoi = 0;
 	for (int i = 0; i < LVT_COUNT; i++)
 		lapic_set_lvt(a, i, LVT_MASKED);
 	lapic_timer_clear(a);

@@ -69,6 +69,9 @@ struct lapic {
 	bool armed;               /* something will happen... */
 	uint64_t expiry;          /* ...at this domain time */
 	struct gamut_timer *timer;
+
+	uint64_t pv_eoi;     /* as lapic_pv_eoi has it */
+	uint32_t pv_offered; /* atomic: the interrupt in service may end by the guest's clearing of its bit */
 };
 
 struct lapics {
@@ -97,6 +100,10 @@ struct lapics {
 	 */
 	void (*cleared)(void *opaque, uint32_t vcpu);
 	void *cleared_opaque;
+	/* The vCPU takes an interrupt. NULL: nobody minds. Constant once the domain has started. [vcpu] */
+	void (*taken)(void *opaque, uint32_t vcpu);
+	void *taken_opaque;
+	uint64_t *pv_eois; /* counts ends of interrupt without an exit; NULL: lapic_pv_eoi is not used */
 	/* Counters. */
 	uint64_t *timer_armed; /* sign */
 	uint64_t *accepted, *ipis, *timer_fires, *errors, *refused, *moved, *smi;
@@ -140,6 +147,14 @@ void lapics_init_pin(struct lapics *s);
  * which it has moved to there. Reads fill value. [vcpu]
  */
 bool lapics_page(struct lapics *s, uint64_t gpa, uint32_t width, bool write, uint64_t *value);
+
+/*
+ * KVM's paravirtual end of interrupt: value is what the guest writes to
+ * MSR_KVM_PV_EOI_EN. 0 or -EPERM. [vcpu] of that vCPU
+ */
+int lapic_pv_eoi(struct lapics *s, uint32_t vcpu, uint64_t value);
+/* What it has written. [any] */
+uint64_t lapic_pv_eoi_value(struct lapics *s, uint32_t vcpu);
 
 /* See struct gamut_irq_source: what accept gives is in service from then on, until the guest's EOI. */
 int lapic_accept(struct lapics *s, uint32_t vcpu);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dm/pc/intr-instance.h"
 #include "gamut/pci.h"
 
 static int64_t op_evtchn(void *opaque, struct gamut_hypercall *call)
@@ -176,10 +177,10 @@ static const struct gamut_irq_source irq_source = {
 
 const void *xen_intr_interface(const struct xen_intr *x, const char *id, uint32_t revision)
 {
-	if (x->pc.kind != PC_INTR_APICS && revision == GAMUT_IRQ_REVISION && !strcmp(id, GAMUT_IRQ_LINES))
-		return &pc_irq_lines;
-	if (revision != GAMUT_XEN_REVISION)
-		return NULL;
+	const void *lines = pc_intr_interface(&x->pc, id, revision);
+
+	if (lines || revision != GAMUT_XEN_REVISION)
+		return lines;
 	if (!strcmp(id, GAMUT_EVENT_CHANNELS))
 		return &xen_intr_evtchn_ops;
 	return strcmp(id, GAMUT_XEN_INTERRUPTS) ? NULL : &xen_intr_ops;
@@ -283,7 +284,7 @@ no_controllers:
 
 int xen_intr_init(struct xen_intr *x, const struct gamut_host *host, struct gamut_inst *inst)
 {
-	return init(x, host, inst, PC_INTR_APICS, GAMUT_XEN_INTR_VECTOR | GAMUT_XEN_INTR_TIME);
+	return init(x, host, inst, pc_intr_has_devices(host, inst) ? PC_INTR_IOAPIC : PC_INTR_APICS, GAMUT_XEN_INTR_VECTOR | GAMUT_XEN_INTR_TIME);
 }
 
 int xen_intr_init_pc(struct xen_intr *x, const struct gamut_host *host, struct gamut_inst *inst, uint32_t can)

@@ -30,7 +30,10 @@ struct xen_intr {
 	void *bus_self;
 };
 
-/* For a machine without a board, with everything; on a PC, as can says. 0 or -ENOMEM. [control] */
+/*
+ * For a machine without a board, with everything, and an I/O APIC if devices
+ * have lines to lead to it; on a PC, as can says. 0 or -ENOMEM. [control]
+ */
 int xen_intr_init(struct xen_intr *x, const struct gamut_host *host, struct gamut_inst *inst);
 int xen_intr_init_pc(struct xen_intr *x, const struct gamut_host *host, struct gamut_inst *inst, uint32_t can);
 void xen_intr_finish(struct xen_intr *x);

@@ -223,7 +223,7 @@ int pvh_load(const struct pvh_config *config)
 	if (rc)
 		return rc;
 	rc = xen_image_write(&p.image);
-	if (!rc)
+	if (!rc && config->xen)
 		rc = xen_hypercall_patch(config->host, config->inst, p.boot);
 	if (!rc && p.boot->ramdisk_size)
 		rc = config->host->mem_write(config->inst, p.ramdisk, p.boot->ramdisk, p.boot->ramdisk_size);

@@ -19,6 +19,7 @@ struct pvh_config {
 	struct gamut_inst *inst;
 	const struct xen_e820 *extra; /* see xen_memory_map */
 	uint32_t n_extra;
+	bool xen;      /* the guest is to find Xen: its hypercall instruction is put into the image */
 	uint64_t rsdp; /* where the ACPI tables start, 0: a guest boots as with acpi=off */
 };
 

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "dm/clock/pvclock.h"
 
 #include "gamut/plugin.h"
 
@@ -23,46 +24,20 @@ static uint64_t now(const struct xen_time *t)
 
 /* ---- pvclock ------------------------------------------------------------------ */
 
-/* All vCPUs follow one TSC when the host scales it the same for all. */
-static bool tsc_stable(const struct xen_time *t)
+_Static_assert(sizeof(struct vcpu_time_info) == sizeof(struct pvclock) &&
+                       offsetof(struct vcpu_time_info, flags) == offsetof(struct pvclock, flags) &&
+                       XEN_PVCLOCK_TSC_STABLE_BIT == PVCLOCK_STABLE,
+               "Xen's pvclock");
+
+static void scale(const struct xen_time *t, uint32_t vcpu, struct pvclock *info)
 {
-	const struct gamut_host *host = t->env->host;
-	uint64_t tsc0, ns0, tsc, ns;
-	uint32_t mul0, mul;
-	int8_t shift0, shift;
-
-	host->time_scale(t->env->inst, 0, &tsc0, &ns0, &mul0, &shift0);
-	for (uint32_t i = 1; i < t->env->n_vcpus; i++) {
-		host->time_scale(t->env->inst, i, &tsc, &ns, &mul, &shift);
-		if (tsc != tsc0 || ns != ns0 || mul != mul0 || shift != shift0)
-			return false;
-	}
-	return true;
-}
-
-static void scale(const struct xen_time *t, uint32_t vcpu, struct vcpu_time_info *info)
-{
-	memset(info, 0, sizeof(*info));
-	t->env->host->time_scale(t->env->inst, vcpu, &info->tsc_timestamp, &info->system_time, &info->tsc_to_system_mul,
-	                         &info->tsc_shift);
-	info->flags = tsc_stable(t) ? XEN_PVCLOCK_TSC_STABLE_BIT : 0;
-}
-
-/* The version protocol: readers retry while it is odd or has changed. */
-static void publish(struct vcpu_time_info *to, const struct vcpu_time_info *from, uint32_t version)
-{
-	const size_t body = offsetof(struct vcpu_time_info, tsc_timestamp);
-
-	__atomic_store_n(&to->version, version - 1, __ATOMIC_SEQ_CST);
-	memcpy((uint8_t *)to + body, (const uint8_t *)from + body, sizeof(*to) - body);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	__atomic_store_n(&to->version, version, __ATOMIC_SEQ_CST);
+	pvclock_make(t->env->host, t->env->inst, vcpu, info);
 }
 
 void xen_time_update_vcpu(struct xen_time *t, uint32_t vcpu)
 {
 	struct xen_time_vcpu *v = &t->vcpu[vcpu];
-	struct vcpu_time_info info;
+	struct pvclock info;
 	uint8_t *vi;
 
 	if (t->none)
@@ -72,7 +47,7 @@ void xen_time_update_vcpu(struct xen_time *t, uint32_t vcpu)
 	v->version += 2;
 	vi = shinfo_vcpu_info(t->shinfo, vcpu);
 	if (vi) {
-		publish((void *)(vi + shinfo_layout(t->shinfo)->time), &info, v->version);
+		pvclock_publish((void *)(vi + shinfo_layout(t->shinfo)->time), &info, v->version);
 		shinfo_dirty(t->shinfo, vcpu);
 	}
 	pthread_mutex_unlock(&v->lock);
@@ -83,14 +58,10 @@ void xen_time_wallclock(struct xen_time *t)
 	const struct shinfo_layout *layout = shinfo_layout(t->shinfo);
 	uint8_t *shared = t->shinfo->shared;
 	uint32_t *version = (void *)(shared + layout->wc_version);
-	struct timespec ts;
-	uint64_t boot;
+	uint64_t boot = pvclock_boot_time(t->env->host, t->env->inst);
 
 	if (t->none)
 		return;
-	clock_gettime(CLOCK_REALTIME, &ts);
-	/* The wall clock is given as of system time 0. */
-	boot = (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec - now(t);
 	pthread_mutex_lock(&t->wallclock_lock);
 	uint32_t even = (__atomic_load_n(version, __ATOMIC_RELAXED) | 1) + 1;
 
@@ -214,7 +185,7 @@ int64_t xen_set_timer_op(void *opaque, struct gamut_hypercall *call)
 
 static void write_time_area(struct xen_time *t, struct xen_time_vcpu *v, const struct gamut_hypercall *call)
 {
-	struct vcpu_time_info info;
+	struct pvclock info;
 	uint32_t odd;
 
 	pthread_mutex_lock(&v->lock);
@@ -297,7 +268,7 @@ static int get_area(const struct xen_time *t, const struct gamut_hypercall *call
 int64_t xen_time_register_area(struct xen_time *t, struct gamut_hypercall *call, uint32_t vcpu, uint64_t arg)
 {
 	struct xen_time_vcpu *v = &t->vcpu[vcpu];
-	struct vcpu_time_info info = { 0 };
+	struct pvclock info = { 0 };
 	uint64_t area;
 
 	if (get_area(t, call, arg, &area))

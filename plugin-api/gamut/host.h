@@ -543,6 +543,23 @@ struct gamut_host {
 	 * signs alone. Never NULL. In create or start. [control]
 	 */
 	uint64_t *(*sign)(struct gamut_inst *inst, uint32_t axis, uint32_t colour, const char *name);
+
+	/*
+	 * Takes the hypercalls whose number nobody has registered: for guests
+	 * whose convention is another than struct gamut_hypercall's, and for
+	 * another answer than -ENOSYS to what is unknown. Registers that are not
+	 * among args the handler finds by vcpu_get; a number beyond 32 bits
+	 * arrives as UINT32_MAX. 0; -EBUSY the domain has one already; -ENOTSUP
+	 * vmcall and vmmcall do not reach the core on this engine and host, which
+	 * answer them by themselves. Registered like a hypercall. [control]
+	 */
+	int (*hypercall_fallback)(struct gamut_inst *inst, gamut_hypercall_fn fn, void *opaque);
+	/*
+	 * Ends the vCPU's HLT as an NMI does, be its interrupts enabled or not,
+	 * with nothing delivered; when it is not halted, its next HLT ends at
+	 * once. Not while halts are the engine's (irqchip_create). [any]
+	 */
+	void (*vcpu_unhalt)(struct gamut_inst *inst, uint32_t vcpu);
 };
 
 #ifdef __cplusplus

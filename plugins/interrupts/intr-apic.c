@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * interrupts = "apic": those of a PC, 8259 pair, 8254, I/O APIC and local APICs,
- * of our own or, where the engine has hardware for it, the engine's.
+ * of our own or, where the engine has hardware for it, the engine's. Without a
+ * PC it is I/O APIC, local APICs and 8254.
  *
  * A guest of a PC with Xen's PV drivers needs event channels: they are there when
  * somebody needs them, and interrupt by a line (dm/xen/upcall-line.h). What the
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dm/pc/intr-instance.h"
 #include "dm/xen/intr.h"
 #include "gamut/plugin.h"
 
@@ -30,63 +32,38 @@ static bool wants_xen(const struct gamut_host *host, struct gamut_inst *inst)
 	       host->needed(inst, GAMUT_XENBUS);
 }
 
-static bool engine_may(const struct gamut_host *host)
-{
-	return GAMUT_HAS(host, struct gamut_host, irqchip_msi) && host->irqchip_create;
-}
+#define WHY_OWN "Xen's event channels interrupt by a line that only our own controllers can look at"
 
-/* 1: the engine has them; 0: it has not; or -errno, and the user knows. */
-static int ask_engine(const struct gamut_host *host, struct gamut_inst *inst, bool with_xen)
+static int init(struct apic *x, const struct gamut_host *host, struct gamut_inst *inst)
 {
-	const char *choice = "auto";
 	int rc;
 
-	host->option_string(inst, "irqchip", &choice);
-	if (with_xen && !strcmp(choice, "kernel"))
-		return host->fail(inst, EINVAL,
-		                  "irqchip = \"kernel\": Xen's event channels interrupt by a line that only our own "
-		                  "controllers can look at; use \"auto\" or \"own\"");
-	if (with_xen || !strcmp(choice, "own"))
-		return 0;
-	rc = engine_may(host) ? host->irqchip_create(inst, GAMUT_IRQCHIP_WHOLE, NULL, NULL) : -ENOTSUP;
-	if (!rc)
-		return 1;
-	if (rc != -ENOTSUP)
-		return host->fail(inst, -rc, "the engine cannot make its interrupt controllers: %s", strerror(-rc));
-	if (strcmp(choice, "kernel"))
-		return 0;
-	return host->fail(inst, ENOTSUP, "irqchip = \"kernel\": this engine has no interrupt controllers on this host");
-}
-
-static bool offers_x2apic(const struct gamut_host *host, struct gamut_inst *inst)
-{
-	int on = 1;
-
-	host->option_bool(inst, "x2apic", &on);
-	return on;
+	if (!x->with_xen)
+		return pc_intr_create(&x->pc, host, inst, PC_INTR_TIMER);
+	rc = pc_intr_must_be_own(host, inst, WHY_OWN);
+	if (rc)
+		return rc;
+	rc = xen_intr_init_pc(&x->xen, host, inst, 0);
+	if (rc)
+		return host->fail(inst, -rc, "cannot make the interrupt controllers: %s", strerror(-rc));
+	pc_intr_options(&x->pc);
+	return 0;
 }
 
 static int create(const struct gamut_host *host, struct gamut_inst *inst, void **self)
 {
-	bool with_xen = wants_xen(host, inst);
-	struct apic *x;
-	int rc = ask_engine(host, inst, with_xen);
+	struct apic *x = calloc(1, sizeof(*x));
+	int rc;
 
-	if (rc < 0)
-		return rc;
-	x = calloc(1, sizeof(*x));
 	if (!x)
 		return host->fail(inst, ENOMEM, "out of memory");
-	x->with_xen = with_xen;
-	rc = with_xen ? xen_intr_init_pc(&x->xen, host, inst, 0) :
-	                pc_intr_init(&x->pc, host, inst, rc ? PC_INTR_KERNEL : PC_INTR_OWN);
-	if (rc) {
+	x->with_xen = wants_xen(host, inst);
+	rc = init(x, host, inst);
+	if (rc)
 		free(x);
-		return host->fail(inst, -rc, "cannot make the interrupt controllers: %s", strerror(-rc));
-	}
-	x->pc.apics.no_x2apic = !offers_x2apic(host, inst);
-	*self = x;
-	return 0;
+	else
+		*self = x;
+	return rc;
 }
 
 static int start(void *self)
@@ -145,7 +122,7 @@ static const void *interface(void *self, const char *id, uint32_t revision)
 
 	if (x->with_xen)
 		return xen_intr_interface(&x->xen, id, revision);
-	return !strcmp(id, GAMUT_IRQ_LINES) && revision == GAMUT_IRQ_REVISION ? &pc_irq_lines : NULL;
+	return pc_intr_interface(&x->pc, id, revision);
 }
 
 static const struct gamut_ops ops = {
@@ -161,25 +138,7 @@ static const struct gamut_ops ops = {
 
 static const char *const needs[] = { NULL };
 static const char *const gives[] = { GAMUT_IRQ_LINES, GAMUT_EVENT_CHANNELS, GAMUT_XEN_INTERRUPTS, NULL };
-static const char *const irqchips[] = { "auto", "kernel", "own", NULL };
-
-static const struct gamut_option options[] = {
-	{
-		.size = sizeof(struct gamut_option),
-		.type = GAMUT_OPTION_CHOICE,
-		.name = "irqchip",
-		.help = "whose controllers: the host kernel's where the engine is KVM on hardware, or Gamut's own",
-		.default_value = "auto",
-		.choices = irqchips,
-	},
-	{
-		.size = sizeof(struct gamut_option),
-		.type = GAMUT_OPTION_BOOL,
-		.name = "x2apic",
-		.help = "offer the x2APIC mode of local APICs",
-		.default_value = "true",
-	},
-};
+static const struct gamut_option options[] = { PC_INTR_OPTIONS };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),

@@ -2,12 +2,13 @@
 /*
  * interrupts = "xen": event channels, upcalls, PV timers and clocks, and local
  * APICs. On a PC, whose devices need lines, all of its interrupt controllers
- * are there beside them.
+ * are there beside them; on a bare platform an I/O APIC if it has devices.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dm/pc/intr-instance.h"
 #include "dm/xen/intr.h"
 #include "gamut/plugin.h"
 
@@ -18,7 +19,7 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 
 	if (!x)
 		rc = -ENOMEM;
-	else if (host->needed(inst, GAMUT_IRQ_LINES))
+	else if (pc_intr_on_pc(host, inst))
 		rc = xen_intr_init_pc(x, host, inst, GAMUT_XEN_INTR_VECTOR | GAMUT_XEN_INTR_TIME);
 	else
 		rc = xen_intr_init(x, host, inst);

@@ -883,6 +883,22 @@ static uint64_t *fake_sign(struct gamut_inst *inst, uint32_t axis, uint32_t colo
 	return fake_counter(inst, name);
 }
 
+static int fake_hypercall_fallback(struct gamut_inst *inst, gamut_hypercall_fn fn, void *opaque)
+{
+	struct host_fake *f = fake(inst);
+
+	if (f->hypercall_rest)
+		return -EBUSY;
+	f->hypercall_rest = fn;
+	f->hypercall_rest_opaque = opaque;
+	return 0;
+}
+
+static void fake_vcpu_unhalt(struct gamut_inst *inst, uint32_t vcpu)
+{
+	fake(inst)->vcpu[vcpu].unhalts++;
+}
+
 static int fake_needed(struct gamut_inst *inst, const char *id)
 {
 	struct host_fake *f = fake(inst);
@@ -1020,6 +1036,8 @@ static const struct gamut_host table = {
 	.defer_destroy = fake_defer_destroy,
 	.counter = fake_counter,
 	.needed = fake_needed,
+	.hypercall_fallback = fake_hypercall_fallback,
+	.vcpu_unhalt = fake_vcpu_unhalt,
 	.sign = fake_sign,
 	.console_write = fake_console_write,
 	.console_on_input = fake_console_on_input,
@@ -1162,7 +1180,7 @@ int64_t host_fake_hypercall(struct host_fake *f, struct gamut_hypercall *call)
 	int64_t rc;
 
 	if (call->nr >= HOST_FAKE_HYPERCALLS || !f->hypercalls[call->nr].fn)
-		return -ENOSYS;
+		return f->hypercall_rest ? f->hypercall_rest(f->hypercall_rest_opaque, call) : -ENOSYS;
 	do {
 		call->restart = 0;
 		rc = f->hypercalls[call->nr].fn(f->hypercalls[call->nr].opaque, call);

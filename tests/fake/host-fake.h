@@ -34,7 +34,7 @@ struct host_fake_vcpu {
 	struct gamut_vcpu_state state;
 	bool up;
 	_Atomic bool blocked; /* vcpu_block, until vcpu_wake or irq_raise */
-	_Atomic uint32_t wakes, irq_raises, nmis;
+	_Atomic uint32_t wakes, irq_raises, nmis, unhalts;
 	uint64_t times[4];
 };
 
@@ -95,6 +95,8 @@ struct host_fake {
 		gamut_hypercall_fn fn;
 		void *opaque;
 	} hypercalls[HOST_FAKE_HYPERCALLS];
+	gamut_hypercall_fn hypercall_rest; /* hypercall_fallback */
+	void *hypercall_rest_opaque;
 	struct host_fake_range pio[HOST_FAKE_ITEMS], mmio[HOST_FAKE_ITEMS], msr[HOST_FAKE_ITEMS];
 	struct host_fake_range rest[2]; /* bus_fallback, by enum gamut_space */
 	struct host_fake_cpuid cpuid[HOST_FAKE_ITEMS];

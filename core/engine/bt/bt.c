@@ -394,6 +394,10 @@ static void complete(struct bt_vcpu *v, struct vcpu_exit *exit)
 	case EXIT_PV:
 		pv_resume(v);
 		return;
+	case EXIT_HLT:
+		if (exit->hlt.over)
+			v->halted = false;
+		return;
 	case EXIT_PIO:
 		if (v->pio_len) {
 			complete_port(v, exit);

@@ -41,6 +41,11 @@ void kvm_hypercall_insn(struct engine_vm *vm, uint8_t insn[3])
 		engine_native_hypercall(insn);
 }
 
+bool kvm_hypercalls(struct engine_vm *vm)
+{
+	return vm->features.xen_hypercalls;
+}
+
 static void fill(struct vcpu_exit *exit, uint64_t nr, unsigned cpl, bool long_mode)
 {
 	exit->reason = EXIT_HYPERCALL;

@@ -188,6 +188,7 @@ const struct engine_ops engine_kvm = {
 	.tsc_offset = tsc_offset,
 	.stats = stats,
 	.hypercall_insn = kvm_hypercall_insn,
+	.hypercalls = kvm_hypercalls,
 	.irqchip_create = kvm_irqchip_create,
 	.irqchip_line = kvm_irqchip_line,
 	.irqchip_msi = kvm_irqchip_msi,

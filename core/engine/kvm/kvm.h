@@ -264,6 +264,7 @@ int kvm_guest_copy(struct engine_vcpu *v, uint64_t va, void *buf, uint64_t len, 
 /* ---- running an HVM-type guest -------------------------------------------------------------- */
 
 /* The three bytes by which a guest makes a hypercall. */
+bool kvm_hypercalls(struct engine_vm *vm);
 void kvm_hypercall_insn(struct engine_vm *vm, uint8_t insn[3]);
 /* Whether the exit in the shared page is a hypercall; fills *exit then. */
 bool kvm_hypercall_exit(struct engine_vcpu *v, struct vcpu_exit *exit);

@@ -3,12 +3,14 @@
  * Model-specific registers: which of them KVM holds, which come out.
  *
  * KVM holds those that describe the processor, and an access to one that it
- * does not know comes out as an exit, for the core. Three kinds are taken from
+ * does not know comes out as an exit, for the core. Four kinds are taken from
  * KVM although it would answer:
  *
  *   those of the local APIC, while that is not in the kernel: without one,
  *   KVM would take writes and do nothing with them;
  *   0x40000000 and up, which KVM knows as Hyper-V's and others use otherwise;
+ *   KVM's own paravirtual ones: its clock would go on while the domain is
+ *   paused, and a guest that is not told of KVM is to find none of them;
  *   writes to the TSC, so that its offset is known to the threads that publish
  *   time: asking the kernel would wait for the vCPU to come out.
  */
@@ -25,6 +27,9 @@
 #define MSR_TSC_DEADLINE 0x6e0u
 #define HYPERVISOR_FIRST 0x40000000u
 #define HYPERVISOR_COUNT (KVM_HYPERVISOR_MSR_LAST - HYPERVISOR_FIRST + 1)
+#define KVM_CLOCK_OLD 0x11u
+#define KVM_FIRST 0x4b564d00u
+#define KVM_COUNT 0x100u
 
 /* Sent out for reading as well as writing, but for the TSC, which is read natively. */
 enum { READ = KVM_MSR_FILTER_READ, WRITE = KVM_MSR_FILTER_WRITE };
@@ -36,6 +41,8 @@ static const struct {
 	{ MSR_TSC, 1, WRITE, false },
 	{ MSR_TSC_ADJUST, 1, READ | WRITE, false },
 	{ HYPERVISOR_FIRST, HYPERVISOR_COUNT, READ | WRITE, false },
+	{ KVM_CLOCK_OLD, 2, READ | WRITE, false },
+	{ KVM_FIRST, KVM_COUNT, READ | WRITE, false },
 	{ MSR_APIC_BASE, 1, READ | WRITE, true },
 	{ MSR_TSC_DEADLINE, 1, READ | WRITE, true },
 };

@@ -235,6 +235,22 @@ static void test_hypercall(void **state)
 	call.nr = UINT32_MAX;
 	assert_int_equal(bus_hypercall(&bus, &call, &result), BUS_UNCLAIMED);
 	assert_int_equal(result, -ENOSYS);
+	bus_finish(&bus);
+	assert_int_equal(bus_init(&bus), 0);
+	/* What nobody has registered, and what cannot be. */
+	assert_int_equal(bus_add_hypercall(&bus, 17, call_fn, NULL, a, err, sizeof(err)), 0);
+	assert_int_equal(bus_add_hypercall_rest(&bus, NULL, NULL, b, err, sizeof(err)), -EINVAL);
+	assert_int_equal(bus_add_hypercall_rest(&bus, call_fn, NULL, b, err, sizeof(err)), 0);
+	assert_int_equal(bus_add_hypercall_rest(&bus, call_fn, NULL, a, err, sizeof(err)), -EBUSY);
+	assert_non_null(strstr(err, "claimed"));
+	assert_int_equal(bus_seal(&bus), 0);
+	assert_int_equal(bus_add_hypercall_rest(&bus, call_fn, NULL, a, err, sizeof(err)), -EPERM);
+	call = (struct gamut_hypercall){ .nr = 17, .args = { 21 } };
+	assert_int_equal(bus_hypercall(&bus, &call, &result), 1);
+	call.nr = 18;
+	assert_int_equal(bus_hypercall(&bus, &call, &result), 2);
+	call.nr = UINT32_MAX;
+	assert_int_equal(bus_hypercall(&bus, &call, &result), 2);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -80,7 +80,12 @@ static const struct {
 	  { "platform = \"pv\"", "mmu = \"hap\" (of mode \"pvh\")", "ring 3", "use mmu = \"pv\"" }, 13 },
 	{ "pv", { [GAMUT_AXIS_MMU] = "shadow" }, { "platform = \"pv\"", "mmu = \"shadow\"", "hypercalls", "use" }, 14 },
 	{ "pvh", { [GAMUT_AXIS_INTERRUPTS] = "apic" },
-	  { "interrupts = \"apic\"", "platform = \"pvh\"", "event channels", "use interrupts = \"xen\"" }, 12 },
+	  { "interrupts = \"apic\"", "disk = \"xen\" (of mode \"pvh\")", "by a vector", "use interrupts = \"xen\"" }, 12 },
+	{ "pv", { [GAMUT_AXIS_INTERRUPTS] = "kvmclock" },
+	  { "interrupts = \"kvmclock\"", "platform = \"pv\"", "ring 3", "use interrupts = \"xen\"" }, 12 },
+	{ "pv", { [GAMUT_AXIS_CONSOLE] = "serial" },
+	  { "console = \"serial\"", "platform = \"pv\"", "interrupt controller", "use console = \"xen\"" },
+	  10 + GAMUT_AXIS_CONSOLE },
 	{ "pvh", { [GAMUT_AXIS_DISK] = "ide" }, { "disk = \"ide\"", "platform = \"pvh\"", "PIIX", "use disk" }, 10 },
 	{ "pv", { [GAMUT_AXIS_DISK] = "virtio" }, { "disk = \"virtio\"", "platform = \"pv\"", "PCI", "use disk" }, 10 },
 	{ "pvh", { [GAMUT_AXIS_NET] = "rtl8139" }, { "net = \"rtl8139\"", "platform", "PCI", "use net" }, 11 },
@@ -111,6 +116,27 @@ static void illegal_combinations_name_both_settings(void **state)
 				fail_msg("case %zu: no \"%s\" in \"%s\"", i, illegal[i].parts[j],
 				         diag.entries[0].text);
 		assert_int_equal(diag.entries[0].line, illegal[i].line);
+		diag_finish(&diag);
+	}
+}
+
+/* A platform without a chip set, and not Xen's. */
+static void a_bare_platform_goes_with_virtio(void **state)
+{
+	static const char *const interrupts[] = { "kvmclock", "apic", "xen" };
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		struct preset_wish wish = { .has_kernel = true, .has_disk = true, .has_net = true };
+		struct axis_choices choices;
+		struct diag diag = {0};
+
+		wish.override[GAMUT_AXIS_INTERRUPTS] = interrupts[i];
+		wish.override[GAMUT_AXIS_DISK] = wish.override[GAMUT_AXIS_NET] = "virtio";
+		wish.override[GAMUT_AXIS_CONSOLE] = "serial";
+		preset_apply(preset_find("pvh"), &wish, &choices);
+		if (preset_check_rules(&choices, "f", &diag))
+			fail_msg("%s: %s", interrupts[i], diag.entries[0].text);
 		diag_finish(&diag);
 	}
 }
@@ -211,6 +237,7 @@ int main(void)
 	        T(every_preset_obeys_the_rules),
 	        T(overrides_and_absent_devices),
 	        T(illegal_combinations_name_both_settings),
+	        T(a_bare_platform_goes_with_virtio),
 	        T(missing_plugins_are_named_with_what_is_there),
 	        T(needs_are_matched_with_gives),
 	        T(engine_needs_by_word),

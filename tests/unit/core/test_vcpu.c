@@ -117,6 +117,8 @@ static int teardown(void **state)
 		assert_true(cond);                                                                         \
 	} while (0)
 
+static _Atomic uint32_t overs;
+
 static void step_hlt(struct engine_fake_vcpu *v, struct vcpu_exit *e)
 {
 	(void)v;
@@ -205,6 +207,52 @@ static void test_hlt_sleeps_until_irq(void **state)
 	WAIT_FOR(engine_fake.vcpu[0]->at == 2);
 	assert_int_equal(engine_fake.vcpu[0]->accepted, 1);
 	assert_int_equal(engine_fake.vcpu[0]->last_vector, 0x31);
+}
+
+static void step_see_over(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	(void)v;
+	assert_int_equal(e->reason, EXIT_HLT);
+	atomic_fetch_add(&overs, e->hlt.over);
+	e->reason = EXIT_HLT;
+}
+
+static void step_see_not_over(struct engine_fake_vcpu *v, struct vcpu_exit *e)
+{
+	(void)v;
+	assert_false(e->reason == EXIT_HLT && e->hlt.over);
+	e->reason = EXIT_INTR;
+}
+
+/* With interrupts disabled and enabled, under way and ahead; and once only. */
+static void test_unhalt(void **state)
+{
+	static const engine_fake_step script[] = { step_hlt_masked, step_see_over, step_see_over, step_see_not_over, NULL };
+
+	(void)state;
+	atomic_store(&overs, 0);
+	engine_fake.scripts[0] = script;
+	assert_int_equal(begin(1), 0);
+	vcpus_resume(&set);
+	WAIT_FOR(set.vcpu[0]->mode == VCPU_ASLEEP);
+	vcpu_unhalt(set.vcpu[0]);
+	WAIT_FOR(engine_fake.vcpu[0]->at == 2 && set.vcpu[0]->mode == VCPU_ASLEEP);
+	assert_int_equal(atomic_load(&overs), 1);
+	/* A pause in between changes nothing. */
+	vcpus_pause(&set);
+	vcpu_unhalt(set.vcpu[0]);
+	usleep(2000);
+	assert_int_equal(engine_fake.vcpu[0]->at, 2);
+	vcpus_resume(&set);
+	WAIT_FOR(engine_fake.vcpu[0]->at == 3 && set.vcpu[0]->mode == VCPU_ASLEEP);
+	assert_int_equal(atomic_load(&overs), 2);
+	usleep(2000);
+	assert_int_equal(engine_fake.vcpu[0]->at, 3);
+	/* A reset forgets it. */
+	vcpus_pause(&set);
+	vcpu_unhalt(set.vcpu[0]);
+	vcpus_reset(&set);
+	assert_false(atomic_load(&set.vcpu[0]->unhalt));
 }
 
 static void test_hlt_with_if_clear(void **state)
@@ -487,7 +535,7 @@ int main(void)
 		TEST(test_parked_until_resumed),
 		TEST(test_pause_rendezvous),
 		TEST(test_hlt_sleeps_until_irq),
-		TEST(test_hlt_with_if_clear),
+		TEST(test_unhalt), TEST(test_hlt_with_if_clear),
 		TEST(test_nmis_are_counted_to_two),
 		TEST(test_pause_while_idle),
 		TEST(test_raise_never_lost),

@@ -37,7 +37,8 @@ static void build(uint32_t n_cpus)
 {
 	for (uint32_t i = 0; i < n_cpus; i++)
 		m.apic_id[i] = 2 * i;
-	m.config = (struct acpi_config){ m.apic_id, n_cpus, 0xcf9, 6 };
+	m.config = (struct acpi_config){ .apic_id = m.apic_id, .n_cpus = n_cpus, .reset_port = 0xcf9, .reset_value = 6,
+	                                 .hypervisor = "XenVMM\0" };
 	m.size = acpi_size(&m.config);
 	free(m.block);
 	m.block = malloc(m.size); /* exactly: ASan sees a byte too many */

@@ -34,7 +34,7 @@ static struct pvh_config config_of(struct host_fake *f)
 	f->boot.cmdline = "console=hvc0";
 	f->boot.ramdisk = "initramfs";
 	f->boot.ramdisk_size = 9;
-	return (struct pvh_config){ f->host, f->inst, extra, 2, 0xfc000000 };
+	return (struct pvh_config){ f->host, f->inst, extra, 2, true, 0xfc000000 };
 }
 
 static int setup(void **state)
