@@ -114,9 +114,12 @@ static void check_uart(void)
 
 static bool i8042_wait(uint8_t mask, uint8_t value)
 {
-	for (unsigned i = 0; i < 100000; i++)
+	uint64_t end = pc_clock_ns() + 1000 * NS_PER_MS;
+
+	do {
 		if ((inb(0x64) & mask) == value)
 			return true;
+	} while (pc_clock_ns() < end);
 	return false;
 }
 
