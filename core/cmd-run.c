@@ -23,6 +23,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "colour-report.h"
 #include "conf.h"
 #include "domain.h"
 #include "engine-select.h"
@@ -35,6 +36,7 @@ static const char help[] =
 	"has one is standard input and output; in a terminal Ctrl-] leaves, which\n"
 	"destroys the domain. Messages of gamut's own go to standard error.\n\n"
 	"  --engine E         auto, bt or kvm, whatever the domain files say\n"
+	"  --color            at the end print the mode that each guest was in, as observed, to standard error\n"
 	"  --stats            at the end print what the domains did, to standard error\n"
 	"  --stats-json FILE  and as JSON into FILE\n"
 	"  -q, --quiet        only warnings and errors\n"
@@ -44,7 +46,7 @@ static const char help[] =
 	"guest crashed. With several domains, that of the first which is not 0.\n";
 
 struct run_options {
-	bool stats;
+	bool stats, color;
 	const char *stats_json;
 	int engine; /* enum conf_engine, or -1 */
 	int log_level;
@@ -106,6 +108,8 @@ static int parse_one(struct run_options *o, int argc, char **argv, int *i)
 
 	if (!strcmp(arg, "--stats")) {
 		o->stats = true;
+	} else if (!strcmp(arg, "--color")) {
+		o->color = true;
 	} else if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet")) {
 		o->log_level = GAMUT_LOG_WARN;
 	} else if (!strcmp(arg, "-v") || !strcmp(arg, "--verbose")) {
@@ -267,7 +271,7 @@ static void run_domain(struct job *job, struct domain *d)
 	pthread_mutex_lock(&run->lock);
 	job->domain = NULL;
 	pthread_mutex_unlock(&run->lock);
-	if (run->options.stats || run->options.stats_json)
+	if (run->options.stats || run->options.stats_json || run->options.color)
 		job->stats = stats_collect(d);
 }
 
@@ -431,12 +435,23 @@ static void report(struct run *run, struct job *job)
 		log_line(&run->log, level, job->config->name, "a domain cannot be suspended yet; it was destroyed");
 }
 
+static void report_color(const json_t *stats)
+{
+	json_t *report = colour_report(stats, NULL);
+
+	if (report)
+		colour_print(report, isatty(STDERR_FILENO), stderr);
+	json_decref(report);
+}
+
 static int report_stats(struct run *run)
 {
 	json_t *all = json_array();
 	int err = 0;
 
 	for (int i = 0; i < run->n_jobs; i++) {
+		if (run->jobs[i].stats && run->options.color)
+			report_color(run->jobs[i].stats);
 		if (run->jobs[i].stats && run->options.stats)
 			stats_print(run->jobs[i].stats, stderr);
 		if (run->jobs[i].stats)

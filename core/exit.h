@@ -26,7 +26,11 @@ struct exit_counters {
 	_Atomic uint64_t faults;   /* VERDICT_FAULT */
 	_Atomic uint64_t restarts; /* hypercalls run again */
 	_Atomic uint64_t *owner;   /* by bus_owner.index; [0]: unclaimed */
+	_Atomic uint64_t *ticks;   /* likewise: of the TSC, spent on them; an estimate from a sample */
 	uint32_t n_owners;
+	uint32_t last;             /* whose the last exit was */
+	uint32_t until_sample;     /* exits to go */
+	uint32_t random;
 };
 
 /* Handles and counts one exit. On the vCPU's thread. */

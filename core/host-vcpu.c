@@ -245,7 +245,11 @@ void host_time_scale(struct gamut_inst *inst, uint32_t vcpu, uint64_t *tsc_base,
 
 struct gamut_timer *host_timer_create(struct gamut_inst *inst, gamut_timer_fn fn, void *opaque)
 {
-	return timer_create_in(&inst->domain->timers, fn, opaque);
+	struct gamut_timer *t = timer_create_in(&inst->domain->timers, fn, opaque);
+
+	if (t)
+		timer_account(t, &inst->io);
+	return t;
 }
 
 void host_timer_set(struct gamut_inst *inst, struct gamut_timer *timer, uint64_t ns)

@@ -259,7 +259,11 @@ static void host_hypercall_insn(struct gamut_inst *inst, uint8_t insn[3])
 static struct gamut_watch *host_fd_watch(struct gamut_inst *inst, int fd, uint32_t events, gamut_fd_fn fn,
                                          void *opaque)
 {
-	return loop_watch(&inst->domain->loop, fd, events, fn, opaque);
+	struct gamut_watch *w = loop_watch(&inst->domain->loop, fd, events, fn, opaque);
+
+	if (w)
+		loop_watch_account(w, &inst->io);
+	return w;
 }
 
 static int host_fd_modify(struct gamut_inst *inst, struct gamut_watch *watch, uint32_t events)
@@ -274,7 +278,11 @@ static void host_fd_unwatch(struct gamut_inst *inst, struct gamut_watch *watch)
 
 static struct gamut_defer *host_defer_create(struct gamut_inst *inst, gamut_defer_fn fn, void *opaque)
 {
-	return loop_defer_create(&inst->domain->loop, fn, opaque);
+	struct gamut_defer *d = loop_defer_create(&inst->domain->loop, fn, opaque);
+
+	if (d)
+		loop_defer_account(d, &inst->io);
+	return d;
 }
 
 static void host_defer_run(struct gamut_inst *inst, struct gamut_defer *defer)

@@ -12,6 +12,7 @@
 #include "bus.h"
 #include "conf.h"
 #include "diag.h"
+#include "loop.h"
 
 struct domain;
 
@@ -36,6 +37,7 @@ struct gamut_inst {
 	pthread_mutex_t lock;
 	char fail[512];                /* the last sentence given to host->fail; under lock */
 	struct inst_counter *counters; /* in the order of their making; under lock */
+	struct loop_account io;        /* of its callbacks on the I/O thread */
 	uint64_t lost;                 /* counts when there is no memory for a counter */
 };
 

@@ -20,6 +20,8 @@ struct gamut_watch {
 	bool dead;
 	gamut_fd_fn fn;
 	void *opaque;
+	uint32_t ready; /* what fn is told, while it is called */
+	struct loop_account *account;
 };
 
 struct gamut_defer {
@@ -28,6 +30,7 @@ struct gamut_defer {
 	atomic_bool pending;
 	gamut_defer_fn fn;
 	void *opaque;
+	struct loop_account *account;
 };
 
 /* ---- life ------------------------------------------------------------------- */
@@ -156,6 +159,24 @@ void loop_unwatch(struct loop *loop, struct gamut_watch *w)
 	loop->dead = w;
 }
 
+void loop_watch_account(struct gamut_watch *w, struct loop_account *account)
+{
+	w->account = account;
+}
+
+static void call_watch(void *opaque)
+{
+	struct gamut_watch *w = opaque;
+
+	w->fn(w->opaque, w->fd, w->ready);
+}
+
+static void run_watch(struct gamut_watch *w, uint32_t events)
+{
+	w->ready = events;
+	loop_call(w->account, call_watch, w);
+}
+
 /* Files without readiness of their own. A handler may unwatch any of them, itself included. */
 static bool run_always(struct loop *loop)
 {
@@ -168,7 +189,7 @@ static bool run_always(struct loop *loop)
 		if (!w->always || w->dead || !w->events)
 			continue;
 		busy = true;
-		w->fn(w->opaque, w->fd, w->events);
+		run_watch(w, w->events);
 	}
 	return busy;
 }
@@ -197,6 +218,11 @@ struct gamut_defer *loop_defer_create(struct loop *loop, gamut_defer_fn fn, void
 		d->next->prev = d;
 	loop->defers = d;
 	return d;
+}
+
+void loop_defer_account(struct gamut_defer *d, struct loop_account *account)
+{
+	d->account = account;
 }
 
 static void push(struct loop *loop, struct gamut_defer *d)
@@ -268,7 +294,7 @@ static void run_deferred(struct loop *loop)
 
 		/* Before fn, so that a call during it runs it once more. */
 		atomic_store(&d->pending, false);
-		d->fn(d->opaque);
+		loop_call(d->account, d->fn, d->opaque);
 		d = next;
 	}
 }
@@ -281,7 +307,7 @@ static void run_event(struct loop *loop, const struct epoll_event *ev)
 	uint64_t count;
 
 	if (w && !w->dead)
-		w->fn(w->opaque, w->fd, from_epoll(ev->events));
+		run_watch(w, from_epoll(ev->events));
 	else if (!w && read(loop->wake, &count, sizeof(count)) < 0)
 		return;
 }

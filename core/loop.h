@@ -15,6 +15,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <x86intrin.h>
 
 #include "gamut/host.h"
 
@@ -36,6 +37,26 @@ struct loop {
 	bool parked; /* under lock */
 };
 
+/*
+ * TSC ticks that callbacks of one account took on the I/O thread, the only
+ * one that adds; anybody may read.
+ */
+struct loop_account {
+	_Atomic uint64_t ticks;
+};
+
+/* Calls fn and books its time; account may be NULL. */
+static inline void loop_call(struct loop_account *account, void (*fn)(void *opaque), void *opaque)
+{
+	uint64_t begun = __rdtsc();
+
+	fn(opaque);
+	if (account)
+		atomic_store_explicit(&account->ticks,
+		                      atomic_load_explicit(&account->ticks, memory_order_relaxed) + (__rdtsc() - begun),
+		                      memory_order_relaxed);
+}
+
 int loop_init(struct loop *loop);
 /* Stopped or never started. Frees what was left registered. */
 void loop_finish(struct loop *loop);
@@ -53,6 +74,8 @@ void loop_once(struct loop *loop, int timeout_ms);
 
 /* NULL with errno set. A file that cannot be polled (a regular one) counts as always ready. [control] [io] */
 struct gamut_watch *loop_watch(struct loop *loop, int fd, uint32_t events, gamut_fd_fn fn, void *opaque);
+/* From now on its time is booked there. */
+void loop_watch_account(struct gamut_watch *watch, struct loop_account *account);
 /* 0 or -errno. */
 int loop_modify(struct loop *loop, struct gamut_watch *watch, uint32_t events);
 /* fn is not called again. NULL is allowed. The descriptor stays open. */
@@ -60,6 +83,7 @@ void loop_unwatch(struct loop *loop, struct gamut_watch *watch);
 
 /* See host.h. NULL when memory is short. */
 struct gamut_defer *loop_defer_create(struct loop *loop, gamut_defer_fn fn, void *opaque);
+void loop_defer_account(struct gamut_defer *defer, struct loop_account *account);
 void loop_defer_run(struct loop *loop, struct gamut_defer *defer);
 void loop_defer_destroy(struct loop *loop, struct gamut_defer *defer);
 

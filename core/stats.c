@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 #include "json.h"
 
@@ -90,6 +91,78 @@ static json_t *exits(const struct domain *d)
 	return object;
 }
 
+/* ---- time in the monitor, signs ------------------------------------------------------------- */
+
+/* From ticks of the TSC, by how many went since the domain was made. */
+static uint64_t to_ns(const struct domain *d, uint64_t ticks)
+{
+	const struct clock_sample *first = &d->clock.first;
+	uint64_t all = __rdtsc() - first->tsc, ns = mono_now() - first->mono;
+
+	return all ? (uint64_t)((unsigned __int128)ticks * ns / all) : 0;
+}
+
+static uint64_t ticks_of(const struct vcpus *set, uint32_t owner)
+{
+	uint64_t n = 0;
+
+	for (uint32_t i = 0; i < set->n; i++) {
+		if (owner < set->vcpu[i]->counters.n_owners)
+			n += get(&set->vcpu[i]->counters.ticks[owner]);
+	}
+	return n;
+}
+
+static void add_sign(json_t *list, uint32_t axis, uint32_t colour, const char *family, const char *plugin,
+                     const char *name, uint64_t count)
+{
+	json_t *object = json_object();
+
+	json_object_set_new(object, "axis", json_string(axis_name((enum gamut_axis)axis)));
+	json_object_set_new(object, "colour", json_string(colour_name(colour)));
+	json_object_set_new(object, "family", json_text(family));
+	json_object_set_new(object, "plugin", json_text(plugin));
+	json_object_set_new(object, "name", json_text(name));
+	put(object, "count", count);
+	json_array_append_new(list, object);
+}
+
+/* The page tables that the engine follows are the one thing that no plugin sees. */
+static void add_paging(const struct domain *d, json_t *list)
+{
+	struct engine_stat stats[MAX_ENGINE_STATS];
+	uint32_t n = d->engine->stats ? d->engine->stats(d->vm, stats, MAX_ENGINE_STATS) : 0;
+	bool shadow = d->choice.caps.shadow && !strcmp(d->config->axes.axis[GAMUT_AXIS_MMU].choice, "shadow");
+	const char *name = shadow ? "shadow_fills" : "page_walks";
+
+	if (d->vcpus.pv)
+		return;
+	for (uint32_t i = 0; i < n && i < MAX_ENGINE_STATS; i++) {
+		if (!strcmp(stats[i].name, name))
+			add_sign(list, GAMUT_AXIS_MMU, shadow ? GAMUT_COLOUR_V : GAMUT_COLOUR_VH,
+			         shadow ? "shadow" : "hap", d->engine->name, name, stats[i].value);
+	}
+}
+
+static json_t *signs(struct domain *d)
+{
+	json_t *list = json_array();
+
+	add_paging(d, list);
+	for (uint32_t i = 0; i < d->n_instances; i++) {
+		struct gamut_inst *inst = &d->instances[i];
+
+		pthread_mutex_lock(&inst->lock);
+		for (const struct inst_counter *c = inst->counters; c; c = c->next) {
+			if (c->sign)
+				add_sign(list, c->axis, c->colour, inst->config->choice, inst->name, c->name,
+				         __atomic_load_n(&c->value, __ATOMIC_RELAXED));
+		}
+		pthread_mutex_unlock(&inst->lock);
+	}
+	return list;
+}
+
 /* ---- plugins ---------------------------------------------------------------------------- */
 
 static json_t *counters(struct gamut_inst *inst)
@@ -113,8 +186,11 @@ static json_t *plugins(struct domain *d)
 
 		json_object_set_new(object, "name", json_string(inst->name));
 		json_object_set_new(object, "axis", json_string(axis_name(inst->config->axis)));
+		json_object_set_new(object, "choice", json_text(inst->config->choice));
 		json_object_set_new(object, "colour", json_string(colour_name(inst->config->desc->colour)));
 		put(object, "exits", exits_of(&d->vcpus, inst->index));
+		put(object, "exit_ns", to_ns(d, ticks_of(&d->vcpus, inst->index)));
+		put(object, "io_ns", to_ns(d, get(&inst->io.ticks)));
 		json_object_set_new(object, "counters", counters(inst));
 		json_array_append_new(list, object);
 	}
@@ -207,6 +283,7 @@ json_t *stats_collect(struct domain *d)
 	put(object, "resets", d->resets);
 	json_object_set_new(object, "exits", exits(d));
 	json_object_set_new(object, "plugins", plugins(d));
+	json_object_set_new(object, "signs", signs(d));
 	json_object_set_new(object, "engine", engine(d));
 	json_object_set_new(object, "vcpus", vcpu_list(d));
 	json_object_set_new(object, "memory", memory(d));

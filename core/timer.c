@@ -15,6 +15,7 @@ struct gamut_timer {
 	uint32_t index; /* in the heap, or NOT_SET */
 	gamut_timer_fn fn;
 	void *opaque;
+	struct loop_account *account;
 };
 
 /* ---- heap ---------------------------------------------------------------------- */
@@ -111,7 +112,7 @@ static void fire(void *opaque, int fd, uint32_t events)
 
 		heap_remove(t, timer);
 		pthread_mutex_unlock(&t->lock);
-		timer->fn(timer->opaque);
+		loop_call(timer->account, timer->fn, timer->opaque);
 		pthread_mutex_lock(&t->lock);
 	}
 	arm(t);
@@ -181,6 +182,11 @@ struct gamut_timer *timer_create_in(struct timers *t, gamut_timer_fn fn, void *o
 		return timer;
 	free(timer);
 	return NULL;
+}
+
+void timer_account(struct gamut_timer *timer, struct loop_account *account)
+{
+	timer->account = account;
 }
 
 void timer_set_in(struct timers *t, struct gamut_timer *timer, uint64_t ns)

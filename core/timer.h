@@ -36,6 +36,8 @@ void timers_finish(struct timers *t);
 
 /* NULL when memory is short. [control] */
 struct gamut_timer *timer_create_in(struct timers *t, gamut_timer_fn fn, void *opaque);
+/* From now on its time is booked there. [control] */
+void timer_account(struct gamut_timer *timer, struct loop_account *account);
 void timer_set_in(struct timers *t, struct gamut_timer *timer, uint64_t ns); /* [any] */
 void timer_cancel_in(struct timers *t, struct gamut_timer *timer);           /* [any] */
 void timer_destroy_in(struct timers *t, struct gamut_timer *timer);          /* [control], NULL allowed */

@@ -330,6 +330,7 @@ static void vcpu_destroy(struct vcpu *v)
 	pthread_mutex_destroy(&v->times_lock);
 	pthread_mutex_destroy(&v->state_lock);
 	free((void *)v->counters.owner);
+	free((void *)v->counters.ticks);
 	free(v);
 }
 
@@ -422,13 +423,19 @@ int vcpus_set_owners(struct vcpus *set, uint32_t n)
 
 	for (uint32_t i = 0; i < set->n; i++) {
 		struct exit_counters *c = &set->vcpu[i]->counters;
-		void *owner = aligned_alloc(CACHE_LINE, bytes);
+		void *owner = aligned_alloc(CACHE_LINE, bytes), *ticks = aligned_alloc(CACHE_LINE, bytes);
 
-		if (!owner)
+		if (!owner || !ticks) {
+			free(owner);
+			free(ticks);
 			return -ENOMEM;
+		}
 		memset(owner, 0, bytes);
+		memset(ticks, 0, bytes);
 		free((void *)c->owner);
+		free((void *)c->ticks);
 		c->owner = owner;
+		c->ticks = ticks;
 		c->n_owners = n;
 	}
 	set->n_owners = n;

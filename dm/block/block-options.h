@@ -4,6 +4,7 @@
 #define BLOCK_BLOCK_OPTIONS_H
 
 #include "dm/block/block.h"
+#include "dm/block/format.h"
 #include "gamut/plugin.h"
 
 /* The values of `direct`, in the order of enum block_direct; and of `aio`. */
@@ -16,7 +17,9 @@ extern const char *const block_aio_choices[];
 
 /* Entries of a plugin's table; direct_default is one of the choices, as text. */
 #define BLOCK_OPTIONS(direct_default)                                                                        \
-	{BLOCK_OPTION(BOOL, "readonly", "The guest may not write", "false")},                                \
+	{BLOCK_OPTION(CHOICE, "format", "Format of the image; auto goes by the end of its name", "auto"),            \
+	 .choices = block_format_choices},                                                                   \
+	        {BLOCK_OPTION(BOOL, "readonly", "The guest may not write", "false")},                                \
 	        {BLOCK_OPTION(BOOL, "discard", "Offer discard where the host has it", "true")},              \
 	        {BLOCK_OPTION(CHOICE, "direct", "Bypass the host's page cache", direct_default),             \
 	         .choices = block_direct_choices},                                                           \

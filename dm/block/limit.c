@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "dm/block/raw.h"
+#include "dm/block/request.h"
 #include "dm/limit/bucket.h"
 #include "dm/limit/rate.h"
 
@@ -13,7 +13,7 @@ struct limited {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	struct bucket bytes, requests;
-	struct raw_queue waiting;
+	struct block_queue waiting;
 	struct gamut_timer *timer;
 	bool draining;
 };
@@ -35,7 +35,7 @@ static uint64_t ready(struct limited *l)
 static int pass(struct limited *l, struct block_req *req)
 {
 	/* The length before: the back end may be done with it on return. */
-	uint64_t length = req->op == BLOCK_READ || req->op == BLOCK_WRITE ? req->length : 0;
+	uint64_t length = block_moves_data(req) ? req->length : 0;
 	int error = l->inner->ops->submit(l->inner, req);
 
 	if (!error) {
@@ -54,7 +54,7 @@ static void release(struct limited *l, bool all)
 	while (l->waiting.head && (all || !(at = ready(l)))) {
 		int error;
 
-		req = raw_queue_pop(&l->waiting);
+		req = block_queue_pop(&l->waiting);
 		error = pass(l, req);
 		if (error)
 			req->done(req, error);
@@ -69,12 +69,17 @@ static int limited_submit(struct block *block, struct block_req *req)
 {
 	struct limited *l = limited_of(block);
 	uint64_t at = 0;
+	int error;
 
 	if (l->draining || (!l->waiting.head && !(at = ready(l))))
 		return pass(l, req);
+	/* Whoever gets an answer now need not wait for it. */
+	error = block_req_accept(&block->info, req);
+	if (error)
+		return error;
 	if (!l->waiting.head)
 		l->host->timer_set(l->inst, l->timer, at);
-	raw_queue_push(&l->waiting, req);
+	block_queue_push(&l->waiting, req);
 	return 0;
 }
 

@@ -102,8 +102,7 @@ static bool take_range(struct ide_channel *ch)
 	c->at = first * IDE_SECTOR;
 	c->left = n * IDE_SECTOR;
 	d->power = ATA_POWER_ACTIVE;
-	ide_count(c->writing ? d->n.writes : d->n.reads, 1);
-	ide_count(d->n.bytes, c->left);
+	ide_count_transfer(d, c->writing, c->left);
 	return true;
 }
 

@@ -105,8 +105,7 @@ void atapi_read(struct ide_channel *ch, uint64_t sector, uint64_t n)
 	c->packet_data = true;
 	c->at = sector * IDE_CD_SECTOR;
 	c->left = n * IDE_CD_SECTOR;
-	ide_count(d->n.reads, 1);
-	ide_count(d->n.bytes, c->left);
+	ide_count_transfer(d, false, c->left);
 	if (c->packet_dma)
 		ide_dma_medium(ch, true, atapi_good);
 	else if (take_block(ch, c->left, IDE_CD_SECTOR))

@@ -9,6 +9,7 @@
 
 #include "dm/xen/blkring.h"
 #include "dm/xen/xenback.h"
+#include "gamut/plugin.h"
 
 struct blkback {
 	struct xenback x;
@@ -18,6 +19,7 @@ struct blkback {
 	const char *dev;
 	uint32_t max_queues;
 	bool offer_persistent;
+	enum blkback_type type;
 	struct blkback_peers peers;
 	struct gamut_defer *defer;
 	struct blkring **rings; /* max_queues of them */
@@ -36,6 +38,7 @@ struct terms {
 
 static int publish_identity(struct blkback *b)
 {
+	const char *type = b->type == BLKBACK_CDROM ? "cdrom" : "disk";
 	int err = xenback_put(&b->x, b->x.back, "dev", "%s", b->dev);
 
 	if (!err)
@@ -43,14 +46,14 @@ static int publish_identity(struct blkback *b)
 	if (!err)
 		err = xenback_put(&b->x, b->x.back, "type", "phy");
 	if (!err)
-		err = xenback_put(&b->x, b->x.back, "device-type", "disk");
+		err = xenback_put(&b->x, b->x.back, "device-type", "%s", type);
 	if (!err)
 		err = xenback_put(&b->x, b->x.back, "removable", "0");
 	if (!err)
 		err = xenback_put(&b->x, b->x.back, "hotplug-status", "connected");
 	if (!err)
 		err = xenback_put(&b->x, b->x.front, "virtual-device", "%u", b->x.devid);
-	return err ? err : xenback_put(&b->x, b->x.front, "device-type", "disk");
+	return err ? err : xenback_put(&b->x, b->x.front, "device-type", "%s", type);
 }
 
 static int publish_features(struct blkback *b)
@@ -90,7 +93,8 @@ static int publish_geometry(struct blkback *b)
 	int err = xenback_put(&b->x, b->x.back, "sectors", "%" PRIu64, info->capacity / BLKRING_SECTOR);
 
 	if (!err)
-		err = xenback_put(&b->x, b->x.back, "info", "%u", info->readonly ? VDISK_READONLY : 0);
+		err = xenback_put(&b->x, b->x.back, "info", "%u",
+		                  (info->readonly ? VDISK_READONLY : 0) | (b->type == BLKBACK_CDROM ? VDISK_CDROM : 0));
 	if (!err)
 		err = xenback_put(&b->x, b->x.back, "sector-size", "%u", BLKRING_SECTOR);
 	return err ? err : xenback_put(&b->x, b->x.back, "physical-sector-size", "%u", info->physical_sector);
@@ -187,6 +191,8 @@ static void disconnect(void *opaque)
 
 	if (!b->n_rings)
 		return;
+	for (uint32_t i = 0; i < b->n_rings; i++)
+		blkring_stop(b->rings[i]);
 	block_drain(b->block);
 	for (uint32_t i = 0; i < b->n_rings; i++) {
 		blkring_publish(b->rings[i]);
@@ -241,6 +247,8 @@ static struct blkcounters counters_of(const struct gamut_host *host, struct gamu
 	        .io_errors = host->counter(inst, "io-errors"),
 	        .broken = host->counter(inst, "broken-rings"),
 	        .notifies = host->counter(inst, "notifications"),
+	        .at_once = host->counter(inst, "requests-at-once"),
+	        .requests = host->sign(inst, GAMUT_AXIS_DISK, GAMUT_COLOUR_P, "blkif-requests"),
 	};
 }
 
@@ -297,17 +305,20 @@ static int failed(struct blkback *b, int err)
 	                     strerror(-err));
 }
 
-int blkback_start(struct blkback *b, const struct blkback_peers *peers)
+int blkback_start(struct blkback *b, const struct blkback_peers *peers, enum blkback_type type)
 {
 	int err;
 
 	b->peers = *peers;
+	b->type = type;
 	err = xenback_start(&b->x, peers->bus, peers->bus_self);
 	return err ? failed(b, err) : 0;
 }
 
 void blkback_pause(struct blkback *b)
 {
+	for (uint32_t i = 0; i < b->n_rings; i++)
+		blkring_stop(b->rings[i]);
 	block_drain(b->block);
 	for (uint32_t i = 0; i < b->n_rings; i++)
 		blkring_suspend(b->rings[i]);
@@ -332,35 +343,15 @@ int blkback_reset(struct blkback *b)
 	return err ? failed(b, err) : 0;
 }
 
-struct last_flush {
-	struct block_req io;
-	int result;
-};
-
-static void flush_done(struct block_req *io, int result)
-{
-	((struct last_flush *)io)->result = result;
-}
-
-static void flush(struct blkback *b)
-{
-	struct last_flush last = {.io = {.op = BLOCK_FLUSH, .done = flush_done}};
-	int err = block_submit(b->block, &last.io);
-
-	if (!err) {
-		block_drain(b->block);
-		err = last.result;
-	}
-	if (err)
-		b->host->log(b->inst, GAMUT_LOG_ERROR, "%s: the last flush failed: %s", b->dev,
-		             strerror(-err));
-}
-
 void blkback_stop(struct blkback *b)
 {
+	int err;
+
 	if (!b->x.started)
 		return;
 	xenback_stop(&b->x);
-	if (!b->block->info.readonly)
-		flush(b);
+	err = block_sync(b->block);
+	if (err)
+		b->host->log(b->inst, GAMUT_LOG_ERROR, "%s: the last flush failed: %s", b->dev,
+		             strerror(-err));
 }

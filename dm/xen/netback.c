@@ -200,10 +200,10 @@ static bool connect_front(void *opaque)
 	for (uint32_t i = 0; i < b->vif.terms.queues; i++)
 		if (!connect_queue(b, i))
 			return false;
-	netdev_set_offload(b->vif.netdev, can_take(&b->vif.terms));
-	netring_count(b->connects, 1);
 	if (b->c.connected)
 		b->c.connected(b->c.opaque, true);
+	netdev_set_offload(b->vif.netdev, can_take(&b->vif.terms));
+	netring_count(b->connects, 1);
 	return true;
 }
 
@@ -405,7 +405,11 @@ int netback_start(struct netback *b, const struct netback_peers *peers)
 		return failed(b, err);
 	snprintf(path, sizeof(path), "%s/request-multicast-control", b->x.front);
 	b->filter_watch = peers->bus->watch(peers->bus_self, path, filter_changed, b);
-	return b->filter_watch ? 0 : failed(b, -errno);
+	if (b->filter_watch)
+		return 0;
+	err = failed(b, -errno);
+	xenback_stop(&b->x);
+	return err;
 }
 
 void netback_pause(struct netback *b)
@@ -437,8 +441,6 @@ int netback_reset(struct netback *b)
 
 void netback_stop(struct netback *b)
 {
-	if (!b)
-		return;
 	if (b->filter_watch)
 		b->x.bus->unwatch(b->x.bus_self, b->filter_watch);
 	b->filter_watch = NULL;

@@ -10,9 +10,9 @@
  *               netback_attach(back, dev)
  *     start:    netback_start(back, &peers)
  *
- * Who has two cards on one network (an emulated twin, which firmware boots
- * from) puts a struct netdev_front of his own between, and hands frames to
- * either: with nobody connected frames are dropped, and nothing is held.
+ * Who has two cards on one network (dm/net/e1000-twin.h) puts a struct
+ * netdev_front of his own between, and hands frames to either: with nobody
+ * connected frames are dropped here, and nothing is held.
  */
 #ifndef DM_XEN_NETBACK_H
 #define DM_XEN_NETBACK_H
@@ -32,7 +32,10 @@ struct netback_config {
 	uint32_t devid;      /* 0 for the first card */
 	uint32_t max_queues; /* at least 1 */
 	uint8_t mac[NETDEV_MAC];
-	/* Told when the guest's driver takes the card and when it lets go; may be NULL. [io] [control] */
+	/*
+	 * Told when the guest's driver takes the card, before the network hears of
+	 * its offloads, and when it lets go; may be NULL. [io] [control]
+	 */
 	void (*connected)(void *opaque, bool connected);
 	void *opaque;
 };
@@ -65,7 +68,7 @@ void netback_pause(struct netback *back);
 void netback_resume(struct netback *back);
 /* Guest reset, while paused: disconnected, directories as new. 0, or what host->fail gave. [control] */
 int netback_reset(struct netback *back);
-/* Disconnects and removes the directories. NULL is allowed. [control] */
+/* Disconnects and removes the directories. [control] */
 void netback_stop(struct netback *back);
 
 #endif

@@ -192,8 +192,11 @@ int xenback_start(struct xenback *x, const struct gamut_xenbus_ops *bus, void *b
 		return err;
 	snprintf(path, sizeof(path), "%s/state", x->front);
 	x->watch = bus->watch(bus_self, path, front_changed, x);
-	if (!x->watch)
-		return -errno;
+	if (!x->watch) {
+		err = -errno;
+		bus->device_remove(bus_self, x->type, x->devid);
+		return err;
+	}
 	x->started = true;
 	return 0;
 }

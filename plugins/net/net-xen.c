@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* net = "xen": a Xen virtual network interface (netif). */
+/*
+ * net = "xen": a Xen virtual network interface (netif), and on a PC, as with
+ * Xen, an e1000 beside it, from which firmware can boot, until the guest's PV
+ * drivers unplug it. Both are on one network.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dm/net/e1000-twin.h"
 #include "dm/xen/netback.h"
 #include "gamut/plugin.h"
 
@@ -11,6 +16,7 @@ struct net_xen {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	struct netback *back;
+	struct e1000_twin *twin;
 	struct netdev *netdev;
 };
 
@@ -18,10 +24,34 @@ static void destroy(void *self)
 {
 	struct net_xen *n = self;
 
-	netback_stop(n->back);
 	netdev_close(n->netdev);
+	e1000_twin_destroy(n->twin);
 	netback_destroy(n->back);
 	free(n);
+}
+
+/* [io] [control] */
+static void connected(void *opaque, bool is)
+{
+	e1000_twin_pv(((struct net_xen *)opaque)->twin, is);
+}
+
+static int open_network(struct net_xen *n)
+{
+	struct netdev_front front;
+	int err;
+
+	netback_front(n->back, &front);
+	n->twin = e1000_twin_create(n->host, n->inst, &front);
+	if (!n->twin)
+		return n->host->fail(n->inst, ENOMEM, "out of memory");
+	e1000_twin_front(n->twin, &front);
+	n->netdev = netdev_open(n->host, n->inst, &front, &err);
+	if (!n->netdev)
+		return err;
+	e1000_twin_connect(n->twin, n->netdev);
+	netback_attach(n->back, n->netdev);
+	return 0;
 }
 
 static int make_back(struct net_xen *n)
@@ -31,8 +61,9 @@ static int make_back(struct net_xen *n)
 	        .inst = n->inst,
 	        .devid = n->host->unit(n->inst),
 	        .max_queues = n->host->vcpu_count(n->inst),
+	        .connected = connected,
+	        .opaque = n,
 	};
-	struct netdev_front front;
 	int err = netdev_mac(n->host, n->inst, config.mac);
 
 	if (err)
@@ -40,12 +71,7 @@ static int make_back(struct net_xen *n)
 	n->back = netback_create(&config);
 	if (!n->back)
 		return n->host->fail(n->inst, errno, "%s", strerror(errno));
-	netback_front(n->back, &front);
-	n->netdev = netdev_open(n->host, n->inst, &front, &err);
-	if (!n->netdev)
-		return err;
-	netback_attach(n->back, n->netdev);
-	return 0;
+	return open_network(n);
 }
 
 static int create(const struct gamut_host *host, struct gamut_inst *inst, void **self)
@@ -70,6 +96,7 @@ static int start(void *self)
 {
 	struct net_xen *n = self;
 	struct netback_peers p;
+	int err;
 
 	p.bus = n->host->lookup(n->inst, GAMUT_XENBUS, GAMUT_XEN_REVISION, 0, &p.bus_self);
 	p.evtchn = n->host->lookup(n->inst, GAMUT_EVENT_CHANNELS, GAMUT_XEN_REVISION, 0, &p.evtchn_self);
@@ -77,7 +104,12 @@ static int start(void *self)
 	if (!p.bus || !p.evtchn || !p.grants)
 		return n->host->fail(n->inst, ENODEV, "a Xen network card needs a platform with %s, %s and %s",
 		                     GAMUT_XENBUS, GAMUT_EVENT_CHANNELS, GAMUT_GRANTS);
-	return netback_start(n->back, &p);
+	err = e1000_twin_start(n->twin);
+	if (!err)
+		err = netback_start(n->back, &p);
+	if (err)
+		e1000_twin_stop(n->twin);
+	return err;
 }
 
 static int pause_net(void *self)
@@ -94,12 +126,18 @@ static int resume(void *self)
 
 static int reset(void *self)
 {
-	return netback_reset(((struct net_xen *)self)->back);
+	struct net_xen *n = self;
+
+	e1000_twin_reset(n->twin);
+	return netback_reset(n->back);
 }
 
 static void stop(void *self)
 {
-	netback_stop(((struct net_xen *)self)->back);
+	struct net_xen *n = self;
+
+	e1000_twin_stop(n->twin);
+	netback_stop(n->back);
 }
 
 static const struct gamut_ops ops = {
@@ -115,6 +153,7 @@ static const struct gamut_ops ops = {
 
 static const struct gamut_option options[] = {
         NETDEV_OPTIONS,
+        E1000_TWIN_OPTIONS,
 };
 
 static const char *const needs[] = {GAMUT_EVENT_CHANNELS, GAMUT_GRANTS, GAMUT_XENBUS, NULL};

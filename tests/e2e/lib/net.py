@@ -18,7 +18,7 @@ from guest import POWEROFF, PROGRAMS, TROUBLE, Console, check, console_of, domai
 SIZE = 64 << 20
 PROMPT = r"gamut# "
 # By mode: the module that drives the card.
-CARDS = {"pvh": "xen-netfront", "pv": "xen-netfront"}
+CARDS = dict.fromkeys(("pvh", "pv", "hvm-pv-drivers", "pvhvm"), "xen-netfront")
 
 
 class Files:
