@@ -34,8 +34,8 @@ static const char *looks_like(const char *path)
 	return format;
 }
 
-static struct block *open_image(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
-                                const struct block_options *options, char *err, size_t err_len)
+static struct block *open_format(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                                 const struct block_options *options, char *err, size_t err_len)
 {
 	const char *format = options->format ? options->format : "auto", *inside;
 	bool guessed = !strcmp(format, "auto");
@@ -76,7 +76,7 @@ struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst,
 		errno = EINVAL;
 		return NULL;
 	}
-	block = open_image(host, inst, path, options, err, err_len);
+	block = open_format(host, inst, path, options, err, err_len);
 	if (!block || (!limits.bytes && !limits.requests))
 		return block;
 	limited = block_limit(host, inst, block, &limits);

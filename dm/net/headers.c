@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 
 #include "dm/net/checksum.h"
+#include "dm/net/segment.h"
 
 #define ETHERNET  14u
 #define TYPE_IPV4 0x0800u
@@ -12,22 +13,17 @@
 #define TYPE_QINQ 0x88a8u
 #define TCP_CWR   0x80u
 
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
 /* Offset and type of what Ethernet carries. */
 static bool find_network(const uint8_t *head, uint32_t n, uint32_t *at, uint32_t *type)
 {
 	*at = ETHERNET;
 	if (n < ETHERNET)
 		return false;
-	*type = get16(head + 12);
+	*type = net_get16(head + 12);
 	for (int tags = 0; *type == TYPE_VLAN || *type == TYPE_QINQ; tags++) {
 		if (tags == 2 || n - *at < 4)
 			return false;
-		*type = get16(head + *at + 2);
+		*type = net_get16(head + *at + 2);
 		*at += 4;
 	}
 	return true;
@@ -41,8 +37,8 @@ static bool find_ipv4(const uint8_t *head, uint32_t n, uint32_t length, uint32_t
 	if (n - at < 20 || ip[0] >> 4 != 4)
 		return false;
 	size = (ip[0] & 15u) * 4;
-	total = get16(ip + 2);
-	if (size < 20 || size > n - at || total < size || total > length - at || get16(ip + 6) & 0x3fff)
+	total = net_get16(ip + 2);
+	if (size < 20 || size > n - at || total < size || total > length - at || net_get16(ip + 6) & 0x3fff)
 		return false;
 	h->ip = 4;
 	h->protocol = ip[9];
@@ -59,7 +55,7 @@ static bool find_ipv6(const uint8_t *head, uint32_t n, uint32_t length, uint32_t
 
 	if (n - at < 40 || head[at] >> 4 != 6)
 		return false;
-	total = 40u + get16(head + at + 4);
+	total = 40u + net_get16(head + at + 4);
 	if (total > length - at)
 		return false;
 	h->ip = 6;

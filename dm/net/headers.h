@@ -22,7 +22,7 @@ struct net_headers {
 	uint8_t ip;           /* 4 or 6 */
 	uint8_t protocol;     /* IPPROTO_TCP or IPPROTO_UDP */
 	bool cwr;             /* TCP's flag */
-	bool routed;          /* has a source route: the pseudo header has another destination than the IP header */
+	bool routed; /* has a source route: the pseudo header has another destination than the IP header */
 };
 
 /*

@@ -19,7 +19,7 @@ struct netback {
 	struct gamut_xs_watch *filter_watch;
 	struct netqueue **queues; /* c.max_queues of them */
 	uint32_t n_queues;
-	bool stalled; /* the network was left with a frame */
+	bool stalled;       /* the network was left with a frame */
 	uint64_t *connects; /* sign */
 };
 
@@ -34,8 +34,8 @@ static int publish_identity(struct netback *b)
 	for (int i = 0; !err && i < 2; i++) {
 		err = xenback_put(&b->x, dirs[i], "handle", "%u", b->c.devid);
 		if (!err)
-			err = xenback_put(&b->x, dirs[i], "mac", "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2],
-			                  m[3], m[4], m[5]);
+			err = xenback_put(&b->x, dirs[i], "mac", "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1],
+			                  m[2], m[3], m[4], m[5]);
 		if (!err)
 			err = xenback_put(&b->x, dirs[i], "mtu", "%u", b->vif.netdev->info.mtu);
 	}
@@ -101,7 +101,8 @@ static bool read_terms(struct netback *b, struct netterms *t)
 		return xenback_complain(&b->x, "request-rx-copy is not set, and pages are not flipped");
 	if (xenback_number(&b->x, "multi-queue-num-queues", &queues) == XENBACK_WRONG || !queues ||
 	    queues > b->c.max_queues)
-		return xenback_complain(&b->x, "multi-queue-num-queues is not within 1 to %u", b->c.max_queues);
+		return xenback_complain(&b->x, "multi-queue-num-queues is not within 1 to %u",
+		                        b->c.max_queues);
 	*t = (struct netterms){
 	        .queues = queues,
 	        .sg = flag(b, "feature-sg"),
@@ -136,8 +137,10 @@ static bool read_place(struct netback *b, uint32_t index, struct netqueue_place 
 
 	if (b->vif.terms.queues > 1)
 		snprintf(prefix, sizeof(prefix), "queue-%u/", index);
-	if (!read_port(b, prefix, "tx-ring-ref", &p->tx_ref) || !read_port(b, prefix, "rx-ring-ref", &p->rx_ref))
-		return xenback_complain(&b->x, "%stx-ring-ref or rx-ring-ref is missing or no number", prefix);
+	if (!read_port(b, prefix, "tx-ring-ref", &p->tx_ref) ||
+	    !read_port(b, prefix, "rx-ring-ref", &p->rx_ref))
+		return xenback_complain(&b->x, "%stx-ring-ref or rx-ring-ref is missing or no number",
+		                        prefix);
 	if (read_port(b, prefix, "event-channel-tx", &p->tx_port) &&
 	    read_port(b, prefix, "event-channel-rx", &p->rx_port))
 		return true;
@@ -185,8 +188,8 @@ static bool connect_queue(struct netback *b, uint32_t index)
 		return false;
 	b->queues[index] = netqueue_create(&b->vif, &p);
 	if (!b->queues[index])
-		return xenback_complain(&b->x, "queue %u (grants %u and %u, ports %u and %u): %s", index, p.tx_ref,
-		                        p.rx_ref, p.tx_port, p.rx_port, strerror(errno));
+		return xenback_complain(&b->x, "queue %u (grants %u and %u, ports %u and %u): %s", index,
+		                        p.tx_ref, p.rx_ref, p.tx_port, p.rx_port, strerror(errno));
 	b->n_queues++;
 	return true;
 }
@@ -387,8 +390,8 @@ void netback_attach(struct netback *b, struct netdev *netdev)
 
 static int failed(struct netback *b, int err)
 {
-	return b->x.host->fail(b->x.inst, -err, "%s: cannot make the device's nodes in the store: %s", b->name,
-	                       strerror(-err));
+	return b->x.host->fail(b->x.inst, -err, "%s: cannot make the device's nodes in the store: %s",
+	                       b->name, strerror(-err));
 }
 
 int netback_start(struct netback *b, const struct netback_peers *peers)

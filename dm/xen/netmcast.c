@@ -34,5 +34,6 @@ bool netmcast_pass(const struct netmcast *m, const uint8_t destination[NETDEV_MA
 {
 	static const uint8_t broadcast[NETDEV_MAC] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-	return !(destination[0] & 1) || !memcmp(destination, broadcast, NETDEV_MAC) || find(m, destination) < m->n;
+	return !(destination[0] & 1) || !memcmp(destination, broadcast, NETDEV_MAC) ||
+	       find(m, destination) < m->n;
 }

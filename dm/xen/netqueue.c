@@ -52,14 +52,14 @@ void netqueue_break(struct netqueue *q, const char *why)
 		return;
 	vif->broken = true;
 	netring_count(vif->counters.broken, 1);
-	vif->host->log(vif->inst, GAMUT_LOG_WARN, "the guest's network rings make no sense (%s): the card is disconnected",
-	               why);
+	vif->host->log(vif->inst, GAMUT_LOG_WARN,
+	               "the guest's network rings make no sense (%s): the card is disconnected", why);
 	/* Not from here: the network may have called. */
 	vif->host->defer_run(vif->inst, vif->defer);
 }
 
-void netqueue_publish(struct netqueue *q, RING_IDX *shared, const RING_IDX *event, RING_IDX *published, RING_IDX rsp,
-                      uint32_t port)
+void netqueue_publish(struct netqueue *q, RING_IDX *shared, const RING_IDX *event, RING_IDX *published,
+                      RING_IDX rsp, uint32_t port)
 {
 	RING_IDX old = *published, wanted;
 

@@ -51,7 +51,7 @@ struct netcounters {
 	uint64_t *bad;        /* packets that were refused */
 	uint64_t *broken;     /* cards that were disconnected for impossible rings */
 	uint64_t *notifies;
-	uint64_t *frames;     /* sign: frames went through a ring */
+	uint64_t *frames; /* sign: frames went through a ring */
 };
 
 /* What the front end has agreed to. */
@@ -130,7 +130,7 @@ struct netvif {
 struct netqueue {
 	struct netvif *vif;
 	uint32_t tx_ref, rx_ref, tx_port, rx_port; /* the ports may be one */
-	netif_tx_sring_t *tx; /* NULL while not mapped */
+	netif_tx_sring_t *tx;                      /* NULL while not mapped */
 	netif_rx_sring_t *rx;
 	/* Ours; the pages get copies. What was consumed of rx was answered. */
 	RING_IDX tx_cons, tx_rsp, tx_published, rx_cons, rx_published;
@@ -155,7 +155,8 @@ struct netqueue_place {
 struct netqueue *netqueue_create(struct netvif *vif, const struct netqueue_place *place);
 /* NULL is allowed. [io] [control] */
 void netqueue_destroy(struct netqueue *q);
-/* Gives up all pointers into guest memory; packets that the network did not take yet are left to the ring. [control] */
+/* Gives up all pointers into guest memory; packets that the network did not take yet are left to the ring.
+ * [control] */
 void netqueue_suspend(struct netqueue *q);
 /* 0, or -EFAULT when the guest no longer grants its rings. [control] */
 int netqueue_resume(struct netqueue *q);
@@ -166,8 +167,8 @@ void netqueue_attend(struct netqueue *q, uint32_t what);
 /* Its rings make no sense. */
 void netqueue_break(struct netqueue *q, const char *why);
 /* Shows the guest the answers up to rsp, of which `published` were shown before; notifies it if it wants. */
-void netqueue_publish(struct netqueue *q, RING_IDX *shared, const RING_IDX *event, RING_IDX *published, RING_IDX rsp,
-                      uint32_t port);
+void netqueue_publish(struct netqueue *q, RING_IDX *shared, const RING_IDX *event, RING_IDX *published,
+                      RING_IDX rsp, uint32_t port);
 
 /* ---- nettx.c ---- */
 
@@ -178,7 +179,8 @@ void nettx_rewind(struct netqueue *q);
 
 /* ---- netslot.c ---- */
 
-/* The next packet of the ring, of which there are `left` entries, into the batch. False: the ring is broken. */
+/* The next packet of the ring, of which there are `left` entries, into the batch. False: the ring is broken.
+ */
 bool netslot_take(struct netqueue *q, uint32_t left);
 
 /* ---- netrx.c ---- */

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "dm/net/checksum.h"
+#include "dm/net/segment.h"
 #include "dm/xen/netring.h"
 
 #define UDP_CSUM 6u
@@ -20,10 +21,10 @@ struct delivery {
 	const struct iovec *iov;
 	uint32_t n_iov, i, at; /* the next byte: piece and offset */
 	uint32_t left;
-	uint16_t flags;       /* of the first answer */
-	uint8_t gso;          /* XEN_NETIF_GSO_TYPE_*; NONE: no extra info */
+	uint16_t flags; /* of the first answer */
+	uint8_t gso;    /* XEN_NETIF_GSO_TYPE_*; NONE: no extra info */
 	uint16_t gso_size;
-	uint32_t patched;     /* bytes of head that stand for the frame's; 0: it goes as it is */
+	uint32_t patched; /* bytes of head that stand for the frame's; 0: it goes as it is */
 	uint8_t head[NET_HEADERS_MAX];
 };
 
@@ -37,7 +38,8 @@ const uint8_t *netrx_head(const struct netdev_frame *frame, uint8_t buf[NET_HEAD
 	if (frame->n_iov && frame->iov[0].iov_len >= want)
 		return frame->iov[0].iov_base;
 	for (uint32_t i = 0; i < frame->n_iov && at < want; i++) {
-		uint32_t part = frame->iov[i].iov_len < want - at ? (uint32_t)frame->iov[i].iov_len : want - at;
+		uint32_t part =
+		        frame->iov[i].iov_len < want - at ? (uint32_t)frame->iov[i].iov_len : want - at;
 
 		memcpy(buf + at, frame->iov[i].iov_base, part);
 		at += part;
@@ -60,8 +62,7 @@ static bool finish_csum(struct delivery *d, const struct netdev_frame *f, const 
 		sum = 0xffff;
 	if (head != d->head)
 		memcpy(d->head, head, n);
-	d->head[at] = (uint8_t)(sum >> 8);
-	d->head[at + 1] = (uint8_t)sum;
+	net_put16(d->head + at, sum);
 	d->patched = n;
 	d->flags |= NETRXF_data_validated;
 	return true;
@@ -253,7 +254,8 @@ static bool receive_one(struct netqueue *q, const struct netdev_frame *f, uint64
 		netring_count(vif->counters.rx_dropped, 1);
 		return true;
 	}
-	if (!have_buffers(q, (f->length + NETRING_PAGE - 1) / NETRING_PAGE + (d.gso != XEN_NETIF_GSO_TYPE_NONE))) {
+	if (!have_buffers(q, (f->length + NETRING_PAGE - 1) / NETRING_PAGE +
+	                             (d.gso != XEN_NETIF_GSO_TYPE_NONE))) {
 		/* A front end that does not say when it has buffers must not be waited for. */
 		if (vif->terms.rx_notify || vif->broken)
 			return false;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "dm/net/checksum.h"
+#include "dm/net/segment.h"
 #include "dm/xen/netring.h"
 
 struct slot {
@@ -170,7 +171,8 @@ static void trim(struct netdev_frame *f, struct iovec *iov, uint32_t length)
 {
 	while (f->length > length) {
 		struct iovec *last = &iov[f->n_iov - 1];
-		uint32_t more = f->length - length, cut = more < last->iov_len ? more : (uint32_t)last->iov_len;
+		uint32_t more = f->length - length,
+		         cut = more < last->iov_len ? more : (uint32_t)last->iov_len;
 
 		last->iov_len -= cut;
 		f->length -= cut;
@@ -180,26 +182,21 @@ static void trim(struct netdev_frame *f, struct iovec *iov, uint32_t length)
 
 /* ---- offloads --------------------------------------------------------------------------- */
 
-static void put16(uint8_t *p, uint16_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
 /* The checksum for a network that cannot do it. */
 static void finish_csum(struct netdev_frame *f, uint8_t *head, const struct net_headers *h)
 {
 	uint16_t sum = (uint16_t)~net_sum_iov(f->iov, f->n_iov, h->transport, 0);
 
-	put16(head + h->transport + h->csum_offset, !sum && h->protocol == IPPROTO_UDP ? 0xffff : sum);
+	net_put16(head + h->transport + h->csum_offset, !sum && h->protocol == IPPROTO_UDP ? 0xffff : sum);
 	f->offload.flags |= NETDEV_CSUM_VALID;
 }
 
-static void blank_csum(const struct netvif *vif, struct netdev_frame *f, uint8_t *head, const struct net_headers *h)
+static void blank_csum(const struct netvif *vif, struct netdev_frame *f, uint8_t *head,
+                       const struct net_headers *h)
 {
 	/* Linux leaves the pseudo header's sum there; the protocol only says that it is blank. */
 	if (!h->routed)
-		put16(head + h->transport + h->csum_offset, net_headers_pseudo(head, h));
+		net_put16(head + h->transport + h->csum_offset, net_headers_pseudo(head, h));
 	if (!(vif->netdev->info.can_send & NETDEV_CAN_CSUM)) {
 		finish_csum(f, head, h);
 		return;
@@ -282,12 +279,14 @@ static bool change_filter(struct netvif *vif, const struct request *r)
 
 	if (r->extras & 1u << XEN_NETIF_EXTRA_TYPE_MCAST_DEL)
 		netmcast_delete(&vif->mcast, del->u.mcast.addr);
-	return !(r->extras & 1u << XEN_NETIF_EXTRA_TYPE_MCAST_ADD) || netmcast_add(&vif->mcast, add->u.mcast.addr);
+	return !(r->extras & 1u << XEN_NETIF_EXTRA_TYPE_MCAST_ADD) ||
+	       netmcast_add(&vif->mcast, add->u.mcast.addr);
 }
 
 bool netslot_take(struct netqueue *q, uint32_t left)
 {
-	static const uint32_t filter = 1u << XEN_NETIF_EXTRA_TYPE_MCAST_ADD | 1u << XEN_NETIF_EXTRA_TYPE_MCAST_DEL;
+	static const uint32_t filter =
+	        1u << XEN_NETIF_EXTRA_TYPE_MCAST_ADD | 1u << XEN_NETIF_EXTRA_TYPE_MCAST_DEL;
 	struct nettx_batch *b = &q->vif->batch;
 	struct nettx_packet *p = &b->packet[b->n];
 	uint32_t n_holds = b->n_holds;

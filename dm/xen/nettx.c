@@ -120,7 +120,8 @@ static bool gather(struct netqueue *q)
 	struct nettx_batch *b = &q->vif->batch;
 	RING_IDX prod = __atomic_load_n(&q->tx->req_prod, __ATOMIC_ACQUIRE);
 
-	/* Each entry is answered before it is used again, so that there are never more than the ring holds. */
+	/* Each entry is answered before it is used again, so that there are never more than the ring holds.
+	 */
 	if ((RING_IDX)(prod - q->tx_rsp) > NETTX_SIZE || (RING_IDX)(prod - q->tx_cons) > NETTX_SIZE) {
 		netqueue_break(q, "more requests than entries");
 		return false;

@@ -55,7 +55,8 @@ void xenback_stop(struct xenback *x);
 void xenback_close(struct xenback *x);
 
 /* Writes dir/name; dir is x->front or x->back. 0 or -errno. */
-int GAMUT_PRINTF(4, 5) xenback_put(struct xenback *x, const char *dir, const char *name, const char *fmt, ...);
+int GAMUT_PRINTF(4, 5)
+        xenback_put(struct xenback *x, const char *dir, const char *name, const char *fmt, ...);
 /* A value of the front end's directory, to be freed; NULL when there is none. */
 char *xenback_get(struct xenback *x, const char *name);
 

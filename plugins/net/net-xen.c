@@ -102,8 +102,9 @@ static int start(void *self)
 	p.evtchn = n->host->lookup(n->inst, GAMUT_EVENT_CHANNELS, GAMUT_XEN_REVISION, 0, &p.evtchn_self);
 	p.grants = n->host->lookup(n->inst, GAMUT_GRANTS, GAMUT_XEN_REVISION, 0, &p.grants_self);
 	if (!p.bus || !p.evtchn || !p.grants)
-		return n->host->fail(n->inst, ENODEV, "a Xen network card needs a platform with %s, %s and %s",
-		                     GAMUT_XENBUS, GAMUT_EVENT_CHANNELS, GAMUT_GRANTS);
+		return n->host->fail(n->inst, ENODEV,
+		                     "a Xen network card needs a platform with %s, %s and %s", GAMUT_XENBUS,
+		                     GAMUT_EVENT_CHANNELS, GAMUT_GRANTS);
 	err = e1000_twin_start(n->twin);
 	if (!err)
 		err = netback_start(n->back, &p);
@@ -177,10 +178,7 @@ static const struct gamut_descriptor *const descriptors[] = {&descriptor};
 
 /* libslirp is under the BSD licence, GLib, which it uses, under the LGPL. */
 GAMUT_EXPORT const struct gamut_plugin gamut_plugin = {
-        GAMUT_PLUGIN_HEADER,
-        .name = "net-xen",
-        .version = "0.1.0",
-        .licence = "MIT AND BSD-3-Clause AND LGPL-2.1-or-later",
-        .n_descriptors = 1,
-        .descriptors = descriptors,
+        GAMUT_PLUGIN_HEADER, .name = "net-xen",
+        .version = "0.1.0",  .licence = "MIT AND BSD-3-Clause AND LGPL-2.1-or-later",
+        .n_descriptors = 1,  .descriptors = descriptors,
 };

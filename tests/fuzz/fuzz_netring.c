@@ -13,7 +13,7 @@
 #include "fake/xen-fake.h"
 #include "fuzz-input.h"
 
-#define PAGES  32u /* of guest memory, all granted under their numbers; 0 and 1 are the rings */
+#define PAGES 32u /* of guest memory, all granted under their numbers; 0 and 1 are the rings */
 
 struct world {
 	struct host_fake *f;
@@ -46,11 +46,13 @@ static void check_sent(struct world *w)
 			FUZZ_CHECK((uint32_t)o->csum_start + o->csum_offset + 2 <= length);
 		if (o->gso_type) {
 			FUZZ_CHECK(o->flags & NETDEV_CSUM_NEEDED);
-			FUZZ_CHECK(o->gso_size && o->header_len > o->csum_start && length > o->header_len + o->gso_size);
+			FUZZ_CHECK(o->gso_size && o->header_len > o->csum_start &&
+			           length > o->header_len + o->gso_size);
 		} else {
 			FUZZ_CHECK(length <= NETDEV_FRAME_MAX);
 		}
-		FUZZ_CHECK(!(o->flags & NETDEV_CSUM_NEEDED) || w->net->netdev.info.can_send & NETDEV_CAN_CSUM);
+		FUZZ_CHECK(!(o->flags & NETDEV_CSUM_NEEDED) ||
+		           w->net->netdev.info.can_send & NETDEV_CAN_CSUM);
 	}
 	w->net->n_sent = 0;
 }
@@ -107,7 +109,8 @@ static void act_post(struct world *w, struct fuzz_input *in)
 	uint32_t n = fuzz_u8(in) % 32;
 
 	for (uint32_t i = 0; i < n; i++)
-		s->ring[s->req_prod++ & 255].req = (netif_rx_request_t){.id = (uint16_t)i, .gref = 2 + i % (PAGES - 2)};
+		s->ring[s->req_prod++ & 255].req =
+		        (netif_rx_request_t){.id = (uint16_t)i, .gref = 2 + i % (PAGES - 2)};
 	run(w);
 }
 
@@ -185,7 +188,8 @@ static void act_pause(struct world *w, struct fuzz_input *in)
 }
 
 static void (*const actions[])(struct world *w, struct fuzz_input *in) = {
-        act_send, act_send, act_send, act_extra, act_bytes, act_post, act_receive, act_index, act_grant, act_network, act_pause,
+        act_send,    act_send,  act_send,  act_extra,   act_bytes, act_post,
+        act_receive, act_index, act_grant, act_network, act_pause,
 };
 
 static void check(struct world *w)
@@ -220,8 +224,7 @@ static void begin(struct world *w, struct fuzz_input *in)
 	w->vif.evtchn = &xen_fake_evtchn;
 	w->vif.evtchn_self = w->x;
 	w->vif.defer = w->f->host->defer_create(w->f->inst, work, w);
-	w->vif.terms = (struct netterms){1,        how & 1, how & 2,  how & 4,
-	                                 how & 8,  how & 16, how & 32, how & 64};
+	w->vif.terms = (struct netterms){1, how & 1, how & 2, how & 4, how & 8, how & 16, how & 32, how & 64};
 	w->net->netdev.info.can_send = how & 128 ? 0 : UINT32_MAX;
 	w->port = place.tx_port = place.rx_port = xen_fake_open(w->x);
 	for (uint32_t i = 0; i < PAGES; i++)

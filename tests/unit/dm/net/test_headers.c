@@ -12,8 +12,12 @@
 #include "dm/net/checksum.h"
 #include "dm/net/headers.h"
 
-#define UDP4 "\1\2\3\4\5\6\7\10\11\12\13\14\x08\x00" "\x45\0\0\x20\0\0\0\0\x40\x11\0\0\x0a\0\2\x0f\x0a\0\2\2" "\0\1\0\2\0\x0c\0\0" "abcd"
-#define ETH  "\1\2\3\4\5\6\7\10\11\12\13\14"
+#define UDP4                                                                                                 \
+	"\1\2\3\4\5\6\7\10\11\12\13\14\x08\x00"                                                              \
+	"\x45\0\0\x20\0\0\0\0\x40\x11\0\0\x0a\0\2\x0f\x0a\0\2\2"                                             \
+	"\0\1\0\2\0\x0c\0\0"                                                                                 \
+	"abcd"
+#define ETH "\1\2\3\4\5\6\7\10\11\12\13\14"
 
 /* A copy of exactly n bytes, so that sanitizers see a read beyond. */
 static bool find(const void *frame, uint32_t n, uint32_t length, struct net_headers *h)
@@ -153,7 +157,8 @@ static void sum_of_pieces(void **state)
 		data[i] = (uint8_t)(i * 37 + 11);
 	for (uint32_t cut = 0; cut <= 60; cut++)
 		for (uint32_t skip = 0; skip < 70; skip += 3) {
-			struct iovec iov[] = {{data, cut}, {data + cut, 0}, {data + cut, 13}, {data + cut + 13, 187 - cut}};
+			struct iovec iov[] = {
+			        {data, cut}, {data + cut, 0}, {data + cut, 13}, {data + cut + 13, 187 - cut}};
 
 			assert_int_equal(net_sum_iov(iov, 4, skip, 5), net_sum(data + skip, 200 - skip, 5));
 		}
@@ -162,8 +167,8 @@ static void sum_of_pieces(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        cmocka_unit_test(udp_in_ipv4),  cmocka_unit_test(every_length), cmocka_unit_test(tags),
-	        cmocka_unit_test(tcp_in_ipv6),  cmocka_unit_test(no_transport), cmocka_unit_test(flows),
+	        cmocka_unit_test(udp_in_ipv4),   cmocka_unit_test(every_length), cmocka_unit_test(tags),
+	        cmocka_unit_test(tcp_in_ipv6),   cmocka_unit_test(no_transport), cmocka_unit_test(flows),
 	        cmocka_unit_test(sum_of_pieces),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The network back end against a front end written here, honest and not, over a real bus and a network in memory. */
+/* The network back end against a front end written here, honest and not, over a real bus and a network in
+ * memory. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -127,8 +128,9 @@ static void offer_queue(struct fixture *t, uint32_t i, const char *prefix, bool 
 
 static void offer(struct fixture *t, uint32_t queues, bool split)
 {
-	static const char *const features[] = {"request-rx-copy",   "feature-rx-notify", "feature-sg",
-	                                       "feature-gso-tcpv4", "feature-gso-tcpv6", "feature-ipv6-csum-offload"};
+	static const char *const features[] = {"request-rx-copy",   "feature-rx-notify",
+	                                       "feature-sg",        "feature-gso-tcpv4",
+	                                       "feature-gso-tcpv6", "feature-ipv6-csum-offload"};
 	char prefix[24] = "";
 
 	for (uint32_t i = 0; i < queues; i++) {
@@ -155,7 +157,8 @@ static uint8_t *tx_page(struct fixture *t, uint32_t page)
 	return t->f->ram + TX_GPA + page * 4096;
 }
 
-static void tx_slot(struct queue *q, uint32_t page, uint32_t offset, uint32_t size, uint16_t flags, uint16_t id)
+static void tx_slot(struct queue *q, uint32_t page, uint32_t offset, uint32_t size, uint16_t flags,
+                    uint16_t id)
 {
 	q->tx->ring[q->tx_prod++ & 255].req = (netif_tx_request_t){
 	        .gref = TX_REF + page,
@@ -212,8 +215,8 @@ static uint32_t transmit(struct fixture *t, struct queue *q)
 static void post(struct fixture *t, struct queue *q, uint32_t n)
 {
 	for (; n; n--, q->rx_prod++)
-		q->rx->ring[q->rx_prod & 255].req =
-		        (netif_rx_request_t){.id = (uint16_t)(q->rx_prod & 255), .gref = RX_REF + q->rx_prod % DATA};
+		q->rx->ring[q->rx_prod & 255].req = (netif_rx_request_t){.id = (uint16_t)(q->rx_prod & 255),
+		                                                         .gref = RX_REF + q->rx_prod % DATA};
 	q->rx->req_prod = q->rx_prod;
 	/* As front ends do: only when asked. */
 	if ((RING_IDX)(q->rx_prod - q->rx->req_event) < 256)
@@ -233,10 +236,9 @@ static netif_rx_response_t *next_rx(struct fixture *t, struct queue *q, uint8_t 
 /* A TCP packet in IPv4 of `length` bytes; its checksum is blank, in a way that no checksum is. */
 static void tcp_frame(uint8_t *frame, uint32_t length)
 {
-	static const uint8_t headers[HEADERS] =
-	        "\x52\x54\0\x12\x34\x56\x00\x16\x3e\1\2\3\x08\x00"
-	        "\x45\0\0\0\0\0\x40\0\x40\x06\0\0\x0a\0\2\x0f\x0a\0\2\2"
-	        "\x12\x34\0\x50\0\0\0\1\0\0\0\2\x50\x18\xff\xff\xee\xee\0\0";
+	static const uint8_t headers[HEADERS] = "\x52\x54\0\x12\x34\x56\x00\x16\x3e\1\2\3\x08\x00"
+	                                        "\x45\0\0\0\0\0\x40\0\x40\x06\0\0\x0a\0\2\x0f\x0a\0\2\2"
+	                                        "\x12\x34\0\x50\0\0\0\1\0\0\0\2\x50\x18\xff\xff\xee\xee\0\0";
 
 	for (uint32_t i = HEADERS; i < length; i++)
 		frame[i] = (uint8_t)(i * 7 + (i >> 8));
@@ -508,8 +510,9 @@ static void blank_checksum(void **state)
 	tx_slot(q, 0, 0, 1000, NETTXF_csum_blank | NETTXF_data_validated, 2);
 	assert_int_equal(transmit(t, q), 1);
 	assert_int_equal(t->net->sent[1].offload.flags, NETDEV_CSUM_VALID);
-	assert_int_equal(net_sum(t->net->sent[1].data + 34, 966, net_sum(t->net->sent[1].data + 26, 8, 966 + 6)),
-	                 0xffff);
+	assert_int_equal(
+	        net_sum(t->net->sent[1].data + 34, 966, net_sum(t->net->sent[1].data + 26, 8, 966 + 6)),
+	        0xffff);
 	/* No TCP and no UDP: nobody knows where it would be. */
 	tx_page(t, 0)[23] = 1;
 	tx_slot(q, 0, 0, 1000, NETTXF_csum_blank, 3);
@@ -526,8 +529,8 @@ static void gso_packet(struct fixture *t, uint32_t length, uint8_t type, uint16_
 	tx_slot(q, 0, 0, length, NETTXF_extra_info | NETTXF_more_data | NETTXF_csum_blank, id);
 	tx_gso(q, type, size);
 	for (uint32_t at = 4096, page = 1; at < length; at += 4096, page++)
-		tx_slot(q, page, 0, length - at < 4096 ? length - at : 4096, at + 4096 < length ? NETTXF_more_data : 0,
-		        (uint16_t)(id + page));
+		tx_slot(q, page, 0, length - at < 4096 ? length - at : 4096,
+		        at + 4096 < length ? NETTXF_more_data : 0, (uint16_t)(id + page));
 }
 
 static void segmentation(void **state)
@@ -560,7 +563,11 @@ static void bad_segmentation(void **state)
 	static const struct {
 		uint8_t type;
 		uint16_t size;
-	} cases[] = {{XEN_NETIF_GSO_TYPE_TCPV6, 1448}, {XEN_NETIF_GSO_TYPE_TCPV4, 0}, {0, 1448}, {3, 1448}, {255, 1}};
+	} cases[] = {{XEN_NETIF_GSO_TYPE_TCPV6, 1448},
+	             {XEN_NETIF_GSO_TYPE_TCPV4, 0},
+	             {0, 1448},
+	             {3, 1448},
+	             {255, 1}};
 
 	connect_front(t);
 	for (uint32_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -585,16 +592,16 @@ static void bad_packets(void **state)
 	struct queue *q = &t->q[0];
 
 	connect_front(t);
-	tx_slot(q, 0, 0, 13, 0, 0);                       /* no frame */
-	tx_slot(q, 0, 4000, 97, 0, 1);                    /* past the page */
-	tx_slot(q, 0, 65535, 65535, 0, 2);                /* far past it */
-	tx_slot(q, 2000, 0, 60, 0, 3);                    /* no grant of ours: an RX page is, this is none */
-	tx_slot(q, 0, 0, 60, NETTXF_more_data, 4);        /* the slots are more than the whole */
+	tx_slot(q, 0, 0, 13, 0, 0);                /* no frame */
+	tx_slot(q, 0, 4000, 97, 0, 1);             /* past the page */
+	tx_slot(q, 0, 65535, 65535, 0, 2);         /* far past it */
+	tx_slot(q, 2000, 0, 60, 0, 3);             /* no grant of ours: an RX page is, this is none */
+	tx_slot(q, 0, 0, 60, NETTXF_more_data, 4); /* the slots are more than the whole */
 	tx_slot(q, 1, 0, 61, 0, 5);
-	tx_slot(q, 0, 0, 20000, NETTXF_more_data, 6);     /* longer than a frame may be */
+	tx_slot(q, 0, 0, 20000, NETTXF_more_data, 6); /* longer than a frame may be */
 	for (uint16_t i = 0; i < 5; i++)
 		tx_slot(q, i, 0, i < 4 ? 4000 : 1000, i < 4 ? NETTXF_more_data : 0, (uint16_t)(7 + i));
-	for (uint16_t i = 0; i < 19; i++)                 /* too many slots */
+	for (uint16_t i = 0; i < 19; i++) /* too many slots */
 		tx_slot(q, i, 0, i ? 60 : 19 * 60, i < 18 ? NETTXF_more_data : 0, (uint16_t)(12 + i));
 	tx_slot(q, 0, 0, 60, 0, 31);
 	memset(t->status, 0x55, sizeof(t->status));
@@ -742,8 +749,11 @@ static void a_frame_is_received(void **state)
 
 static void a_segmented_frame_is_received(void **state)
 {
-	static const struct netdev_offload o = {.flags = NETDEV_CSUM_NEEDED, .gso_type = NETDEV_GSO_TCPV4,
-	                                        .gso_size = 1460, .csum_start = 34, .csum_offset = 16};
+	static const struct netdev_offload o = {.flags = NETDEV_CSUM_NEEDED,
+	                                        .gso_type = NETDEV_GSO_TCPV4,
+	                                        .gso_size = 1460,
+	                                        .csum_start = 34,
+	                                        .csum_offset = 16};
 	struct fixture *t = *state;
 	struct queue *q = &t->q[0];
 	uint8_t *frame = malloc(65549), *data;
@@ -804,8 +814,11 @@ static void poor_front_end(void **state)
 	assert_true(give(t, frame, 4097, NULL));
 	o.csum_start = 990;
 	assert_true(give(t, frame, 1000, &o));
-	o = (struct netdev_offload){.flags = NETDEV_CSUM_NEEDED, .gso_type = NETDEV_GSO_TCPV4, .gso_size = 100,
-	                            .csum_start = 34, .csum_offset = 16};
+	o = (struct netdev_offload){.flags = NETDEV_CSUM_NEEDED,
+	                            .gso_type = NETDEV_GSO_TCPV4,
+	                            .gso_size = 100,
+	                            .csum_start = 34,
+	                            .csum_offset = 16};
 	assert_true(give(t, frame, 1000, &o));
 	assert_int_equal(q->rx_seen, q->rx->rsp_prod);
 	assert_int_equal(host_fake_counter(t->f, "rx-dropped"), 3);
@@ -974,13 +987,27 @@ static void pause_and_reset(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	        T(what_is_offered), T(connects_and_closes), T(terms),
-	        T(cannot_connect),  T(a_frame_is_sent),     T(a_batch),
-	        T(many_slots),      T(blank_checksum),      T(segmentation),
-	        T(bad_segmentation), T(bad_packets),        T(broken_rings),
-	        T(busy_network),    T(closes_while_busy),   T(a_frame_is_received),
-	        T(a_segmented_frame_is_received), T(poor_front_end), T(no_buffers),
-	        T(bad_buffer),      T(multicast),           T(queues),
+	        T(what_is_offered),
+	        T(connects_and_closes),
+	        T(terms),
+	        T(cannot_connect),
+	        T(a_frame_is_sent),
+	        T(a_batch),
+	        T(many_slots),
+	        T(blank_checksum),
+	        T(segmentation),
+	        T(bad_segmentation),
+	        T(bad_packets),
+	        T(broken_rings),
+	        T(busy_network),
+	        T(closes_while_busy),
+	        T(a_frame_is_received),
+	        T(a_segmented_frame_is_received),
+	        T(poor_front_end),
+	        T(no_buffers),
+	        T(bad_buffer),
+	        T(multicast),
+	        T(queues),
 	        T(pause_and_reset),
 	};
 

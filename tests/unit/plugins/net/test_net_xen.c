@@ -141,9 +141,9 @@ static void connect_front(struct fixture *t)
 /* An ARP request to the user network, its answer; after a pause; after a reset. */
 static void a_frame_there_and_back(void **state)
 {
-	static const uint8_t request[] =
-	        "\xff\xff\xff\xff\xff\xff\x52\x54\0\x12\x34\x56\x08\x06\0\1\x08\0\6\4\0\1\x52\x54\0\x12\x34\x56"
-	        "\x0a\0\2\x0f\0\0\0\0\0\0\x0a\0\2\2";
+	static const uint8_t request[] = "\xff\xff\xff\xff\xff\xff\x52\x54\0\x12\x34\x56\x08\x06\0\1\x08\0\6"
+	                                 "\4\0\1\x52\x54\0\x12\x34\x56"
+	                                 "\x0a\0\2\x0f\0\0\0\0\0\0\x0a\0\2\2";
 	struct fixture *t = *state;
 
 	host_fake_option(t->f, "mac", 0, "52:54:00:12:34:56");
