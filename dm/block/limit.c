@@ -69,9 +69,14 @@ static int limited_submit(struct block *block, struct block_req *req)
 {
 	struct limited *l = limited_of(block);
 	uint64_t at = 0;
+	int error;
 
 	if (l->draining || (!l->waiting.head && !(at = ready(l))))
 		return pass(l, req);
+	/* Whoever gets an answer now need not wait for it. */
+	error = block_req_accept(&block->info, req);
+	if (error)
+		return error;
 	if (!l->waiting.head)
 		l->host->timer_set(l->inst, l->timer, at);
 	block_queue_push(&l->waiting, req);

@@ -178,7 +178,7 @@ static void drain_does_not_wait(void **state)
 	assert_int_equal(d->n_done, 12);
 }
 
-/* What is refused at once is so, and costs nothing; what is refused later is done with that. */
+/* What makes no sense is refused at once and costs nothing; what the disk refuses later is done with that. */
 static void refusals(void **state)
 {
 	struct disk *d = *state;
@@ -187,14 +187,16 @@ static void refusals(void **state)
 	limit(d, 10 * SIZE, 0, 100);
 	assert_int_equal(block_submit(d->block, &bad), -EINVAL);
 	submit(d, BLOCK_READ, 0, SIZE);
-	submit(d, BLOCK_READ, DISK, SIZE);
 	submit(d, BLOCK_READ, 0, SIZE);
+	submit(d, BLOCK_WRITE, 0, SIZE);
+	assert_int_equal(block_submit(d->block, &bad), -EINVAL);
 	block_kick(d->block);
 	assert_int_equal(d->n_done, 1);
+	d->fake.refuse = -ENODEV;
 	host_fake_advance(d->f, 101 * MS);
 	assert_int_equal(d->n_done, 3);
-	assert_int_equal(d->req[1].result, -EINVAL);
-	assert_int_equal(d->req[2].result, 0);
+	assert_int_equal(d->req[1].result, -ENODEV);
+	assert_int_equal(d->req[2].result, -ENODEV);
 }
 
 static void options(void **state)
