@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "colour-report.h"
 #include "engine-select.h"
 #include "run.h"
 #include "stats.h"
@@ -33,6 +34,8 @@ static const char help[] =
 	"                     shows their consoles, messages go to a log\n"
 	"  --log FILE         that log, instead of ~/.local/state/gamut/NAME.log\n"
 	"  --engine E         auto, bt or kvm, whatever the domain files say\n"
+	"  --color            at the end print the mode that each guest was in, as\n"
+	"                     observed, to standard error\n"
 	"  --grace SECONDS    how long guests may take to shut down on SIGTERM (60)\n"
 	"  --stats            at the end print what the domains did, to standard error\n"
 	"  --stats-json FILE  and as JSON into FILE\n"
@@ -63,6 +66,8 @@ static int parse_one(struct run_options *o, int argc, char **argv, int *i)
 
 	if (!strcmp(arg, "--stats")) {
 		o->stats = true;
+	} else if (!strcmp(arg, "--color")) {
+		o->color = true;
 	} else if (!strcmp(arg, "-d") || !strcmp(arg, "--detach")) {
 		o->detach = true;
 	} else if (!strcmp(arg, "-q") || !strcmp(arg, "--quiet")) {
@@ -243,12 +248,23 @@ static void report(struct run *run, struct job *job)
 		log_line(&run->log, level, job->config->name, "a domain cannot be suspended yet; it was destroyed");
 }
 
+static void report_color(const json_t *stats)
+{
+	json_t *report = colour_report(stats, NULL);
+
+	if (report)
+		colour_print(report, isatty(STDERR_FILENO), stderr);
+	json_decref(report);
+}
+
 static int report_stats(struct run *run)
 {
 	json_t *all = json_array();
 	int err = 0;
 
 	for (int i = 0; i < run->n_jobs; i++) {
+		if (run->jobs[i].stats && run->options.color)
+			report_color(run->jobs[i].stats);
 		if (run->jobs[i].stats && run->options.stats)
 			stats_print(run->jobs[i].stats, stderr);
 		if (run->jobs[i].stats)

@@ -121,7 +121,7 @@ static bool holds(const struct rule *rule, const struct colour *c)
 
 void colour_derive(const struct colour_sign *signs, size_t n, struct colour *colour)
 {
-	*colour = (struct colour){ .row = "nothing yet", .why = "the guest has not done anything that tells" };
+	*colour = (struct colour){ .row = "none yet", .why = "the guest has not done anything that tells" };
 	for (unsigned axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
 		derive_axis(signs, n, axis, &colour->axis[axis]);
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {

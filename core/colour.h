@@ -41,7 +41,7 @@ struct colour_axis {
 
 struct colour {
 	struct colour_axis axis[GAMUT_AXIS_COUNT];
-	const char *row; /* "HVM", "HVM with PV drivers", "PVHVM", "PVH", "PV", "KVM"; "nothing yet" */
+	const char *row; /* "HVM", "HVM with PV drivers", "PVHVM", "PVH", "PV", "KVM", ...; "none yet" */
 	const char *why; /* the rule, in words */
 };
 

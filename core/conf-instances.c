@@ -140,10 +140,16 @@ static int read_list(struct reading *r, const struct gamut_option *o, const conf
 
 static int read_value(struct reading *r, const struct gamut_option *o, const config_setting_t *s)
 {
+	const char *text;
+
 	switch (config_setting_type(s)) {
 	case CONFIG_TYPE_BOOL:
 		if (o->type == GAMUT_OPTION_BOOL)
 			return add_value(r, o, config_setting_get_bool(s) != 0, NULL, conf_setting_line(s));
+		/* true and false among other words, as of a choice of "auto", "true", "false". */
+		text = config_setting_get_bool(s) ? "true" : "false";
+		if (o->type == GAMUT_OPTION_CHOICE && option_choice_ok(o, text))
+			return add_value(r, o, 0, text, conf_setting_line(s));
 		break;
 	case CONFIG_TYPE_INT:
 	case CONFIG_TYPE_INT64:

@@ -88,7 +88,7 @@ static void run_domain(struct job *job, struct domain *d)
 	job->domain = NULL;
 	pthread_mutex_unlock(&run->lock);
 	service_domain(job->service, NULL);
-	if (run->options.stats || run->options.stats_json)
+	if (run->options.stats || run->options.stats_json || run->options.color)
 		job->stats = stats_collect(d);
 }
 

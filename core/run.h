@@ -17,7 +17,7 @@
 struct terminal;
 
 struct run_options {
-	bool stats, detach;
+	bool stats, color, detach;
 	const char *stats_json, *log;
 	int engine; /* enum conf_engine, or -1 */
 	int log_level;

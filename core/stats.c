@@ -186,6 +186,7 @@ static json_t *plugins(struct domain *d)
 
 		json_object_set_new(object, "name", json_string(inst->name));
 		json_object_set_new(object, "axis", json_string(axis_name(inst->config->axis)));
+		json_object_set_new(object, "choice", json_text(inst->config->choice));
 		json_object_set_new(object, "colour", json_string(colour_name(inst->config->desc->colour)));
 		put(object, "exits", exits_of(&d->vcpus, inst->index));
 		put(object, "exit_ns", to_ns(d, ticks_of(&d->vcpus, inst->index)));

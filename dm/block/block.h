@@ -12,6 +12,10 @@
  * back end's own fd watch, never from submit; it may submit further requests
  * and kick them, but must not drain or close.
  *
+ * Several front ends may use one back end, as the two faces of a disk that is
+ * both emulated and paravirtualized: a request is its front end's business
+ * alone. drain waits for all of them.
+ *
  * Ordering. Requests may complete in any order, and overlapping requests in
  * flight together have no defined result, as on a real disk. FLUSH makes
  * durable every write whose done had been called before the flush was
@@ -123,21 +127,39 @@ enum block_direct {
 
 /* Zero is the default for every member. */
 struct block_options {
+	const char *format; /* one of block_format_choices; NULL: "auto" */
 	bool readonly;
 	uint8_t direct; /* enum block_direct */
 	bool no_discard;
 	bool no_uring;        /* use threads even where io_uring works (tests, comparisons) */
 	uint32_t queue_depth; /* requests in flight on the host; 0: 128 */
+	const char *bps;      /* bound of bytes a second, "50MB/s"; NULL: none */
+	uint64_t iops;        /* bound of requests a second; 0: none */
+	uint32_t burst;       /* ms: what these let through in this time may be saved up; 0: 100 */
 };
 
 /*
- * Opens the raw disk image or block device at path. Nothing is ever created
- * or truncated. It is locked against other domains: exclusively when writable,
+ * Opens the disk image or block device at path: raw ones in this process, all
+ * other formats through a server process (nbd.h). Nothing is ever created or
+ * truncated. It is locked against other domains: exclusively when writable,
  * shared when read-only. NULL with errno set and one sentence that names the
  * path in err. [control]
  */
 struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
                          const struct block_options *options, char *err, size_t err_len);
+
+/*
+ * The same by the options of the instance (block-options.h), and for a CD-ROM
+ * drive read-only in any case. 0; or what host->fail gave, and *block is NULL.
+ * [control]
+ */
+int block_open_instance(const struct gamut_host *host, struct gamut_inst *inst, const char *path, bool cdrom,
+                        struct block **block);
+/*
+ * All that was written and is done becomes durable, for the end of a domain:
+ * drains. 0 or -errno; nothing to do on a read-only disk. [control]
+ */
+int block_sync(struct block *block);
 
 static inline int block_submit(struct block *block, struct block_req *req)
 {

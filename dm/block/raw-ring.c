@@ -36,7 +36,7 @@ enum { FIXED_BUFFERED = 0, FIXED_DIRECT = 1 };
 struct raw_ring {
 	struct raw raw;
 	struct io_uring ring;
-	struct raw_queue waiting;
+	struct block_queue waiting;
 	uint32_t inflight; /* have an entry in the ring, submitted or not */
 	uint32_t depth;
 	bool fixed_files;
@@ -55,7 +55,7 @@ static int ring_submit(struct block *block, struct block_req *req)
 	int error = raw_accept(&r->raw, req);
 
 	if (!error)
-		raw_queue_push(&r->waiting, req);
+		block_queue_push(&r->waiting, req);
 	return error;
 }
 
@@ -93,7 +93,7 @@ static void fill(struct raw_ring *r)
 
 		if (!sqe)
 			break;
-		prepare(r, sqe, raw_queue_pop(&r->waiting));
+		prepare(r, sqe, block_queue_pop(&r->waiting));
 		r->inflight++;
 	}
 }
@@ -130,7 +130,7 @@ static void reap(struct raw_ring *r)
 		if (raw_advance(&r->raw, req, outcome))
 			req->done(req, req->result);
 		else
-			raw_queue_push(&r->waiting, req);
+			block_queue_push(&r->waiting, req);
 	}
 }
 

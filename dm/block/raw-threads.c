@@ -23,13 +23,13 @@
 
 struct raw_threads {
 	struct raw raw;
-	struct raw_queue waiting; /* [io] */
+	struct block_queue waiting; /* [io] */
 	uint32_t inflight;        /* [io]: kicked and not yet done */
 
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t work;  /* todo or stop changed */
 	pthread_cond_t ended; /* finished changed */
-	struct raw_queue todo, finished;
+	struct block_queue todo, finished;
 	bool stop;
 
 	int event_fd;
@@ -74,7 +74,7 @@ static void *work(void *opaque)
 
 	pthread_mutex_lock(&t->lock);
 	for (;;) {
-		struct block_req *req = raw_queue_pop(&t->todo);
+		struct block_req *req = block_queue_pop(&t->todo);
 
 		if (!req && t->stop)
 			break;
@@ -86,7 +86,7 @@ static void *work(void *opaque)
 		while (!raw_advance(&t->raw, req, issue(&t->raw, req)))
 			;
 		pthread_mutex_lock(&t->lock);
-		raw_queue_push(&t->finished, req);
+		block_queue_push(&t->finished, req);
 		pthread_cond_signal(&t->ended);
 		eventfd_write(t->event_fd, 1);
 	}
@@ -100,7 +100,7 @@ static int threads_submit(struct block *block, struct block_req *req)
 	int error = raw_accept(&t->raw, req);
 
 	if (!error)
-		raw_queue_push(&t->waiting, req);
+		block_queue_push(&t->waiting, req);
 	return error;
 }
 
@@ -113,7 +113,7 @@ static void threads_kick(struct block *block)
 	for (const struct block_req *req = t->waiting.head; req; req = req->next)
 		t->inflight++;
 	pthread_mutex_lock(&t->lock);
-	raw_queue_splice(&t->todo, &t->waiting);
+	block_queue_splice(&t->todo, &t->waiting);
 	pthread_cond_broadcast(&t->work);
 	pthread_mutex_unlock(&t->lock);
 }
@@ -121,15 +121,15 @@ static void threads_kick(struct block *block)
 /* Calls done for what has finished; wait nonzero: sleeps until something has. */
 static void reap(struct raw_threads *t, bool wait)
 {
-	struct raw_queue batch = {0};
+	struct block_queue batch = {0};
 	struct block_req *req;
 
 	pthread_mutex_lock(&t->lock);
 	while (wait && !t->finished.head)
 		pthread_cond_wait(&t->ended, &t->lock);
-	raw_queue_splice(&batch, &t->finished);
+	block_queue_splice(&batch, &t->finished);
 	pthread_mutex_unlock(&t->lock);
-	while ((req = raw_queue_pop(&batch))) {
+	while ((req = block_queue_pop(&batch))) {
 		t->inflight--;
 		req->done(req, req->result);
 	}

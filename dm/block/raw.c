@@ -20,56 +20,6 @@
 #define SLOW_NS      2000000u
 #define SLOW_REST_NS 50000000u
 
-void raw_queue_push(struct raw_queue *queue, struct block_req *req)
-{
-	req->next = NULL;
-	if (queue->head)
-		queue->tail->next = req;
-	else
-		queue->head = req;
-	queue->tail = req;
-}
-
-struct block_req *raw_queue_pop(struct raw_queue *queue)
-{
-	struct block_req *req = queue->head;
-
-	if (req)
-		queue->head = req->next;
-	return req;
-}
-
-void raw_queue_splice(struct raw_queue *to, struct raw_queue *from)
-{
-	if (!from->head)
-		return;
-	if (to->head)
-		to->tail->next = from->head;
-	else
-		to->head = from->head;
-	to->tail = from->tail;
-	from->head = NULL;
-}
-
-static bool moves_data(const struct block_req *req)
-{
-	return req->op == BLOCK_READ || req->op == BLOCK_WRITE;
-}
-
-static bool iov_adds_up(const struct block_req *req)
-{
-	uint64_t left = req->length;
-
-	if (!req->n_iov || req->n_iov > BLOCK_MAX_IOV)
-		return false;
-	for (uint32_t i = 0; i < req->n_iov; i++) {
-		if (req->iov[i].iov_len > left)
-			return false;
-		left -= req->iov[i].iov_len;
-	}
-	return !left;
-}
-
 static bool aligned_for_direct(const struct raw_file *file, const struct block_req *req)
 {
 	uint64_t memory = 0, extent = req->offset + req->moved;
@@ -83,46 +33,13 @@ static bool aligned_for_direct(const struct raw_file *file, const struct block_r
 	return !(memory & (file->memory_align - 1)) && !(extent & (file->offset_align - 1));
 }
 
-static int check_range(const struct block_info *info, const struct block_req *req)
-{
-	/* Holes and zeros are made by the device in whole sectors of its own. */
-	uint32_t unit = moves_data(req) ? BLOCK_SECTOR : info->logical_sector;
-
-	if (!req->length || req->length > info->capacity || req->offset > info->capacity - req->length)
-		return -EINVAL;
-	if ((req->offset | req->length) & (unit - 1))
-		return -EINVAL;
-	return 0;
-}
-
 int raw_accept(struct raw *raw, struct block_req *req)
 {
-	const struct block_info *info = &raw->block.info;
-	int error;
+	int error = block_req_accept(&raw->block.info, req);
 
-	if (req->op >= BLOCK_OP_COUNT)
-		return -EINVAL;
-	req->next = NULL;
-	req->moved = 0;
-	req->first = 0;
-	req->retries = 0;
-	req->result = 0;
-	req->direct = false;
-	if (req->op == BLOCK_FLUSH)
-		return 0;
-	error = check_range(info, req);
-	if (error)
-		return error;
-	if (req->op != BLOCK_READ && info->readonly)
-		return -EROFS;
-	if (req->op == BLOCK_DISCARD && !info->discard)
-		return -EOPNOTSUPP;
-	if (!moves_data(req))
-		return 0;
-	if (!iov_adds_up(req))
-		return -EINVAL;
-	req->direct = aligned_for_direct(&raw->file, req);
-	return 0;
+	if (!error)
+		req->direct = block_moves_data(req) && aligned_for_direct(&raw->file, req);
+	return error;
 }
 
 int raw_fd(const struct raw *raw, const struct block_req *req)
@@ -184,7 +101,7 @@ int raw_now(struct block *block, struct block_req *req)
 	struct raw *raw = (struct raw *)block;
 	ssize_t n;
 
-	if (!moves_data(req) || raw_accept(raw, req) || req->direct)
+	if (!block_moves_data(req) || raw_accept(raw, req) || req->direct)
 		return -EAGAIN;
 	n = req->op == BLOCK_WRITE ? write_cached(raw, req) : read_cached(raw, req);
 	return n >= 0 && (uint64_t)n == req->length ? 0 : -EAGAIN;
@@ -228,28 +145,13 @@ static bool digest_error(struct raw *raw, struct block_req *req, int error)
 	}
 }
 
-static void skip_bytes(struct block_req *req, uint64_t bytes)
-{
-	req->moved += bytes;
-	while (bytes || (req->first < req->n_iov && !req->iov[req->first].iov_len)) {
-		struct iovec *iov = &req->iov[req->first];
-		uint64_t part = bytes < iov->iov_len ? bytes : iov->iov_len;
-
-		iov->iov_base = (char *)iov->iov_base + part;
-		iov->iov_len -= part;
-		bytes -= part;
-		if (!iov->iov_len)
-			req->first++;
-	}
-}
-
 bool raw_advance(struct raw *raw, struct block_req *req, ssize_t outcome)
 {
 	bool was_direct = req->direct;
 
 	if (outcome < 0)
 		return digest_error(raw, req, (int)-outcome);
-	if (!moves_data(req))
+	if (!block_moves_data(req))
 		return finish(req, 0);
 	/* The end of the file inside the disk: somebody truncated the image. */
 	if (!outcome || (uint64_t)outcome > req->length - req->moved)
@@ -257,13 +159,13 @@ bool raw_advance(struct raw *raw, struct block_req *req, ssize_t outcome)
 	req->retries = 0;
 	if (req->moved + (uint64_t)outcome == req->length)
 		return finish(req, 0);
-	skip_bytes(req, (uint64_t)outcome);
+	block_req_skip(req, (uint64_t)outcome);
 	req->direct = was_direct && aligned_for_direct(&raw->file, req);
 	return false;
 }
 
-struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
-                         const struct block_options *options, char *err, size_t err_len)
+struct block *raw_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                       const struct block_options *options, char *err, size_t err_len)
 {
 	struct raw model = {
 	        .host = host, .inst = inst, .zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};

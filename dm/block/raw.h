@@ -9,7 +9,7 @@
 
 #include <sys/types.h>
 
-#include "dm/block/block.h"
+#include "dm/block/request.h"
 
 /* Failures of the EAGAIN kind in a row before a request gives up. */
 #define RAW_MAX_RETRIES 10000u
@@ -47,15 +47,9 @@ struct raw {
 	                */
 };
 
-/* Requests in order of arrival. */
-struct raw_queue {
-	struct block_req *head, *tail;
-};
-
-void raw_queue_push(struct raw_queue *queue, struct block_req *req);
-struct block_req *raw_queue_pop(struct raw_queue *queue);
-/* All of `from` to the end of `to`. */
-void raw_queue_splice(struct raw_queue *to, struct raw_queue *from);
+/* block_open for the format "raw". [control] */
+struct block *raw_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                       const struct block_options *options, char *err, size_t err_len);
 
 /* Checks a submitted request and readies its private part; 0 or -errno as block_ops.submit. */
 int raw_accept(struct raw *raw, struct block_req *req);

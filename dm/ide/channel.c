@@ -55,10 +55,23 @@ void ide_end(struct ide_channel *ch, uint8_t status, uint8_t error)
 	ide_irq(d, true);
 }
 
+void ide_end_ok(struct ide_channel *ch)
+{
+	ide_end(ch, ST_DRDY | ST_DSC, 0);
+}
+
 void ide_abort(struct ide_channel *ch)
 {
 	ide_count(ch->c.drive->n.aborted, 1);
 	ide_end(ch, ST_DRDY | ST_DSC | ST_ERR, ER_ABRT);
+}
+
+void ide_end_if(struct ide_channel *ch, bool ok)
+{
+	if (ok)
+		ide_end_ok(ch);
+	else
+		ide_abort(ch);
 }
 
 /* ---- reset -------------------------------------------------------------------------------- */
@@ -87,12 +100,13 @@ static void reset_drive(struct ide_drive *d)
 static void reset_done(struct ide_channel *ch)
 {
 	struct ide_drive *only = ch->reset == RESET_DEVICE ? ch->c.drive : NULL;
+	bool all = ch->reset == RESET_SOFT;
 
 	memset(&ch->c, 0, sizeof(ch->c));
 	ch->reset = RESET_NONE;
-	if (only) {
+	if (only)
 		ide_signature(only);
-	} else {
+	if (all) {
 		for (uint32_t i = 0; i < 2; i++)
 			if (ch->drive[i])
 				reset_drive(ch->drive[i]);
@@ -152,6 +166,45 @@ static void diagnose(struct ide_channel *ch)
 	ch->c.phase = PHASE_IDLE;
 	ch->device = 0;
 	ide_irq(first, true);
+}
+
+/* ---- pulling a drive out ------------------------------------------------------------------ */
+
+static void forget_signs(const struct ide_drive *d)
+{
+	__atomic_store_n(d->n.requests, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(d->n.sectors, 0, __ATOMIC_RELAXED);
+}
+
+/*
+ * A command that runs is dropped: no status and no interrupt, the bus master is
+ * left waiting, as by a drive whose cable is pulled. What the host has of it is
+ * waited for, since it may be at guest memory; a reset that waits for the same
+ * takes care of the command itself.
+ */
+void ide_pull(struct ide_channel *ch, uint32_t unit)
+{
+	struct ide_drive *d = ch->drive[unit];
+	bool running = ch->c.drive == d;
+
+	if (!d)
+		return;
+	ch->pulled[unit] = d;
+	ch->drive[unit] = NULL;
+	d->irq = false;
+	ide_irq_update(ch);
+	if (running && (!ch->reset || ch->reset == RESET_DEVICE))
+		ch->reset = RESET_GONE;
+	if (running && ch->io_queued) {
+		ch->io_queued = false;
+		ide_reset_go_on(ch);
+	} else if (running && !ch->io_flying && ch->reset == RESET_GONE) {
+		reset_done(ch);
+	}
+	/* Not for the other drive's next command, of which there may be no end. */
+	while (ch->c.drive == d && ch->io_flying)
+		pthread_cond_wait(&ch->calm, &ch->lock);
+	forget_signs(d);
 }
 
 /* ---- command block ------------------------------------------------------------------------ */
@@ -321,9 +374,13 @@ void ide_channel_power_on(struct ide_channel *ch)
 	ch->device = ch->control = 0;
 	ch->reset = RESET_NONE;
 	ch->io_queued = false;
-	for (uint32_t i = 0; i < 2; i++)
+	for (uint32_t i = 0; i < 2; i++) {
+		if (ch->pulled[i])
+			ch->drive[i] = ch->pulled[i];
+		ch->pulled[i] = NULL;
 		if (ch->drive[i])
 			ide_drive_power_on(ch->drive[i]);
+	}
 	ide_irq_update(ch);
 }
 

@@ -327,6 +327,8 @@ static struct ide_counters make_counters(const struct ide_drive_config *c)
 	        .aborted = c->host->counter(c->inst, "commands-aborted"),
 	        .dma_errors = c->host->counter(c->inst, "dma-errors"),
 	        .at_once = c->host->counter(c->inst, "requests-at-once"),
+	        .requests = c->host->sign(c->inst, GAMUT_AXIS_DISK, GAMUT_COLOUR_V, "ide-requests"),
+	        .sectors = c->host->sign(c->inst, GAMUT_AXIS_DISK, GAMUT_COLOUR_V, "ide-sectors"),
 	};
 }
 
@@ -350,7 +352,7 @@ int ide_attach(struct ide *ide, uint32_t slot, const struct ide_drive_config *co
 	    (config->block && sectors < (config->cdrom ? IDE_CD_SECTOR / IDE_SECTOR : 1)))
 		return -EINVAL;
 	ch = &ide->channel[slot / 2];
-	if (ch->drive[slot % 2])
+	if (ch->drive[slot % 2] || ch->pulled[slot % 2])
 		return -EBUSY;
 	d = calloc(1, sizeof(*d));
 	if (!d)
@@ -383,18 +385,27 @@ static struct ide_channel *channel_at(struct ide *ide, uint32_t slot)
 void ide_detach(struct ide *ide, uint32_t slot)
 {
 	struct ide_channel *ch = channel_at(ide, slot);
-	struct ide_drive *d = ch->drive[slot % 2];
+	struct ide_drive *d = ch->drive[slot % 2] ? ch->drive[slot % 2] : ch->pulled[slot % 2];
 
 	if (!d)
 		return;
 	ide_io_drain(ch);
 	if (ch->c.drive == d)
 		memset(&ch->c, 0, sizeof(ch->c));
-	ch->drive[slot % 2] = NULL;
+	ch->drive[slot % 2] = ch->pulled[slot % 2] = NULL;
 	ch->paused = false;
 	ch->io_queued = false;
 	ide_irq_update(ch);
 	free(d);
+}
+
+void ide_unplug(struct ide *ide, uint32_t slot)
+{
+	struct ide_channel *ch = channel_at(ide, slot);
+
+	lock(ch);
+	ide_pull(ch, slot % 2);
+	unlock(ch);
 }
 
 void ide_pause(struct ide *ide, uint32_t slot)

@@ -51,12 +51,19 @@ void ide_destroy(struct ide *ide);
 int ide_attach(struct ide *ide, uint32_t slot, const struct ide_drive_config *config);
 /* Drains the drive; it is absent from then on. [control] */
 void ide_detach(struct ide *ide, uint32_t slot);
+/*
+ * Pulls the drive out until the next ide_reset: on return the channel answers
+ * as without it, what the drive was at has ended without a word, and its
+ * request at the host, if there was one, has been carried out or never begun.
+ * Its signs start over: the guest has no such drive now. [vcpu]
+ */
+void ide_unplug(struct ide *ide, uint32_t slot);
 
 /* On return the drive has nothing in flight and no guest memory is held. [control] */
 void ide_pause(struct ide *ide, uint32_t slot);
 /* What pause held up goes on. [control] */
 void ide_resume(struct ide *ide, uint32_t slot);
-/* Power-on state of the controller and all drives; while paused. [control] */
+/* Power-on state of the controller and all drives, unplugged ones back in; while paused. [control] */
 void ide_reset(struct ide *ide);
 
 #endif

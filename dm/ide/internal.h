@@ -19,6 +19,7 @@
 #include <pthread.h>
 
 #include "dm/ide/ide.h"
+#include "gamut/plugin.h"
 
 #define IDE_SECTOR     512u
 #define IDE_CD_SECTOR  2048u
@@ -82,6 +83,7 @@ struct ide_counters {
 	uint64_t *aborted;     /* commands that the drive lacks or refuses */
 	uint64_t *dma_errors;  /* descriptors or regions that are no RAM */
 	uint64_t *at_once;     /* requests that needed no other thread */
+	uint64_t *requests, *sectors; /* signs: commands that read or write, and what of the medium */
 };
 
 /* State of a CD-ROM drive. */
@@ -159,7 +161,12 @@ struct ide_command {
 	bool packet_dma;
 };
 
-enum ide_reset { RESET_NONE = 0, RESET_SOFT, RESET_DEVICE };
+enum ide_reset {
+	RESET_NONE = 0,
+	RESET_SOFT,
+	RESET_DEVICE,
+	RESET_GONE, /* the drive of the command was pulled out: the command alone ends */
+};
 
 struct ide_channel {
 	struct ide *ide;
@@ -167,6 +174,7 @@ struct ide_channel {
 	pthread_mutex_t lock;
 	pthread_cond_t calm; /* no request is in flight any more */
 	struct ide_drive *drive[2];
+	struct ide_drive *pulled[2]; /* until the next reset of the machine */
 	uint8_t device, control;
 	uint8_t reset; /* enum ide_reset: under way, or waiting for a request to come back */
 	bool decoded;  /* the ports answer: I/O space and this channel are enabled */
@@ -209,6 +217,15 @@ static inline void ide_count(uint64_t *counter, uint64_t n)
 	__atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
+/* A command of the drive that moves so many bytes to or from the medium. */
+static inline void ide_count_transfer(struct ide_drive *d, bool writing, uint64_t bytes)
+{
+	ide_count(writing ? d->n.writes : d->n.reads, 1);
+	ide_count(d->n.bytes, bytes);
+	ide_count(d->n.requests, 1);
+	ide_count(d->n.sectors, bytes / (d->cdrom ? IDE_CD_SECTOR : IDE_SECTOR));
+}
+
 uint8_t ide_reg_read(struct ide_channel *ch, uint32_t reg);
 void ide_reg_write(struct ide_channel *ch, uint32_t reg, uint8_t value);
 uint8_t ide_alt_status(const struct ide_channel *ch);
@@ -218,10 +235,15 @@ void ide_irq(struct ide_drive *d, bool on);
 void ide_irq_update(struct ide_channel *ch);
 /* The command is over: its status, and an interrupt. */
 void ide_end(struct ide_channel *ch, uint8_t status, uint8_t error);
+void ide_end_ok(struct ide_channel *ch);
 /* The same for a command that the drive lacks or refuses. */
 void ide_abort(struct ide_channel *ch);
+/* One or the other. */
+void ide_end_if(struct ide_channel *ch, bool ok);
 /* What a drive shows after reset: ATA-7 volume 1, "Signature and persistence". */
 void ide_signature(struct ide_drive *d);
+/* The drive is not there any more; its command ends, when its request has come back. */
+void ide_pull(struct ide_channel *ch, uint32_t unit);
 /* The request that a reset waited for has come back. */
 void ide_reset_go_on(struct ide_channel *ch);
 int ide_channel_init(struct ide_channel *ch);
@@ -308,8 +330,8 @@ void ata_put_address(struct ide_channel *ch, uint64_t sector);
 #define ATA_POWER_ACTIVE  0xffu
 #define ATA_POWER_STANDBY 0x00u
 #define ATA_POWER_SLEEP   0x01u
-/* SET FEATURES 03h; false when there is no such mode. */
-bool ata_set_transfer_mode(struct ide_drive *d, uint8_t mode);
+/* SET FEATURES that disks and CD drives share; false when it is none of them, or not with its argument. */
+bool ata_set_common_feature(struct ide_drive *d);
 /* A string of IDENTIFY, padded with blanks to n words. */
 void ata_string(uint16_t *words, uint32_t n, const char *text);
 /* The words on transfer modes, and the checksum. */

@@ -124,6 +124,7 @@ struct e1000 {
 
 	uint8_t rule[E1000_REG_END / 4]; /* index into the table of registers, by offset */
 	uint64_t *stray, *dma_errors, *bad_packets, *rx_filtered;
+	uint64_t *sent, *received; /* signs: frames */
 };
 
 static inline uint32_t *e1000_reg(struct e1000 *d, uint32_t offset)

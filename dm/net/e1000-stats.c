@@ -45,8 +45,16 @@ static void add_sizes(struct e1000 *d, uint32_t offset, const struct e1000_count
 		add(d, offset + 4 * i, c->size[i]);
 }
 
+/* Once for a batch, and not for none. */
+static void add_sign(uint64_t *sign, uint32_t frames)
+{
+	if (frames)
+		__atomic_fetch_add(sign, frames, __ATOMIC_RELAXED);
+}
+
 void e1000_count_rx(struct e1000 *d, const struct e1000_counts *c)
 {
+	add_sign(d->received, c->good);
 	add_sizes(d, E1000_PRC64, c);
 	add(d, E1000_GPRC, c->good);
 	add(d, E1000_BPRC, c->broadcast);
@@ -64,6 +72,7 @@ void e1000_count_rx(struct e1000 *d, const struct e1000_counts *c)
 
 void e1000_count_tx(struct e1000 *d, const struct e1000_counts *c)
 {
+	add_sign(d->sent, c->good);
 	add_sizes(d, E1000_PTC64, c);
 	add(d, E1000_GPTC, c->good);
 	add(d, E1000_BPTC, c->broadcast);

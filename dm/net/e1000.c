@@ -52,8 +52,34 @@ void e1000_device_reset(struct e1000 *d)
 	d->rx_waiting = false;
 }
 
+/* With receiver and transmitter off nothing asks the bus any more. */
+static void quiet(struct e1000 *d)
+{
+	pthread_mutex_lock(&d->dma);
+	pthread_mutex_lock(&d->lock);
+	e1000_device_reset(d);
+	pthread_mutex_unlock(&d->lock);
+	pthread_mutex_unlock(&d->dma);
+}
+
+static void present(struct e1000 *d, bool in)
+{
+	if (GAMUT_HAS(d->bus, struct gamut_pci_bus_ops, present))
+		d->bus->present(d->bus_self, d->function, in);
+}
+
+/* Nobody reaches its registers any more, and it reaches no memory; then what it was at ends. */
+void e1000_unplug(struct e1000 *d)
+{
+	present(d, false);
+	quiet(d);
+	__atomic_store_n(d->sent, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(d->received, 0, __ATOMIC_RELAXED);
+}
+
 void e1000_reset(struct e1000 *d)
 {
+	present(d, true);
 	pthread_mutex_lock(&d->dma);
 	pthread_mutex_lock(&d->lock);
 	d->tx.blocked = false;
@@ -100,6 +126,8 @@ struct e1000 *e1000_create(const struct e1000_config *config)
 	d->dma_errors = host->counter(d->inst, "dma-errors");
 	d->bad_packets = host->counter(d->inst, "bad-packets");
 	d->rx_filtered = host->counter(d->inst, "rx-filtered");
+	d->sent = host->sign(d->inst, GAMUT_AXIS_NET, GAMUT_COLOUR_V, "e1000-frames-sent");
+	d->received = host->sign(d->inst, GAMUT_AXIS_NET, GAMUT_COLOUR_V, "e1000-frames-received");
 	net_fcs_init(&d->fcs);
 	e1000_registers_create(d);
 	e1000_eeprom_create(d, config->mac);
@@ -145,12 +173,7 @@ void e1000_stop(struct e1000 *d)
 {
 	if (!d->function)
 		return;
-	/* With receiver and transmitter off nothing asks the bus any more. */
-	pthread_mutex_lock(&d->dma);
-	pthread_mutex_lock(&d->lock);
-	e1000_device_reset(d);
-	pthread_mutex_unlock(&d->lock);
-	pthread_mutex_unlock(&d->dma);
+	quiet(d);
 	d->bus->remove(d->bus_self, d->function);
 	d->function = NULL;
 }

@@ -32,8 +32,15 @@ void e1000_front(struct e1000 *d, struct netdev_front *front);
 void e1000_connect(struct e1000 *d, struct netdev *dev);
 /* Puts it into its slot, at power-on. 0 or -errno; the bus has called host->fail. [control] */
 int e1000_start(struct e1000 *d, const struct gamut_pci_bus_ops *bus, void *bus_self);
-/* PCI RST#. While paused. [control] */
+/* PCI RST#; back in its slot, if it was unplugged. While paused. [control] */
 void e1000_reset(struct e1000 *d);
+/*
+ * Out of its slot: the guest finds nothing there, and nothing is received,
+ * sent or asked for any more, until a reset. Frames from the back end still
+ * come to it, and are dropped. Its signs start over: the guest has none such
+ * now. [vcpu] [control]
+ */
+void e1000_unplug(struct e1000 *d);
 /* Off the bus; no interrupt is asked for any more. [control] */
 void e1000_stop(struct e1000 *d);
 /* NULL is allowed. [control] */

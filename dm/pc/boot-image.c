@@ -105,6 +105,19 @@ int pc_boot_init(struct pc_boot *b, const struct gamut_host *host, struct gamut_
 	return 0;
 }
 
+void pc_boot_reserve(struct pc_boot *b, uint64_t addr, uint64_t size)
+{
+	uint32_t at = b->n_map;
+
+	add(b, addr, addr + size, PC_RANGE_RESERVED);
+	for (; at && at < b->n_map && b->map[at - 1].addr > addr; at--) {
+		const struct pc_range later = b->map[at - 1];
+
+		b->map[at - 1] = b->map[at];
+		b->map[at] = later;
+	}
+}
+
 #define CR0_PE 1u
 #define CR0_ET 16u /* hard-wired */
 #define ATTR_CODE 0xc09bu

@@ -23,7 +23,7 @@
 
 #define PC_BOOT_EBDA 0x9fc00u     /* where conventional memory ends */
 #define PC_BOOT_FIRMWARE 0xe0000u /* what firmware's tables are in, up to 1 MiB */
-#define PC_BOOT_MAP 8u
+#define PC_BOOT_MAP 10u
 
 enum pc_image {
 	PC_IMAGE_NONE,
@@ -54,6 +54,9 @@ struct pc_boot {
 
 /* boot, low_end and map, from the host. 0 or -errno with host->fail called. [control] */
 int pc_boot_init(struct pc_boot *b, const struct gamut_host *host, struct gamut_inst *inst);
+
+/* Names a range that is no RAM in the map, which has room for one more. [control] */
+void pc_boot_reserve(struct pc_boot *b, uint64_t addr, uint64_t size);
 
 /* Pure. */
 enum pc_image pc_image_kind(const struct gamut_boot *boot);

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "dm/pc/apic-message.h"
+#include "gamut/plugin.h"
 
 /* The clock is a twelfth of 14.31818... MHz: 105 ticks in 88 us. */
 #define TICKS 105u
@@ -356,6 +357,8 @@ static void write_count(struct i8254 *p, struct i8254_counter *c, uint16_t writt
 
 	c->next = count_of(c, written);
 	c->loaded = true;
+	if (c == &p->counter[0])
+		__atomic_fetch_add(p->programmed, 1, __ATOMIC_RELAXED);
 	if (goes_on) {
 		c->change = change_at(c, at);
 	} else if (triggered(c)) {
@@ -593,6 +596,7 @@ int i8254_init(struct i8254 *p, const struct gamut_host *host, struct gamut_inst
 	if (!p->timer)
 		return -ENOMEM;
 	p->late = host->counter(inst, "pit-ticks-late");
+	p->programmed = host->sign(inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "PIT timer");
 	p->lost = host->counter(inst, "pit-ticks-lost");
 	pthread_mutex_init(&p->lock, NULL);
 	i8254_reset(p);

@@ -69,6 +69,7 @@ struct i8254 {
 	uint64_t owed;   /* interrupts */
 	uint64_t repay;  /* tick at which to give one of them */
 	uint64_t *lost, *late; /* statistics */
+	uint64_t *programmed;  /* sign: counter 0 was loaded */
 };
 
 /* Nothing programmed. 0 or -ENOMEM. [control] */

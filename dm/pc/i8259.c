@@ -289,6 +289,8 @@ static uint64_t read_ports(struct i8259 *p, unsigned chip, uint64_t offset, uint
 {
 	uint64_t value = 0;
 
+	if (p->look)
+		p->look(p->opaque);
 	pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < width; i++) {
 		uint64_t byte = offset + i < 2 ? read_chip(p, &p->chip[chip], (uint32_t)(offset + i)) : 0xff;
@@ -301,6 +303,8 @@ static uint64_t read_ports(struct i8259 *p, unsigned chip, uint64_t offset, uint
 
 static void write_ports(struct i8259 *p, unsigned chip, uint64_t offset, uint32_t width, uint64_t value)
 {
+	if (p->look)
+		p->look(p->opaque);
 	pthread_mutex_lock(&p->lock);
 	for (uint32_t i = 0; i < width && offset + i < 2; i++) {
 		uint8_t byte = (uint8_t)(value >> i * 8);

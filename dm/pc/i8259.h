@@ -42,6 +42,8 @@ struct i8259 {
 	struct i8259_chip chip[2];
 	bool out; /* INT of the master */
 	void (*output)(void *opaque, uint32_t level);
+	/* Called before software accesses the chips, with no lock held: inputs may be brought up to date. NULL: nobody minds. */
+	void (*look)(void *opaque);
 	void *opaque;
 };
 

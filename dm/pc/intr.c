@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "gamut/plugin.h"
+
 #define TICK_PIN 2u  /* of the I/O APIC: line 0 */
 #define PIC_PIN 0u   /* the 8259s' output */
 #define CASCADE 2u
@@ -17,19 +19,43 @@ static void pic_output(void *opaque, uint32_t level)
 	lapics_intr(&x->apics, level);
 }
 
+static void count(uint64_t *sign)
+{
+	__atomic_fetch_add(sign, 1, __ATOMIC_RELAXED);
+}
+
 static int ioapic_sends(void *opaque, const struct apic_message *m)
 {
-	return lapics_message(&((struct pc_intr *)opaque)->apics, m);
+	struct pc_intr *x = opaque;
+	int fate = lapics_message(&x->apics, m);
+
+	if (fate == APIC_TAKEN)
+		count(x->by_ioapic);
+	return fate;
+}
+
+static void look(void *opaque)
+{
+	struct pc_intr *x = opaque;
+
+	if (x->look)
+		x->look(x->look_opaque);
 }
 
 static void apic_eoi(void *board, uint32_t vector)
 {
+	look(board);
 	ioapic_eoi(&((struct pc_intr *)board)->ioapic, vector);
 }
 
 static int apic_intack(void *board, bool all_the_same)
 {
-	return i8259_ack(&((struct pc_intr *)board)->pic, !all_the_same);
+	struct pc_intr *x = board;
+	int vector = i8259_ack(&x->pic, !all_the_same);
+
+	if (vector >= 0)
+		count(x->by_pic);
+	return vector;
 }
 
 /*
@@ -56,7 +82,7 @@ static int tick(void *opaque, uint32_t level)
 {
 	struct pc_intr *x = opaque;
 
-	if (!x->kernel)
+	if (x->kind != PC_INTR_KERNEL)
 		return own_tick(x, level);
 	x->host->irqchip_line(x->inst, 0, level);
 	return APIC_TAKEN;
@@ -64,28 +90,54 @@ static int tick(void *opaque, uint32_t level)
 
 /* ---- "irq-lines" ---- */
 
+static void drive(struct pc_intr *x, uint32_t line, uint32_t level)
+{
+	if (line < GAMUT_IRQ_ISA)
+		i8259_set(&x->pic, line, level);
+	ioapic_set(&x->ioapic, line, level);
+}
+
+/* A line that several may drive is asserted as long as one of them does it. */
+static void drive_shared(struct pc_intr *x, uint32_t *which, uint32_t line, uint32_t level)
+{
+	pthread_mutex_lock(&x->line_lock);
+	*which = (*which & ~(1u << line)) | level << line;
+	drive(x, line, (x->devices | x->wires) >> line & 1);
+	pthread_mutex_unlock(&x->line_lock);
+}
+
 /* Line 0 is the 8254's own. */
+static bool exists(uint32_t line)
+{
+	return line != 0 && line != CASCADE && line < GAMUT_IRQ_COUNT;
+}
+
 static void line_set(void *self, uint32_t line, uint32_t level)
 {
 	struct pc_intr *x = self;
 
 	level = level != 0;
-	if (line == 0 || line == CASCADE || line >= GAMUT_IRQ_COUNT)
+	if (!exists(line))
 		return;
-	if (x->kernel) {
+	if (x->kind == PC_INTR_KERNEL)
 		x->host->irqchip_line(x->inst, line, level);
-		return;
-	}
-	if (line < GAMUT_IRQ_ISA)
-		i8259_set(&x->pic, line, level);
-	ioapic_set(&x->ioapic, line, level);
+	else if (x->wired)
+		drive_shared(x, &x->devices, line, level);
+	else
+		drive(x, line, level);
+}
+
+void pc_intr_wire(struct pc_intr *x, uint32_t line, uint32_t level)
+{
+	if (exists(line))
+		drive_shared(x, &x->wires, line, level != 0);
 }
 
 static void line_message(void *self, uint64_t address, uint32_t data)
 {
 	struct pc_intr *x = self;
 
-	if (x->kernel)
+	if (x->kind == PC_INTR_KERNEL)
 		x->host->irqchip_msi(x->inst, address, data);
 	else
 		lapics_msi(&x->apics, address, data);
@@ -116,7 +168,7 @@ static void nmi(void *self)
 {
 	struct pc_intr *x = self;
 
-	if (x->kernel)
+	if (x->kind == PC_INTR_KERNEL)
 		x->host->nmi_raise(x->inst, 0);
 	else
 		lapics_nmi(&x->apics);
@@ -126,7 +178,7 @@ static int unclaimed(void *self, uint64_t gpa, uint32_t width, uint32_t write, u
 {
 	struct pc_intr *x = self;
 
-	return !x->kernel && lapics_page(&x->apics, gpa, width, write, value) ? 0 : -ENOENT;
+	return x->kind != PC_INTR_KERNEL && lapics_page(&x->apics, gpa, width, write, value) ? 0 : -ENOENT;
 }
 
 #define INIT_ADDRESS 0xfeeff000ull /* to all, physically */
@@ -136,7 +188,7 @@ static void init_pin(void *self)
 {
 	struct pc_intr *x = self;
 
-	if (x->kernel)
+	if (x->kind == PC_INTR_KERNEL)
 		x->host->irqchip_msi(x->inst, INIT_ADDRESS, INIT_DATA);
 	else
 		lapics_init_pin(&x->apics);
@@ -173,41 +225,47 @@ static const struct gamut_irq_source irq_source = {
 	.pending = irq_pending,
 };
 
-static int register_own(struct pc_intr *x)
+static int register_board(struct pc_intr *x)
 {
 	const struct gamut_host *host = x->host;
 	struct gamut_inst *inst = x->inst;
-	int rc = host->irq_source(inst, &irq_source, x);
+	int rc = host->pio_register(inst, I8259_MASTER_PORT, 2, &i8259_master_ops, &x->pic);
 
-	if (!rc)
-		rc = host->pio_register(inst, I8259_MASTER_PORT, 2, &i8259_master_ops, &x->pic);
 	if (!rc)
 		rc = host->pio_register(inst, I8259_SLAVE_PORT, 2, &i8259_slave_ops, &x->pic);
 	if (!rc)
 		rc = host->pio_register(inst, I8259_ELCR_PORT, 2, &i8259_elcr_ops, &x->pic);
-	if (!rc)
-		rc = host->mmio_register(inst, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, &x->ioapic);
-	return rc ? rc : lapics_register(&x->apics);
+	return rc ? rc : host->mmio_register(inst, IOAPIC_BASE, IOAPIC_SIZE, &ioapic_ops, &x->ioapic);
+}
+
+static int register_source(struct pc_intr *x)
+{
+	return x->source ? x->host->irq_source(x->inst, x->source, x->source_opaque) :
+	                   x->host->irq_source(x->inst, &irq_source, x);
 }
 
 int pc_intr_register(struct pc_intr *x)
 {
-	int rc = x->host->pio_register(x->inst, I8254_PORT, 4, &i8254_ops, &x->pit);
+	int rc = x->kind == PC_INTR_APICS ? 0 : x->host->pio_register(x->inst, I8254_PORT, 4, &i8254_ops, &x->pit);
 
 	if (rc)
 		return rc;
-	return x->kernel ? lapics_cpuid(&x->apics) : register_own(x);
+	if (x->kind == PC_INTR_KERNEL)
+		return lapics_cpuid(&x->apics);
+	if (x->look)
+		x->pic.look = x->ioapic.look = look;
+	rc = register_source(x);
+	if (!rc && x->kind == PC_INTR_OWN)
+		rc = register_board(x);
+	return rc ? rc : lapics_register(&x->apics);
 }
 
 /* ---- life cycle ---- */
 
-static int init_own(struct pc_intr *x)
+static void init_board(struct pc_intr *x)
 {
 	struct lapics *s = &x->apics;
-	int rc = lapics_init(s, x->host, x->inst);
 
-	if (rc)
-		return rc;
 	s->id_shift = 0;
 	s->suppress_eoi = true;
 	s->restarts = true;
@@ -216,55 +274,71 @@ static int init_own(struct pc_intr *x)
 	s->board = x;
 	ioapic_init(&x->ioapic, ioapic_sends, x);
 	i8259_init(&x->pic, pic_output, x);
-	return 0;
+	pthread_mutex_init(&x->line_lock, NULL);
+	x->by_pic = x->host->sign(x->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "8259 interrupts");
+	x->by_ioapic = x->host->sign(x->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "I/O APIC interrupts");
+}
+
+/* CPUID is all that is left of them here. */
+static void init_kernel(struct pc_intr *x)
+{
+	x->apics = (struct lapics){ .host = x->host, .inst = x->inst, .n = x->host->vcpu_count(x->inst), .tsc_deadline = true };
 }
 
 static void finish_own(struct pc_intr *x)
 {
-	i8259_finish(&x->pic);
-	ioapic_finish(&x->ioapic);
+	if (x->kind == PC_INTR_OWN) {
+		pthread_mutex_destroy(&x->line_lock);
+		i8259_finish(&x->pic);
+		ioapic_finish(&x->ioapic);
+	}
 	lapics_finish(&x->apics);
 }
 
-int pc_intr_init(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst, bool kernel)
+int pc_intr_init(struct pc_intr *x, const struct gamut_host *host, struct gamut_inst *inst, enum pc_intr_kind kind)
 {
 	int rc = 0;
 
-	*x = (struct pc_intr){ .host = host, .inst = inst, .kernel = kernel };
-	if (kernel)
-		x->apics = (struct lapics){ .host = host, .inst = inst, .n = host->vcpu_count(inst), .tsc_deadline = true };
+	*x = (struct pc_intr){ .host = host, .inst = inst, .kind = kind };
+	if (kind == PC_INTR_KERNEL)
+		init_kernel(x);
 	else
-		rc = init_own(x);
-	if (rc)
+		rc = lapics_init(&x->apics, host, inst);
+	if (rc || kind == PC_INTR_APICS)
 		return rc;
+	if (kind == PC_INTR_OWN)
+		init_board(x);
 	rc = i8254_init(&x->pit, host, inst, tick, x);
-	if (rc && !kernel)
+	if (rc && kind == PC_INTR_OWN)
 		finish_own(x);
 	return rc;
 }
 
 void pc_intr_finish(struct pc_intr *x)
 {
-	i8254_finish(&x->pit);
-	if (!x->kernel)
+	if (x->kind != PC_INTR_APICS)
+		i8254_finish(&x->pit);
+	if (x->kind != PC_INTR_KERNEL)
 		finish_own(x);
 }
 
 /* The engine resets its controllers with the processors. */
 void pc_intr_reset(struct pc_intr *x)
 {
-	if (!x->kernel) {
+	if (x->kind != PC_INTR_KERNEL)
 		lapics_reset(&x->apics);
+	if (x->kind == PC_INTR_OWN) {
 		ioapic_reset(&x->ioapic);
 		i8259_reset(&x->pic);
 	}
-	i8254_reset(&x->pit);
+	if (x->kind != PC_INTR_APICS)
+		i8254_reset(&x->pit);
 	x->tick_waits = false;
 }
 
 /* Domain time stood still, and the 8254 with it; the guest's TSC did not. */
 void pc_intr_resume(struct pc_intr *x)
 {
-	if (!x->kernel)
+	if (x->kind != PC_INTR_KERNEL)
 		lapics_resume(&x->apics);
 }

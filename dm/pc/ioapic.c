@@ -145,6 +145,8 @@ static uint64_t page_read(void *opaque, uint64_t offset, uint32_t width)
 	uint64_t value = 0;
 
 	(void)width;
+	if (p->look)
+		p->look(p->opaque);
 	pthread_mutex_lock(&p->lock);
 	if ((offset & ~3ull) == SELECT)
 		value = p->select;
@@ -159,6 +161,8 @@ static void page_write(void *opaque, uint64_t offset, uint32_t width, uint64_t v
 {
 	struct ioapic *p = opaque;
 
+	if (p->look)
+		p->look(p->opaque);
 	if (offset == EOI) {
 		ioapic_eoi(p, (uint32_t)value & 0xff);
 		return;

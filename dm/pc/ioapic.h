@@ -30,6 +30,8 @@ struct ioapic {
 	uint8_t select;
 	/* Returns enum apic_fate. */
 	int (*send)(void *opaque, const struct apic_message *message);
+	/* As of the 8259 pair. For an end of interrupt it is for the caller of ioapic_eoi to do. */
+	void (*look)(void *opaque);
 	void *opaque;
 };
 

@@ -91,10 +91,12 @@ void lapic_timer_set_initial(struct lapic *a, uint32_t value)
 		return;
 	a->initial = value;
 	a->start = now(a);
-	if (value)
-		arm_count(a);
-	else
+	if (!value) {
 		disarm(a);
+		return;
+	}
+	lapic_count(a->set->timer_armed);
+	arm_count(a);
 }
 
 /* The count stands at what it was and goes on at the new pace. */
@@ -200,6 +202,7 @@ void lapic_timer_set_deadline(struct lapic *a, uint64_t tsc)
 		disarm(a);
 		return;
 	}
+	lapic_count(a->set->timer_armed);
 	/* What is past already needs no timer. */
 	a->armed = true;
 	a->expiry = 0;

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "gamut/plugin.h"
+
 /* ---- 256-bit registers ---- */
 
 static uint32_t load(const uint32_t *word)
@@ -254,6 +256,7 @@ static void make_counters(struct lapics *s)
 	s->refused = s->host->counter(s->inst, "apic-ipis-refused");
 	s->moved = s->host->counter(s->inst, "apic-moved");
 	s->smi = s->host->counter(s->inst, "apic-smi-dropped");
+	s->timer_armed = s->host->sign(s->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "APIC timer");
 }
 
 int lapics_init(struct lapics *s, const struct gamut_host *host, struct gamut_inst *inst)

@@ -98,6 +98,7 @@ struct lapics {
 	void (*cleared)(void *opaque, uint32_t vcpu);
 	void *cleared_opaque;
 	/* Counters. */
+	uint64_t *timer_armed; /* sign */
 	uint64_t *accepted, *ipis, *timer_fires, *errors, *refused, *moved, *smi;
 };
 

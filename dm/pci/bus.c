@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gamut/plugin.h"
+
 /* Windows that a function can have: its BARs, the expansion ROM, and a fixed one. */
 #define WINDOWS_EACH (GAMUT_PCI_BARS + 2)
 
@@ -103,26 +105,32 @@ const struct gamut_io_ops pci_memory_ops = {
 /* ---- INTx ---- */
 
 /* The routing of the PIIX's mainboards: device 1, INTA# is the first input, and each device begins one further. */
-static uint32_t pirq_of(const struct gamut_pci_function *f)
+static uint32_t pirq_of(uint32_t device, uint32_t pin)
 {
-	return (f->desc.pin - 1 + (f->devfn >> 3) - 1) & (PCI_PIRQS - 1);
+	return (pin - 1 + device - 1) & (PCI_PIRQS - 1);
+}
+
+/* One driver more or less of an input. Under irq_lock. */
+static void drive(struct pci_bus *bus, uint32_t pirq, uint32_t driven)
+{
+	bus->asserted[pirq] += driven ? 1 : -1u;
+	if (bus->asserted[pirq] == driven)
+		bus->config.pirq(bus->config.opaque, pirq, driven);
 }
 
 void pci_intx_update(struct gamut_pci_function *f)
 {
 	struct pci_bus *bus = f->bus;
-	uint32_t driven, pirq = pirq_of(f);
+	uint32_t driven;
 
 	if (!f->desc.pin)
 		return;
 	pthread_mutex_lock(&bus->irq_lock);
-	driven = __atomic_load_n(&f->level, __ATOMIC_ACQUIRE) && !pci_msi_on(f) &&
+	driven = __atomic_load_n(&f->level, __ATOMIC_ACQUIRE) && !pci_absent(f) && !pci_msi_on(f) &&
 	         !(pci_get(f, PCI_REG_COMMAND, 2) & PCI_COMMAND_INTX_OFF);
 	if (driven != f->driven) {
 		f->driven = driven;
-		bus->asserted[pirq] += driven ? 1 : -1u;
-		if (bus->asserted[pirq] == driven)
-			bus->config.pirq(bus->config.opaque, pirq, driven);
+		drive(bus, pirq_of(f->devfn >> 3, f->desc.pin), driven);
 	}
 	pthread_mutex_unlock(&bus->irq_lock);
 }
@@ -132,6 +140,22 @@ static void bus_irq(void *self, struct gamut_pci_function *f, uint32_t level)
 	(void)self;
 	if (__atomic_exchange_n(&f->level, !!level, __ATOMIC_ACQ_REL) != !!level)
 		pci_intx_update(f);
+}
+
+static void bus_board_irq(void *self, uint32_t device, uint32_t pin, uint32_t level)
+{
+	struct pci_bus *bus = self;
+	uint8_t bit;
+
+	if (device >= PCI_DEVICES || pin - 1 >= PCI_PIRQS)
+		return;
+	bit = (uint8_t)(1u << (pin - 1));
+	pthread_mutex_lock(&bus->irq_lock);
+	if (!(bus->board_pins[device] & bit) != !level) {
+		bus->board_pins[device] ^= bit;
+		drive(bus, pirq_of(device, pin), level != 0);
+	}
+	pthread_mutex_unlock(&bus->irq_lock);
 }
 
 static int bus_message(void *self, struct gamut_pci_function *f, uint32_t n)
@@ -292,6 +316,22 @@ static uint32_t bus_devfn(void *self, struct gamut_pci_function *f)
 	return f->devfn;
 }
 
+static void bus_present(void *self, struct gamut_pci_function *f, uint32_t present)
+{
+	struct pci_bus *bus = self;
+
+	pthread_mutex_lock(&bus->lock);
+	if (pci_absent(f) == !present) {
+		pthread_mutex_unlock(&bus->lock);
+		return;
+	}
+	__atomic_store_n(&f->absent, !present, __ATOMIC_RELEASE);
+	pci_config_reset(f);
+	pci_config_map(bus);
+	pthread_mutex_unlock(&bus->lock);
+	pci_intx_update(f);
+}
+
 const struct gamut_pci_bus_ops pci_bus_ops = {
 	.size = sizeof(struct gamut_pci_bus_ops),
 	.add = bus_add,
@@ -304,6 +344,8 @@ const struct gamut_pci_bus_ops pci_bus_ops = {
 	.config_get = bus_config_get,
 	.config_set = bus_config_set,
 	.devfn = bus_devfn,
+	.board_irq = bus_board_irq,
+	.present = bus_present,
 };
 
 /* ---- life cycle ---- */
@@ -329,6 +371,7 @@ int pci_bus_init(struct pci_bus *bus, const struct pci_bus_config *config)
 	pthread_mutexattr_destroy(&recursive);
 	pthread_mutex_init(&bus->irq_lock, NULL);
 	bus->moves = config->host->counter(config->inst, "pci-windows-moved");
+	bus->accesses = config->host->sign(config->inst, GAMUT_AXIS_PLATFORM, GAMUT_COLOUR_V, "PCI configuration");
 	bus->messages = config->host->counter(config->inst, "pci-messages");
 	return 0;
 }
@@ -356,9 +399,7 @@ void pci_bus_reset(struct pci_bus *bus)
 		if (!f)
 			continue;
 		bus_irq(bus, f, 0);
-		memcpy(f->config, f->power_on, PCI_CONFIG);
-		pci_msi_reset(f);
-		f->fixed.size = 0;
+		pci_config_reset(f);
 	}
 	pci_config_map(bus);
 	pthread_mutex_unlock(&bus->lock);

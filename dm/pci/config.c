@@ -102,13 +102,19 @@ static int build_own(struct gamut_pci_function *f)
 	const struct gamut_pci_desc *d = &f->desc;
 
 	if (!d->n_config)
-		return 0;
+		return d->capability ? -EINVAL : 0;
 	if (d->config_at < PCI_REG_OWN || d->config_at > PCI_CONFIG || d->n_config > PCI_CONFIG - d->config_at)
 		return -EINVAL;
 	if (d->config_value)
 		memcpy(f->config + d->config_at, d->config_value, d->n_config);
 	if (d->config_mask)
 		memcpy(f->mask + d->config_at, d->config_mask, d->n_config);
+	if (!d->capability)
+		return 0;
+	if (d->capability & 3 || d->capability < d->config_at || d->capability >= d->config_at + d->n_config)
+		return -EINVAL;
+	pci_put(f, PCI_REG_CAPABILITIES, 1, d->capability);
+	pci_put(f, PCI_REG_STATUS, 2, pci_get(f, PCI_REG_STATUS, 2) | PCI_STATUS_CAPABILITIES);
 	return 0;
 }
 
@@ -138,6 +144,15 @@ int pci_config_build(struct gamut_pci_function *f)
 		rc = pci_msi_build(f);
 	memcpy(f->power_on, f->config, PCI_CONFIG);
 	return rc;
+}
+
+void pci_config_reset(struct gamut_pci_function *f)
+{
+	pthread_mutex_lock(&f->msi_lock);
+	memcpy(f->config, f->power_on, PCI_CONFIG);
+	pci_msi_reset(f);
+	f->fixed.size = 0;
+	pthread_mutex_unlock(&f->msi_lock);
 }
 
 /* ---- windows ---- */
@@ -221,12 +236,12 @@ void pci_config_map(struct pci_bus *bus)
 	for (uint32_t n = 0; n < PCI_FUNCTIONS; n++) {
 		struct gamut_pci_function *f = bus->function[n];
 
-		for (uint32_t i = 0; f && i < GAMUT_PCI_BARS; i++)
+		if (!f || pci_absent(f))
+			continue;
+		for (uint32_t i = 0; i < GAMUT_PCI_BARS; i++)
 			open_bar(f, i, io, memory);
-		if (f) {
-			open_rom(f, memory);
-			open_fixed(f, io);
-		}
+		open_rom(f, memory);
+		open_fixed(f, io);
 	}
 	pci_windows_publish(&bus->io, io);
 	pci_windows_publish(&bus->memory, memory);
@@ -300,6 +315,10 @@ void pci_config_write(struct gamut_pci_function *f, uint32_t offset, uint32_t wi
 	bool command = touches(offset, width, PCI_REG_COMMAND, 2);
 
 	pthread_mutex_lock(&f->bus->lock);
+	if (pci_absent(f)) {
+		pthread_mutex_unlock(&f->bus->lock);
+		return;
+	}
 	if (store(f, offset, width, value))
 		pci_config_map(f->bus);
 	pci_msi_written(f);
@@ -311,13 +330,16 @@ void pci_config_write(struct gamut_pci_function *f, uint32_t offset, uint32_t wi
 
 /* ---- mechanism #1 ---- */
 
-/* The function that the address port names; a vendor of all ones is nobody's. */
+/* The function that the address port names, for an access to the data port; a vendor of all ones is nobody's. */
 static struct gamut_pci_function *addressed(struct pci_bus *bus, uint32_t *offset)
 {
 	uint32_t address = __atomic_load_n(&bus->address, __ATOMIC_RELAXED);
+	struct gamut_pci_function *f;
 
+	__atomic_fetch_add(bus->accesses, 1, __ATOMIC_RELAXED);
 	*offset = address & 0xfc;
-	return address & ENABLE && !(address >> 16 & 0xff) ? bus->function[address >> 8 & 0xff] : NULL;
+	f = address & ENABLE && !(address >> 16 & 0xff) ? bus->function[address >> 8 & 0xff] : NULL;
+	return f && !pci_absent(f) ? f : NULL;
 }
 
 static uint64_t port_read(void *opaque, uint64_t offset, uint32_t width)

@@ -24,6 +24,7 @@
 #include "gamut/pci.h"
 
 #define PCI_FUNCTIONS 256u
+#define PCI_DEVICES 32u
 #define PCI_CONFIG 256u /* bytes */
 #define PCI_PIRQS 4u
 
@@ -69,6 +70,7 @@ struct gamut_pci_function {
 	uint8_t mask[PCI_CONFIG];     /* bits that a write changes */
 	uint8_t power_on[PCI_CONFIG];
 
+	bool absent;      /* pulled out; written under bus->lock, atomic */
 	uint32_t level;   /* of the INTx pin as the function has it; atomic */
 	uint32_t driven;  /* as the bus has it; under irq_lock */
 
@@ -111,10 +113,12 @@ struct pci_bus {
 	struct pci_windows io, memory;
 
 	pthread_mutex_t irq_lock;
-	uint32_t asserted[PCI_PIRQS]; /* functions that drive each input */
+	uint32_t asserted[PCI_PIRQS]; /* functions, and pins of board_pins, that drive each input */
+	uint8_t board_pins[PCI_DEVICES]; /* a bit for each pin that the board drives */
 
 	uint64_t *moves;    /* counter: windows made anew */
 	uint64_t *messages; /* counter */
+	uint64_t *accesses; /* sign: of the configuration data port */
 };
 
 /* What a platform's interface() returns for GAMUT_PCI_BUS; self is the struct pci_bus. */
@@ -153,6 +157,14 @@ uint32_t pci_config_read(struct gamut_pci_function *f, uint32_t offset, uint32_t
 void pci_config_write(struct gamut_pci_function *f, uint32_t offset, uint32_t width, uint32_t value);
 uint32_t pci_get(const struct gamut_pci_function *f, uint32_t offset, uint32_t width);
 void pci_put(struct gamut_pci_function *f, uint32_t offset, uint32_t width, uint32_t value);
+
+/* Registers and MSI as at power-on; lock held, and the map is the caller's to make. */
+void pci_config_reset(struct gamut_pci_function *f);
+
+static inline bool pci_absent(const struct gamut_pci_function *f)
+{
+	return __atomic_load_n(&f->absent, __ATOMIC_ACQUIRE);
+}
 
 /* Drives the INTx pin as level, command register and MSI say. [any] */
 void pci_intx_update(struct gamut_pci_function *f);

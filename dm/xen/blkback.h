@@ -35,13 +35,16 @@ struct blkback_peers {
 	void *grants_self;
 };
 
+/* What the guest is told that it is. */
+enum blkback_type { BLKBACK_DISK, BLKBACK_CDROM };
+
 /* NULL with errno set. [control] */
 struct blkback *blkback_create(const struct blkback_config *config);
 /* NULL is allowed. [control] */
 void blkback_destroy(struct blkback *back);
 
 /* Makes the device directories and waits for the guest. 0, or what host->fail gave. [control] */
-int blkback_start(struct blkback *back, const struct blkback_peers *peers);
+int blkback_start(struct blkback *back, const struct blkback_peers *peers, enum blkback_type type);
 /* On return nothing is in flight and no guest memory is mapped. [control] */
 void blkback_pause(struct blkback *back);
 /* Maps the rings again and looks at them. [control] */

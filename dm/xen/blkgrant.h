@@ -8,7 +8,7 @@
  * page that was not used for the longest time goes. When all are in use, or a
  * page is granted read-only, it is mapped for its request alone.
  *
- * All of it on [io], or on [control] while the I/O thread is parked.
+ * All of it under the lock of the ring.
  */
 #ifndef DM_XEN_BLKGRANT_H
 #define DM_XEN_BLKGRANT_H

@@ -125,36 +125,94 @@ static int16_t status_of(int result)
 	return result == -EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR;
 }
 
+/* ---- to the back end ------------------------------------------------------------------- */
+
+static void req_failed(struct blkreq *req, int err)
+{
+	add(req->ring->c.counters->io_errors, 1);
+	req_end(req, status_of(err));
+}
+
 static void req_submit(struct blkreq *req);
 
 static void req_done(struct block_req *io, int result)
 {
 	struct blkreq *req = (struct blkreq *)io;
 	struct blkring *ring = req->ring;
+	bool again = !result && req->then_write;
 
-	if (result)
-		add(ring->c.counters->io_errors, 1);
-	if (!result && req->then_write) {
+	pthread_mutex_lock(&ring->lock);
+	if (again) {
 		req->then_write = false;
 		io->op = BLOCK_WRITE;
 		req_submit(req);
-		block_kick(ring->c.block);
-		return;
+	} else if (result) {
+		req_failed(req, result);
+	} else {
+		req_end(req, BLKIF_RSP_OKAY);
 	}
-	req_end(req, status_of(result));
+	pthread_mutex_unlock(&ring->lock);
+	if (again)
+		block_kick(ring->c.block);
 	blkring_attend(ring);
+}
+
+/* A write may have to wait, which is for the guest's vCPU to do and not for [io]. */
+static bool at_once(struct blkreq *req)
+{
+	struct blkring *ring = req->ring;
+	const struct block_ops *ops = ring->c.block->ops;
+
+	if (!ops->now || ring->budget <= 0)
+		return false;
+	if (req->io.op != BLOCK_READ && (req->io.op != BLOCK_WRITE || !ring->on_vcpu))
+		return false;
+	if (ops->now(ring->c.block, &req->io))
+		return false;
+	ring->budget -= (int64_t)req->io.length;
+	add(ring->c.counters->at_once, 1);
+	return true;
+}
+
+static void prepare(struct blkreq *req)
+{
+	req->next = NULL;
+	*req->ring->prepared_end = req;
+	req->ring->prepared_end = &req->next;
+}
+
+static void hand_over(struct blkreq *req)
+{
+	int err = block_submit(req->ring->c.block, &req->io);
+
+	if (!err)
+		return;
+	req_failed(req, err);
+	blkring_attend(req->ring);
 }
 
 static void req_submit(struct blkreq *req)
 {
-	int err;
-
 	req->io.done = req_done;
-	err = block_submit(req->ring->c.block, &req->io);
-	if (err) {
-		add(req->ring->c.counters->io_errors, 1);
-		req_end(req, status_of(err));
-		blkring_attend(req->ring);
+	if (at_once(req))
+		req_end(req, BLKIF_RSP_OKAY);
+	else if (req->ring->on_vcpu)
+		prepare(req);
+	else
+		hand_over(req);
+}
+
+void blkreq_submit_prepared(struct blkring *ring)
+{
+	struct blkreq *req = ring->prepared;
+
+	ring->prepared = NULL;
+	ring->prepared_end = &ring->prepared;
+	while (req) {
+		struct blkreq *next = req->next;
+
+		hand_over(req);
+		req = next;
 	}
 }
 

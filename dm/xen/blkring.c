@@ -7,6 +7,10 @@
 
 /* Rounds of taking requests before others on the I/O thread get their turn. */
 #define ROUNDS 8
+/* Requests in the ring that are answered on the vCPU's thread; with more they are not. */
+#define FEW 4u
+/* Bytes that a thread moves at once before others get their turn. */
+#define BUDGET (1 << 20)
 
 #define PAGE 4096u
 
@@ -60,7 +64,7 @@ void blkring_respond(struct blkring *ring, uint64_t id, uint8_t op, int16_t stat
 	copy_entry(ring, ring->rsp_prod++, &rsp, ring->c.abi->response, true);
 }
 
-void blkring_publish(struct blkring *ring)
+static void publish(struct blkring *ring)
 {
 	RING_IDX old = ring->rsp_published, new = ring->rsp_prod, event;
 
@@ -75,6 +79,13 @@ void blkring_publish(struct blkring *ring)
 		bump(ring->c.counters->notifies);
 		ring->c.evtchn->notify(ring->c.evtchn_self, ring->c.port);
 	}
+}
+
+void blkring_publish(struct blkring *ring)
+{
+	pthread_mutex_lock(&ring->lock);
+	publish(ring);
+	pthread_mutex_unlock(&ring->lock);
 }
 
 /* ---- taking requests ---------------------------------------------------------------- */
@@ -104,7 +115,7 @@ static bool consume(struct blkring *ring)
 	RING_IDX prod = __atomic_load_n(&shared(ring)->req_prod, __ATOMIC_ACQUIRE);
 	uint8_t entry[BLKABI_ENTRY_MAX];
 	struct blkcmd cmd;
-	bool any = false;
+	uint32_t n = 0;
 
 	ring->stalled = false;
 	if (!check_prod(ring, prod))
@@ -118,9 +129,11 @@ static bool consume(struct blkring *ring)
 			ring->stalled = true;
 			break;
 		}
-		any = true;
+		n++;
 	}
-	return any;
+	if (n)
+		__atomic_fetch_add(ring->c.counters->requests, n, __ATOMIC_RELAXED);
+	return n;
 }
 
 /* Asks to be notified of the next request; true when it came before the guest could see that. */
@@ -134,19 +147,46 @@ static bool more_requests(struct blkring *ring)
 	return prod != ring->req_cons && entries_left(ring);
 }
 
+/* One round: true when something was handed to the back end, or may have been. */
+static bool take(struct blkring *ring)
+{
+	bool any;
+
+	ring->on_vcpu = false;
+	ring->budget = BUDGET;
+	any = ring->prepared != NULL;
+	blkreq_submit_prepared(ring);
+	return (!ring->broken && consume(ring)) || any;
+}
+
+static bool work(struct blkring *ring)
+{
+	bool done = false;
+
+	for (int i = 0; i < ROUNDS && !done; i++) {
+		if (take(ring)) {
+			pthread_mutex_unlock(&ring->lock);
+			block_kick(ring->c.block);
+			pthread_mutex_lock(&ring->lock);
+		}
+		publish(ring);
+		done = ring->broken || ring->stalled || !more_requests(ring);
+	}
+	return !done;
+}
+
 bool blkring_work(struct blkring *ring)
 {
-	if (!__atomic_exchange_n(&ring->attention, 0, __ATOMIC_ACQUIRE) || !ring->pages[0])
+	bool more;
+
+	if (!__atomic_exchange_n(&ring->attention, 0, __ATOMIC_ACQUIRE))
 		return false;
-	for (int i = 0; i < ROUNDS; i++) {
-		if (!ring->broken && consume(ring))
-			block_kick(ring->c.block);
-		blkring_publish(ring);
-		if (ring->broken || ring->stalled || !more_requests(ring))
-			return false;
-	}
-	__atomic_store_n(&ring->attention, 1, __ATOMIC_RELAXED);
-	return true;
+	pthread_mutex_lock(&ring->lock);
+	more = ring->pages[0] && work(ring);
+	pthread_mutex_unlock(&ring->lock);
+	if (more)
+		__atomic_store_n(&ring->attention, 1, __ATOMIC_RELAXED);
+	return more;
 }
 
 void blkring_attend(struct blkring *ring)
@@ -155,10 +195,40 @@ void blkring_attend(struct blkring *ring)
 	ring->c.host->defer_run(ring->c.inst, ring->c.defer);
 }
 
+/* ---- on the vCPU's thread --------------------------------------------------------- */
+
+static bool few(struct blkring *ring)
+{
+	RING_IDX prod = __atomic_load_n(&shared(ring)->req_prod, __ATOMIC_RELAXED);
+
+	return (RING_IDX)(prod - ring->req_cons) <= FEW && !ring->prepared;
+}
+
+/* False: there is work left for [io]. */
+static bool answer(struct blkring *ring)
+{
+	if (ring->stopped || !ring->pages[0] || ring->broken || !few(ring))
+		return false;
+	ring->on_vcpu = true;
+	ring->budget = BUDGET;
+	consume(ring);
+	ring->on_vcpu = false;
+	publish(ring);
+	return !ring->prepared && !ring->stalled && !ring->broken && !more_requests(ring);
+}
+
 /* [vcpu] [io] */
 static void notified(void *opaque)
 {
-	blkring_attend(opaque);
+	struct blkring *ring = opaque;
+	bool done = false;
+
+	if (ring->c.block->ops->now && !pthread_mutex_trylock(&ring->lock)) {
+		done = answer(ring);
+		pthread_mutex_unlock(&ring->lock);
+	}
+	if (!done)
+		blkring_attend(ring);
 }
 
 /* ---- life ------------------------------------------------------------------------------ */
@@ -202,6 +272,8 @@ struct blkring *blkring_create(const struct blkring_config *config)
 	if (!ring)
 		goto fail;
 	ring->c = *config;
+	ring->prepared_end = &ring->prepared;
+	pthread_mutex_init(&ring->lock, NULL);
 	ring->size = blkabi_ring_size(config->abi, config->n_pages);
 	if (blkgrants_init(&ring->grants, config->host, config->inst, config->grants, config->grants_self,
 	                   config->persistent))
@@ -225,6 +297,14 @@ fail:
 	return NULL;
 }
 
+void blkring_stop(struct blkring *ring)
+{
+	pthread_mutex_lock(&ring->lock);
+	ring->stopped = true;
+	blkreq_submit_prepared(ring);
+	pthread_mutex_unlock(&ring->lock);
+}
+
 void blkring_destroy(struct blkring *ring)
 {
 	if (!ring)
@@ -234,6 +314,7 @@ void blkring_destroy(struct blkring *ring)
 	unmap_pages(ring);
 	blkgrants_finish(&ring->grants);
 	blkreq_pool_finish(ring);
+	pthread_mutex_destroy(&ring->lock);
 	free(ring);
 }
 
@@ -248,6 +329,7 @@ int blkring_resume(struct blkring *ring)
 {
 	int err = map_pages(ring);
 
+	ring->stopped = false;
 	if (!err)
 		blkring_attend(ring);
 	return err;

@@ -8,13 +8,23 @@
  *     blkgrant.c  the pages of requests
  *     blkabi.c    the two layouts of entries
  *
- * The guest's event, and completions, only ask for attention; the work is done
- * in one go by blkring_work on [io]: take what is in the ring, one kick for
- * all of it, publish all responses that are there, at most one notification.
+ * The work is done in one go by blkring_work on [io]: take what is in the ring,
+ * one kick for all of it, publish all responses that are there, at most one
+ * notification. The guest's event, and completions, ask for it.
+ *
+ * But a guest that does one thing at a time waits for it, and waking another
+ * thread takes longer than a copy from the host's page cache. So the event of
+ * a few requests is answered at once, on the vCPU's thread, as far as the back
+ * end can (block_ops.now); what it cannot is left in `prepared` for [io]. A
+ * guest with many requests under way has other work meanwhile.
+ *
+ * `lock` is held over all of a ring, but never over block_kick and
+ * block_drain, which call back. A vCPU does not wait for it.
  */
 #ifndef DM_XEN_BLKRING_H
 #define DM_XEN_BLKRING_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,6 +49,8 @@ struct blkcounters {
 	uint64_t *io_errors; /* requests that the host failed */
 	uint64_t *broken;    /* rings with impossible indices */
 	uint64_t *notifies;
+	uint64_t *at_once;   /* requests that needed no other thread */
+	uint64_t *requests;  /* sign: requests taken from rings */
 };
 
 struct blkring_config {
@@ -95,6 +107,11 @@ struct blkring {
 	bool broken;        /* impossible indices: nothing is taken any more */
 	bool stalled;       /* waits for an indirect request to end */
 	uint32_t attention; /* atomic: there is, or may be, work */
+	pthread_mutex_t lock; /* of all that follows, and of what is above but c and attention */
+	bool on_vcpu;       /* whose thread it is */
+	bool stopped;       /* events are not answered any more */
+	int64_t budget;     /* bytes that this thread may still move at once */
+	struct blkreq *prepared, **prepared_end; /* checked and mapped, to be submitted on [io] */
 	struct blkgrants grants;
 	struct blkreq *reqs, *unused; /* size of them */
 	struct blklarge *large;       /* free ones */
@@ -103,7 +120,12 @@ struct blkring {
 
 /* Maps the ring and binds its port. NULL with errno set. [io] */
 struct blkring *blkring_create(const struct blkring_config *config);
-/* Nothing may be in flight (block_drain). NULL is allowed. [io] [control] */
+/*
+ * From here on the guest's events start nothing any more; what was prepared is
+ * in flight, and to be drained. [io] [control]
+ */
+void blkring_stop(struct blkring *ring);
+/* Stopped, and nothing in flight (block_drain). NULL is allowed. [io] [control] */
 void blkring_destroy(struct blkring *ring);
 
 /* Does all there is to do; true when it stopped for fairness alone. [io] */
@@ -111,7 +133,7 @@ bool blkring_work(struct blkring *ring);
 /* Shows the guest the responses so far, and notifies it if it wants. [io] [control] */
 void blkring_publish(struct blkring *ring);
 
-/* After a drain: publishes, and gives up all pointers into guest memory. [control] */
+/* After stop and drain: publishes, and gives up all pointers into guest memory. [control] */
 void blkring_suspend(struct blkring *ring);
 /* 0, or -EFAULT when the guest no longer grants its ring: then it is dead. [control] */
 int blkring_resume(struct blkring *ring);
@@ -123,10 +145,12 @@ void blkring_respond(struct blkring *ring, uint64_t id, uint8_t op, int16_t stat
 /* Something ended: there are responses to publish, and room for requests. */
 void blkring_attend(struct blkring *ring);
 
+/* Hands what was prepared to the back end; not kicked. Lock held. [io] [control] */
+void blkreq_submit_prepared(struct blkring *ring);
 /* 0 or -ENOMEM. */
 int blkreq_pool_init(struct blkring *ring);
 void blkreq_pool_finish(struct blkring *ring);
-/* False when the request has to wait for another one to end; otherwise it is, or will be, answered. */
+/* Lock held. False when the request has to wait for another one to end; otherwise it is, or will be, answered. */
 bool blkreq_start(struct blkring *ring, const struct blkcmd *cmd);
 
 #endif

@@ -28,7 +28,7 @@ static void flush_line(struct xen_platform *p)
 	p->line_len = 0;
 }
 
-static void put_chars(struct xen_platform *p, const char *text, uint32_t n)
+void xen_console_put(struct xen_platform *p, const char *text, uint32_t n)
 {
 	pthread_mutex_lock(&p->line_lock);
 	for (uint32_t i = 0; i < n; i++) {
@@ -53,7 +53,7 @@ static int64_t op_write(void *self, struct gamut_hypercall *call, uint64_t arg)
 		return -EINVAL;
 	if (xen_get_raw(&p->env, call, arg, text, n))
 		return -EFAULT;
-	put_chars(p, text, n);
+	xen_console_put(p, text, n);
 	if (n < count) {
 		call->args[1] = count - n;
 		call->args[2] += n;
@@ -98,7 +98,7 @@ static void port_write(void *opaque, uint64_t offset, uint32_t width, uint64_t v
 
 	(void)offset;
 	(void)width;
-	put_chars(opaque, &c, 1);
+	xen_console_put(opaque, &c, 1);
 }
 
 static const struct gamut_io_ops port_ops = {

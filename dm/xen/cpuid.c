@@ -128,7 +128,7 @@ static int set_hvm(const struct xen_platform *p)
 	uint32_t features = XEN_HVM_CPUID_VCPU_ID_PRESENT | XEN_HVM_CPUID_DOMID_PRESENT;
 	int rc = 0;
 
-	if (p->intr)
+	if (p->can & GAMUT_XEN_INTR_VECTOR)
 		features |= XEN_HVM_CPUID_UPCALL_VECTOR;
 	for (uint32_t i = 0; i < p->env.n_vcpus && !rc; i++)
 		rc = set(p, i, 4, 0, features, i, p->env.domid, 0);

@@ -3,8 +3,9 @@
  * What every Xen platform is made of: the hypercalls and the tool stack's part,
  * wired to event channels, and the two interfaces that come of it.
  *
- * A platform's instance begins with a struct xen_domain, so that the tables of
- * xen_domain_interface, whose self is the instance, find it.
+ * The instance of a platform that is nothing but Xen begins with a struct
+ * xen_domain, so that the tables of xen_domain_interface, whose self is the
+ * instance, find it. Others use domain-tables.h.
  */
 #ifndef DM_XEN_DOMAIN_H
 #define DM_XEN_DOMAIN_H

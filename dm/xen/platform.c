@@ -60,9 +60,9 @@ const struct xen_flavour xen_flavour_hvm = {
 	.hypercalls = hvm_hypercalls,
 	.n_hypercalls = COUNT(hvm_hypercalls),
 	.capabilities = "hvm-3.0-x86_32 hvm-3.0-x86_32p hvm-3.0-x86_64 ",
-	.features = 1u << XENFEAT_writable_page_tables | 1u << XENFEAT_auto_translated_physmap |
-	            1u << XENFEAT_hvm_safe_pvclock,
-	.intr_features = 1u << XENFEAT_hvm_callback_vector,
+	.features = 1u << XENFEAT_writable_page_tables | 1u << XENFEAT_auto_translated_physmap,
+	.vector_features = 1u << XENFEAT_hvm_callback_vector,
+	.time_features = 1u << XENFEAT_hvm_safe_pvclock,
 	.last_leaf = 4,
 };
 
@@ -122,11 +122,20 @@ void xen_platform_finish(struct xen_platform *p)
 	pthread_mutex_destroy(&p->line_lock);
 }
 
+static uint32_t can_of(const struct gamut_xen_intr_ops *intr, void *self)
+{
+	if (!intr)
+		return 0;
+	return GAMUT_HAS(intr, struct gamut_xen_intr_ops, can) && intr->can ? intr->can(self) :
+	                                                                     GAMUT_XEN_INTR_VECTOR | GAMUT_XEN_INTR_TIME;
+}
+
 void xen_platform_connect(struct xen_platform *p, const struct gamut_xen_intr_ops *intr, void *intr_self,
                           const struct gamut_xenbus_ops *params, void *params_self)
 {
 	p->intr = p->memory.intr = intr;
 	p->intr_self = p->memory.intr_self = intr_self;
+	p->can = can_of(intr, intr_self);
 	p->params = params;
 	p->params_self = params_self;
 }

@@ -22,7 +22,8 @@ struct xen_flavour {
 	uint32_t n_hypercalls;
 	const char *capabilities;       /* XENVER_capabilities */
 	uint32_t features;              /* XENFEAT_* mask, */
-	uint32_t intr_features;         /* and these too when there are event channels */
+	uint32_t vector_features;       /* and these too when there are upcalls by vectors, */
+	uint32_t time_features;         /* or PV time */
 	uint64_t virt_start;            /* XENVER_platform_parameters */
 	uint32_t last_leaf;             /* of CPUID, from XEN_CPUID_BASE */
 };
@@ -36,6 +37,8 @@ struct xen_platform {
 	struct xen_memory memory;
 	const struct gamut_xen_intr_ops *intr; /* NULL: emulated interrupts only */
 	void *intr_self;
+	uint32_t can;      /* enum gamut_xen_intr_can */
+	uint64_t *started; /* sign: the guest asks what every Xen guest asks first; NULL: other platforms' guests may, too */
 	const struct gamut_xenbus_ops *params; /* hvm_param_get and _set are used */
 	void *params_self;
 	uint8_t insn[3]; /* the guest's hypercall instruction */
@@ -68,6 +71,8 @@ int64_t xen_hvm_op(void *opaque, struct gamut_hypercall *call);        /* hvm-op
 int64_t xen_console_io(void *opaque, struct gamut_hypercall *call);    /* console-io.c */
 int64_t xen_multicall(void *opaque, struct gamut_hypercall *call);     /* multicall.c */
 
+/* Text for the domain's log, from the emergency consoles: console-io.c. [vcpu] */
+void xen_console_put(struct xen_platform *p, const char *text, uint32_t n);
 /* The debug console's port, for guests in HVM containers: console-io.c. 0 or -errno. [control] */
 int xen_console_port_register(struct xen_platform *p);
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "gamut/plugin.h"
+
 #define NS 1000000000ull
 /* Xen's bounds for a period: 1 ms, and what fits its signed arithmetic. */
 #define PERIOD_MIN 1000000ull
@@ -63,6 +65,8 @@ void xen_time_update_vcpu(struct xen_time *t, uint32_t vcpu)
 	struct vcpu_time_info info;
 	uint8_t *vi;
 
+	if (t->none)
+		return;
 	scale(t, vcpu, &info);
 	pthread_mutex_lock(&v->lock);
 	v->version += 2;
@@ -82,6 +86,8 @@ void xen_time_wallclock(struct xen_time *t)
 	struct timespec ts;
 	uint64_t boot;
 
+	if (t->none)
+		return;
 	clock_gettime(CLOCK_REALTIME, &ts);
 	/* The wall clock is given as of system time 0. */
 	boot = (uint64_t)ts.tv_sec * NS + (uint64_t)ts.tv_nsec - now(t);
@@ -143,6 +149,7 @@ int64_t xen_time_set_singleshot(struct xen_time *t, struct gamut_hypercall *call
 		return -EFAULT;
 	if ((set.flags & VCPU_SSHOTTMR_future) && set.timeout_abs_ns < now(t))
 		return -ETIME;
+	xen_count(t->timers);
 	t->env->host->timer_set(t->env->inst, t->vcpu[call->vcpu].singleshot, set.timeout_abs_ns);
 	return 0;
 }
@@ -162,6 +169,7 @@ int64_t xen_time_set_periodic(struct xen_time *t, struct gamut_hypercall *call, 
 		return -EFAULT;
 	if (set.period_ns < PERIOD_MIN || set.period_ns > PERIOD_MAX)
 		return -EINVAL;
+	xen_count(t->timers);
 	pthread_mutex_lock(&v->lock);
 	v->period = set.period_ns;
 	v->next = now(t) + set.period_ns;
@@ -197,6 +205,7 @@ int64_t xen_set_timer_op(void *opaque, struct gamut_hypercall *call)
 	}
 	if ((int64_t)timeout < 0 || (timeout > at && timeout - at > TIMEOUT_FAR))
 		timeout = at + TIMEOUT_INSTEAD;
+	xen_count(t->timers);
 	t->env->host->timer_set(t->env->inst, timer, timeout);
 	return 0;
 }
@@ -295,6 +304,7 @@ int64_t xen_time_register_area(struct xen_time *t, struct gamut_hypercall *call,
 		return -EFAULT;
 	if (area && xen_put_raw(t->env, call, area, &info, sizeof(info)))
 		return -EFAULT;
+	xen_count(t->clocks);
 	v->time_area = area;
 	v->area_version = 0;
 	write_time_area(t, v, call);
@@ -387,6 +397,8 @@ int xen_time_init(struct xen_time *t, const struct xen_env *env, struct shinfo *
 		}
 	}
 	pthread_mutex_init(&t->wallclock_lock, NULL);
+	t->timers = env->host->sign(env->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_P, "PV timers");
+	t->clocks = env->host->sign(env->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_P, "PV clocks");
 	return 0;
 }
 

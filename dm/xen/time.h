@@ -7,6 +7,9 @@
  * from the TSC; it is rewritten when that may have changed (a resume, another
  * vcpu_info), under the version protocol: odd while it is being written.
  *
+ * Where PV time is not offered (none), the clocks stay 0 and the timers' calls
+ * are not there: vcpu.h.
+ *
  * A vCPU has a singleshot and a periodic timer; both end in VIRQ_TIMER.
  *
  * Two structures are registered by *virtual* address and can only be written
@@ -44,6 +47,8 @@ struct xen_time {
 	struct shinfo *shinfo;
 	struct evtchn *evtchn;
 	pthread_mutex_t wallclock_lock;
+	bool none; /* only runstates are offered; constant once the domain has started */
+	uint64_t *timers, *clocks; /* signs: timers set, clocks registered */
 	uint32_t runstate_flag; /* VMASST_TYPE_runstate_update_flag is on; atomic */
 	struct xen_time_vcpu *vcpu;
 };

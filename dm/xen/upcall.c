@@ -5,11 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gamut/plugin.h"
+
 /* Vectors below are the processor's exceptions. */
 #define FIRST_VECTOR 0x10u
 
 void upcall_finish(struct upcall *up)
 {
+	upcall_line_finish(up);
 	free(up->vcpu);
 }
 
@@ -27,6 +30,7 @@ static void mask_all(struct upcall *up)
 void upcall_reset(struct upcall *up)
 {
 	up->callback_vector = 0;
+	upcall_line_set(up, 0);
 	memset(up->vcpu, 0, up->env->n_vcpus * sizeof(*up->vcpu));
 	if (up->by_monitor)
 		mask_all(up);
@@ -42,7 +46,7 @@ void upcall_by_monitor(struct upcall *up)
 /* evtchn_upcall_pending has become 1. */
 static void assert_upcall(struct upcall *up, uint32_t vcpu)
 {
-	uint32_t vector = __atomic_load_n(&up->vcpu[vcpu].vector, __ATOMIC_ACQUIRE);
+	uint32_t vector = upcall_own_vector(up, vcpu);
 
 	if (up->by_monitor) {
 		up->env->host->irq_raise(up->env->inst, vcpu);
@@ -52,6 +56,8 @@ static void assert_upcall(struct upcall *up, uint32_t vcpu)
 		xen_count(up->delivered);
 	} else if (__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE)) {
 		up->env->host->irq_raise(up->env->inst, vcpu);
+	} else if (vcpu == 0) {
+		upcall_line_event(up);
 	}
 }
 
@@ -80,13 +86,6 @@ void upcall_spurious(struct upcall *up, uint32_t vcpu)
 	assert_upcall(up, vcpu);
 }
 
-static bool is_pending(struct upcall *up, uint32_t vcpu)
-{
-	const uint8_t *info = shinfo_vcpu_info(up->shinfo, vcpu);
-
-	return info && __atomic_load_n(info, __ATOMIC_SEQ_CST);
-}
-
 static bool is_masked(struct upcall *up, uint32_t vcpu)
 {
 	const uint8_t *info = shinfo_vcpu_info(up->shinfo, vcpu);
@@ -112,7 +111,7 @@ static void after_init(void *opaque, uint32_t vcpu)
 {
 	struct upcall *up = opaque;
 
-	if (__atomic_load_n(&up->vcpu[vcpu].vector, __ATOMIC_ACQUIRE) && is_pending(up, vcpu))
+	if (upcall_own_vector(up, vcpu) && upcall_has_event(up, vcpu))
 		assert_upcall(up, vcpu);
 }
 
@@ -124,7 +123,10 @@ int upcall_init(struct upcall *up, const struct xen_env *env, struct shinfo *shi
 		return -ENOMEM;
 	apics->cleared = after_init;
 	apics->cleared_opaque = up;
-	up->delivered = env->host->counter(env->inst, "upcalls");
+	upcall_line_init(up);
+	up->vector_set = env->host->sign(env->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_P, "callback vector");
+	up->delivered = env->host->sign(env->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_P, "upcalls");
+	up->by_line = env->host->sign(env->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "upcalls by line");
 	return 0;
 }
 
@@ -132,22 +134,29 @@ int upcall_set_callback(struct upcall *up, uint64_t via)
 {
 	uint32_t vector = 0;
 
-	if (via >> 56 == HVM_PARAM_CALLBACK_TYPE_VECTOR)
+	if (via >> 56 == HVM_PARAM_CALLBACK_TYPE_VECTOR && !up->no_vectors)
 		vector = (uint8_t)via < FIRST_VECTOR ? 0 : (uint8_t)via;
+	if (vector)
+		xen_count(up->vector_set);
+	upcall_line_set(up, via);
 	__atomic_store_n(&up->callback_vector, vector, __ATOMIC_SEQ_CST);
 	for (uint32_t i = 0; vector && i < up->env->n_vcpus; i++)
-		if (is_pending(up, i))
+		if (upcall_has_event(up, i))
 			assert_upcall(up, i);
 	return 0;
 }
 
 int upcall_set_vector(struct upcall *up, uint32_t vcpu, uint32_t vector)
 {
+	if (up->no_vectors)
+		return xen_unimplemented(up->env);
 	if (vector < FIRST_VECTOR || vector > 0xff)
 		return -EINVAL;
 	if (vcpu >= up->env->n_vcpus)
 		return -ENOENT;
+	xen_count(up->vector_set);
 	__atomic_store_n(&up->vcpu[vcpu].vector, vector, __ATOMIC_SEQ_CST);
+	upcall_line_look(up);
 	/* As Xen: one upcall at once, whatever is pending. */
 	assert_upcall(up, vcpu);
 	return 0;
@@ -159,7 +168,8 @@ int upcall_accept(struct upcall *up, uint32_t vcpu)
 
 	if (up->by_monitor)
 		return -1;
-	if (!vector || !is_pending(up, vcpu))
+	upcall_line_look(up);
+	if (!vector || !upcall_has_event(up, vcpu))
 		return lapic_accept(up->apics, vcpu);
 	xen_count(up->delivered);
 	return (int)vector;
@@ -168,8 +178,8 @@ int upcall_accept(struct upcall *up, uint32_t vcpu)
 int upcall_has(struct upcall *up, uint32_t vcpu)
 {
 	if (up->by_monitor)
-		return is_pending(up, vcpu) && !is_masked(up, vcpu);
-	if (__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE) && is_pending(up, vcpu))
+		return upcall_has_event(up, vcpu) && !is_masked(up, vcpu);
+	if (__atomic_load_n(&up->callback_vector, __ATOMIC_ACQUIRE) && upcall_has_event(up, vcpu))
 		return 1;
 	return lapic_pending(up->apics, vcpu);
 }

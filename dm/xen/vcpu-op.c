@@ -222,6 +222,16 @@ static const xen_subop_fn ops[] = {
 	[VCPUOP_register_vcpu_time_memory_area] = op_register_time,
 };
 
+/* What is of PV time, by sub-operation. */
+#define TIMED                                                                                              \
+	(1u << VCPUOP_set_periodic_timer | 1u << VCPUOP_stop_periodic_timer | 1u << VCPUOP_set_singleshot_timer | \
+	 1u << VCPUOP_stop_singleshot_timer | 1u << VCPUOP_register_vcpu_time_memory_area)
+
+static bool offered(const struct xen_vcpus *vs, uint32_t cmd)
+{
+	return !vs->time->none || cmd > 31 || !(TIMED >> cmd & 1);
+}
+
 int64_t xen_vcpu_op(void *opaque, struct gamut_hypercall *call)
 {
 	struct xen_vcpus *vs = opaque;
@@ -230,6 +240,8 @@ int64_t xen_vcpu_op(void *opaque, struct gamut_hypercall *call)
 		return -EPERM;
 	if (target(call) >= vs->env->n_vcpus)
 		return -ENOENT;
+	if (!offered(vs, (uint32_t)call->args[0]))
+		return xen_unimplemented(vs->env);
 	xen_time_refresh(vs->time, call);
 	return xen_dispatch(vs->env, ops, sizeof(ops) / sizeof(ops[0]), vs, call, (uint32_t)call->args[0],
 	                    call->args[2]);

@@ -60,6 +60,14 @@ static int64_t op_platform_parameters(void *self, struct gamut_hypercall *call, 
 	return xen_put_long(&p->env, call, arg, 0, p->flavour->virt_start);
 }
 
+static uint32_t xen_features(const struct xen_platform *p)
+{
+	const struct xen_flavour *f = p->flavour;
+
+	return f->features | (p->can & GAMUT_XEN_INTR_VECTOR ? f->vector_features : 0) |
+	       (p->can & GAMUT_XEN_INTR_TIME ? f->time_features : 0);
+}
+
 static int64_t op_get_features(void *self, struct gamut_hypercall *call, uint64_t arg)
 {
 	struct xen_platform *p = self;
@@ -69,7 +77,9 @@ static int64_t op_get_features(void *self, struct gamut_hypercall *call, uint64_
 		return -EFAULT;
 	if (info.submap_idx != 0)
 		return -EINVAL;
-	info.submap = p->flavour->features | (p->intr ? p->flavour->intr_features : 0);
+	if (p->started)
+		xen_count(p->started);
+	info.submap = xen_features(p);
 	return xen_put_raw(&p->env, call, arg, &info, sizeof(info));
 }
 

@@ -63,6 +63,12 @@ struct gamut_pci_desc {
 	void (*config_written)(void *opaque, uint32_t offset, uint32_t width);
 	/* Status bits and such that a read shows as they are now; NULL: as held. [vcpu] */
 	uint32_t (*config_read)(void *opaque, uint32_t offset, uint32_t width, uint32_t held);
+	/*
+	 * Where in those registers a list of capabilities begins that the function
+	 * has itself (6.7; vendor-specific ones, for instance), its last next
+	 * pointer being 0; the bus puts its own before them. 0: there is none.
+	 */
+	uint32_t capability;
 };
 
 struct gamut_pci_function;
@@ -92,6 +98,22 @@ struct gamut_pci_bus_ops {
 	                   uint32_t value);
 	/* device << 3 | function, once added. [any] */
 	uint32_t (*devfn)(void *self, struct gamut_pci_function *function);
+	/*
+	 * The level of a device's interrupt pin (1-4: INTA# to INTD#) as the board
+	 * drives it, beside what the functions there do, whose registers do not
+	 * matter: for the monitor's own interrupts, as Xen's callback by PCI INTx.
+	 * Numbers that do not exist are ignored. Setting what it is already does
+	 * nothing. One thread at a time. [any]
+	 */
+	void (*board_irq)(void *self, uint32_t device, uint32_t pin, uint32_t level);
+	/*
+	 * 0 takes the function off the bus for a while, as if pulled out of its
+	 * slot: nothing answers in its place, its windows close, it is no bus
+	 * master and asks for no interrupt. An access that another vCPU has begun
+	 * may still reach it. 1 puts it back, at power-on. Not from within its
+	 * config_written. [vcpu] [control]
+	 */
+	void (*present)(void *self, struct gamut_pci_function *function, uint32_t present);
 };
 
 #ifdef __cplusplus

@@ -6,7 +6,8 @@
  * Who gives what in a PVH domain: intr-xen gives "event-channels";
  * platform-pvh gives "grants" and "xenbus". disk-xen, net-xen and console-xen
  * need all three. In a PV domain platform-pv gives the latter two, and mmu-pv
- * gives "pv-monitor".
+ * gives "pv-monitor". On a PC, platform-pc gives them and "xen-unplug", and the
+ * event channels are intr-xen's or intr-apic's.
  */
 #ifndef GAMUT_XEN_H
 #define GAMUT_XEN_H
@@ -26,7 +27,11 @@ extern "C" {
 
 struct gamut_hypercall;
 
-/* Runs on the thread that notified: [vcpu] or [io]. Must only set flags and defer. */
+/*
+ * Runs on the thread that notified: [vcpu] or [io]. Must be brief, and not wait
+ * for another thread; of the ops below it may call notify, and map and unmap of
+ * grants.
+ */
 typedef void (*gamut_evtchn_fn)(void *opaque);
 
 struct gamut_evtchn_ops {
@@ -58,9 +63,16 @@ struct gamut_evtchn_ops {
 /*
  * What a platform needs of the interrupts plugin beside event channels: the
  * parts of Xen's ABI where memory, HVM params and events meet. Given by
- * intr-xen as "xen-interrupts".
+ * intr-xen as "xen-interrupts", and by intr-apic, when somebody needs event
+ * channels, for a PC with PV drivers.
  */
 #define GAMUT_GPA_NONE UINT64_MAX
+
+/* Without a vector, upcalls come by an interrupt line: HVM_PARAM_CALLBACK_IRQ of the types GSI and PCI INTx. */
+enum gamut_xen_intr_can {
+	GAMUT_XEN_INTR_VECTOR = 1, /* upcalls by vectors, the domain's and each vCPU's */
+	GAMUT_XEN_INTR_TIME = 2,   /* PV timers and clocks */
+};
 
 struct gamut_xen_intr_ops {
 	uint32_t size;
@@ -100,6 +112,11 @@ struct gamut_xen_intr_ops {
 	 * registers another or the domain pauses. [vcpu] of that vCPU, [control]
 	 */
 	uint8_t *(*vcpu_info)(void *self, uint32_t vcpu);
+	/*
+	 * What the guest may be offered by feature bits and CPUID: a mask of enum
+	 * gamut_xen_intr_can, constant. Without this function: all of it. [any]
+	 */
+	uint32_t (*can)(void *self);
 };
 
 /*
@@ -145,10 +162,10 @@ struct gamut_grant_ops {
 	/*
 	 * Maps one page granted to domain 0; write nonzero when it will be
 	 * written. Returns a host pointer to 4096 bytes or NULL, with the frame's
-	 * guest physical address in *gpa when gpa is not NULL. [io]
+	 * guest physical address in *gpa when gpa is not NULL. [io] [vcpu]
 	 */
 	void *(*map)(void *self, uint32_t ref, int write, uint64_t *gpa);
-	/* dirty nonzero: the page was written. [io] */
+	/* dirty nonzero: the page was written. [io] [vcpu] */
 	void (*unmap)(void *self, uint32_t ref, void *page, int dirty);
 };
 

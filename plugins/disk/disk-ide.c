@@ -1,39 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * disk = "ide": disks and CD-ROM drives on the IDE controller of the emulated
- * PC (PIIX3). Every disk is an instance; the first of them owns the controller,
- * and the others find it by looking for the first that gives OWNER.
- */
+/* disk = "ide": disks and CD-ROM drives on the IDE controller of the emulated PC (PIIX3). */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dm/block/block-options.h"
-#include "dm/ide/ide.h"
+#include "dm/ide/seat.h"
 #include "gamut/plugin.h"
 
-/* Between instances of this plugin only: self is a struct disk_ide. */
-#define OWNER          "ide-controller"
-#define OWNER_REVISION 1u
-
 struct disk_ide {
+	struct ide_seat seat; /* first: see seat.h */
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	struct block *block; /* NULL: an empty drive */
 	const char *dev;
-	uint32_t slot;
 	bool cdrom;
-	struct ide *ide; /* the controller, if this is its owner */
-	struct disk_ide *owner;
 };
-
-/* ---- create ------------------------------------------------------------------------------- */
 
 static void destroy(void *self)
 {
 	struct disk_ide *d = self;
 
-	ide_destroy(d->ide);
+	ide_seat_finish(&d->seat);
 	block_close(d->block);
 	free(d);
 }
@@ -50,7 +38,7 @@ static int read_dev(struct disk_ide *d)
 		        "\"%s\" is no name of an IDE disk: hda and hdb are on the first channel, "
 		        "hdc and hdd on the second",
 		        d->dev);
-	d->slot = (uint32_t)(d->dev[2] - 'a');
+	ide_seat_init(&d->seat, d->host, d->inst, (uint32_t)(d->dev[2] - 'a'), false);
 	d->host->option_bool(d->inst, "cdrom", &flag);
 	d->cdrom = flag;
 	return 0;
@@ -58,24 +46,13 @@ static int read_dev(struct disk_ide *d)
 
 static int open_block(struct disk_ide *d)
 {
-	struct block_options options;
 	const char *path;
-	char err[256];
 
-	if (!d->host->option_string(d->inst, "path", &path)) {
-		if (d->cdrom)
-			return 0;
-		return d->host->fail(d->inst, EINVAL,
-		                     "%s: a disk needs a path; only a CD-ROM drive can be empty", d->dev);
-	}
-	block_options_read(d->host, d->inst, &options);
-	options.readonly |= d->cdrom;
-	d->block = block_open(d->host, d->inst, path, &options, err, sizeof(err));
-	if (!d->block)
-		return d->host->fail(d->inst, errno ? errno : EIO, "%s", err);
-	if (d->cdrom && d->block->info.capacity < 2048)
-		return d->host->fail(d->inst, EINVAL, "%s: is less than one sector of a CD", path);
-	return 0;
+	if (d->host->option_string(d->inst, "path", &path))
+		return block_open_instance(d->host, d->inst, path, d->cdrom, &d->block);
+	if (d->cdrom)
+		return 0;
+	return d->host->fail(d->inst, EINVAL, "%s: a disk needs a path; only a CD-ROM drive can be empty", d->dev);
 }
 
 static int create(const struct gamut_host *host, struct gamut_inst *inst, void **self)
@@ -98,98 +75,57 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 	return 0;
 }
 
-/* ---- start -------------------------------------------------------------------------------- */
-
-static int make_controller(struct disk_ide *d)
+static int start(void *self)
 {
-	struct ide_config c = {.host = d->host, .inst = d->inst};
-
-	c.pci = d->host->lookup(d->inst, GAMUT_PCI_BUS, GAMUT_PCI_REVISION, 0, &c.pci_self);
-	c.irq = d->host->lookup(d->inst, GAMUT_IRQ_LINES, GAMUT_IRQ_REVISION, 0, &c.irq_self);
-	if (!c.pci || !c.irq)
-		return d->host->fail(d->inst, ENODEV,
-		                     "an IDE disk needs a platform with %s and interrupts with %s",
-		                     GAMUT_PCI_BUS, GAMUT_IRQ_LINES);
-	d->ide = ide_create(&c);
-	return d->ide ? 0 : -EIO;
-}
-
-static int attach(struct disk_ide *d)
-{
+	struct disk_ide *d = self;
 	struct ide_drive_config c = {.host = d->host, .inst = d->inst, .block = d->block, .cdrom = d->cdrom};
 	int err;
 
 	d->host->option_string(d->inst, "serial", &c.serial);
 	d->host->option_string(d->inst, "model", &c.model);
-	err = ide_attach(d->owner->ide, d->slot, &c);
+	err = ide_seat_take(&d->seat, &c);
 	if (err == -EBUSY)
 		return d->host->fail(d->inst, EBUSY, "%s: another disk is there already", d->dev);
+	if (err == -ENODEV)
+		return d->host->fail(d->inst, ENODEV,
+		                     "an IDE disk needs a platform with %s and interrupts with %s",
+		                     GAMUT_PCI_BUS, GAMUT_IRQ_LINES);
 	return err ? d->host->fail(d->inst, -err, "%s: %s", d->dev, strerror(-err)) : 0;
 }
 
-static int start(void *self)
-{
-	struct disk_ide *d = self;
-	void *owner = NULL;
-	int err;
-
-	d->host->lookup(d->inst, OWNER, OWNER_REVISION, 0, &owner);
-	d->owner = owner ? owner : d;
-	err = d->owner == d ? make_controller(d) : 0;
-	return err ? err : attach(d);
-}
-
-/* ---- the rest of life --------------------------------------------------------------------- */
-
 static int pause_disk(void *self)
 {
-	struct disk_ide *d = self;
-
-	ide_pause(d->owner->ide, d->slot);
+	ide_seat_pause(&((struct disk_ide *)self)->seat);
 	return 0;
 }
 
 static int resume(void *self)
 {
-	struct disk_ide *d = self;
-
-	ide_resume(d->owner->ide, d->slot);
+	ide_seat_resume(&((struct disk_ide *)self)->seat);
 	return 0;
 }
 
-/* The owner comes first, and resets all drives. */
 static int reset(void *self)
 {
-	struct disk_ide *d = self;
-
-	if (d->ide)
-		ide_reset(d->ide);
+	ide_seat_reset(&((struct disk_ide *)self)->seat);
 	return 0;
-}
-
-static void flushed(struct block_req *req, int result)
-{
-	(void)req;
-	(void)result;
 }
 
 /* What is still in the host's cache goes out, for what the guest did not wait for. */
 static void stop(void *self)
 {
 	struct disk_ide *d = self;
-	struct block_req flush = {.op = BLOCK_FLUSH, .done = flushed};
+	int err;
 
-	ide_detach(d->owner->ide, d->slot);
-	if (!d->block || d->block->info.readonly || block_submit(d->block, &flush))
-		return;
-	block_kick(d->block);
-	block_drain(d->block);
+	ide_seat_leave(&d->seat);
+	err = d->block ? block_sync(d->block) : 0;
+	if (err)
+		d->host->log(d->inst, GAMUT_LOG_ERROR, "%s: the last flush failed: %s", d->dev, strerror(-err));
 }
 
 static const void *interface(void *self, const char *id, uint32_t revision)
 {
-	(void)self;
-	return !strcmp(id, OWNER) && revision == OWNER_REVISION ? OWNER : NULL;
+	return ide_seat_interface(&((struct disk_ide *)self)->seat, id, revision);
 }
 
 static const struct gamut_ops ops = {

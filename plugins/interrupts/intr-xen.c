@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* interrupts = "xen": event channels, upcalls and PV timers, and local APICs; no other interrupt controller. */
+/*
+ * interrupts = "xen": event channels, upcalls, PV timers and clocks, and local
+ * APICs. On a PC, whose devices need lines, all of its interrupt controllers
+ * are there beside them.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +14,14 @@
 static int create(const struct gamut_host *host, struct gamut_inst *inst, void **self)
 {
 	struct xen_intr *x = calloc(1, sizeof(*x));
-	int rc = x ? xen_intr_init(x, host, inst) : -ENOMEM;
+	int rc;
 
+	if (!x)
+		rc = -ENOMEM;
+	else if (host->needed(inst, GAMUT_IRQ_LINES))
+		rc = xen_intr_init_pc(x, host, inst, GAMUT_XEN_INTR_VECTOR | GAMUT_XEN_INTR_TIME);
+	else
+		rc = xen_intr_init(x, host, inst);
 	if (rc) {
 		free(x);
 		return host->fail(inst, -rc, "cannot make event channels: %s", strerror(-rc));
@@ -57,12 +67,7 @@ static void destroy(void *self)
 
 static const void *interface(void *self, const char *id, uint32_t revision)
 {
-	(void)self;
-	if (revision != GAMUT_XEN_REVISION)
-		return NULL;
-	if (!strcmp(id, GAMUT_EVENT_CHANNELS))
-		return &xen_intr_evtchn_ops;
-	return strcmp(id, GAMUT_XEN_INTERRUPTS) ? NULL : &xen_intr_ops;
+	return xen_intr_interface(self, id, revision);
 }
 
 static const struct gamut_ops ops = {
@@ -77,7 +82,7 @@ static const struct gamut_ops ops = {
 };
 
 static const char *const needs[] = { NULL };
-static const char *const gives[] = { GAMUT_EVENT_CHANNELS, GAMUT_XEN_INTERRUPTS, NULL };
+static const char *const gives[] = { GAMUT_EVENT_CHANNELS, GAMUT_XEN_INTERRUPTS, GAMUT_IRQ_LINES, NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),
@@ -85,7 +90,7 @@ static const struct gamut_descriptor descriptor = {
 	.colour = GAMUT_COLOUR_P,
 	.score = 100,
 	.choice = "xen",
-	.description = "Xen event channels, PV timers, pvclock and local APICs",
+	.description = "Xen event channels, PV timers, pvclock and local APICs; on a PC beside its own controllers",
 	.needs = needs,
 	.gives = gives,
 	.ops = &ops,

@@ -1,23 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* net = "e1000": an Intel 82540EM on the PCI bus of an emulated PC. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "dm/net/e1000-rom.h"
 #include "dm/net/e1000.h"
 #include "gamut/plugin.h"
-
-#define ROM_DEFAULT "/usr/lib/ipxe/qemu/pxe-e1000.rom"
-#define ROM_MAX     (1u << 20)
 
 struct net_e1000 {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	void *rom;
-	uint32_t rom_size;
 	struct e1000 *device;
 	struct netdev *netdev;
 };
@@ -32,60 +26,6 @@ static void destroy(void *self)
 	free(n);
 }
 
-static int read_all(int fd, uint8_t *to, uint32_t size)
-{
-	uint32_t at = 0;
-
-	while (at < size) {
-		ssize_t got = read(fd, to + at, size - at);
-
-		if (got < 0 && errno == EINTR)
-			continue;
-		if (got <= 0)
-			return got ? -errno : -EIO;
-		at += (uint32_t)got;
-	}
-	return 0;
-}
-
-static int load_rom(struct net_e1000 *n, int fd, const char *path)
-{
-	struct stat st;
-	int err;
-
-	if (fstat(fd, &st))
-		return n->host->fail(n->inst, errno, "rom: %s: %s", path, strerror(errno));
-	if (!S_ISREG(st.st_mode) || st.st_size < 512 || st.st_size > ROM_MAX)
-		return n->host->fail(n->inst, EINVAL, "rom: %s is no expansion ROM: those are files of 512 bytes to 1 MiB",
-		                     path);
-	n->rom_size = (uint32_t)st.st_size;
-	n->rom = malloc(n->rom_size);
-	if (!n->rom)
-		return n->host->fail(n->inst, ENOMEM, "out of memory");
-	err = read_all(fd, n->rom, n->rom_size);
-	if (err)
-		return n->host->fail(n->inst, -err, "rom: %s: %s", path, strerror(-err));
-	if (memcmp(n->rom, "\x55\xaa", 2))
-		return n->host->fail(n->inst, EINVAL, "rom: %s is no expansion ROM: it does not begin with 55 aa", path);
-	return 0;
-}
-
-/* Without the option the card has Debian's iPXE if that is installed, else none. */
-static int read_rom(struct net_e1000 *n)
-{
-	const char *path = ROM_DEFAULT;
-	int given = n->host->option_string(n->inst, "rom", &path), fd, err;
-
-	if (!*path)
-		return 0;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return given ? n->host->fail(n->inst, errno, "rom: %s: %s", path, strerror(errno)) : 0;
-	err = load_rom(n, fd, path);
-	close(fd);
-	return err;
-}
-
 static int make_device(struct net_e1000 *n)
 {
 	struct e1000_config config = {.host = n->host, .inst = n->inst};
@@ -94,11 +34,10 @@ static int make_device(struct net_e1000 *n)
 
 	if (err)
 		return err;
-	err = read_rom(n);
+	err = e1000_rom_read(n->host, n->inst, &n->rom, &config.rom_size);
 	if (err)
 		return err;
 	config.rom = n->rom;
-	config.rom_size = n->rom_size;
 	n->device = e1000_create(&config);
 	if (!n->device)
 		return n->host->fail(n->inst, errno, "%s", strerror(errno));
@@ -162,9 +101,7 @@ static const struct gamut_ops ops = {
 
 static const struct gamut_option options[] = {
         NETDEV_OPTIONS,
-        {NETDEV_OPTION(PATH, "rom",
-                       "Expansion ROM, for network boot; \"\": none. If not given " ROM_DEFAULT ", where that exists",
-                       NULL)},
+        {NETDEV_OPTION(PATH, "rom", E1000_ROM_HELP, NULL)},
 };
 
 static const char *const needs[] = {GAMUT_PCI_BUS, NULL};

@@ -68,6 +68,7 @@ static int init(struct platform_pv *p)
 	rc = xen_domain_init(&p->domain, &xen_flavour_pv, &bus, NULL, 0);
 	if (rc)
 		return rc;
+	p->domain.xen.started = bus.host->sign(bus.inst, GAMUT_AXIS_PLATFORM, GAMUT_COLOUR_P, "start of day");
 	p->domain.xen.grants.home = GRANT_GPA;
 	p->domain.xen.memory.pv.rings = bus.special_gfn;
 	p->domain.xen.memory.pv.n_rings = RINGS;

@@ -157,6 +157,7 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 	rc = xen_domain_init(&p->domain, &xen_flavour_hvm, &bus, p->boot.extra, p->boot.n_extra);
 	if (rc)
 		goto free_self;
+	p->domain.xen.started = host->sign(inst, GAMUT_AXIS_PLATFORM, GAMUT_COLOUR_P, "start of day");
 	*self = p;
 	return 0;
 

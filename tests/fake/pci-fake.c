@@ -95,6 +95,16 @@ static uint32_t fake_devfn(void *self, struct gamut_pci_function *function)
 	return 3 << 3;
 }
 
+static void fake_present(void *self, struct gamut_pci_function *function, uint32_t present)
+{
+	struct pci_fake *p = self;
+
+	(void)function;
+	p->absent = !present;
+	if (p->absent)
+		p->master = false;
+}
+
 const struct gamut_pci_bus_ops pci_fake_ops = {
         .size = sizeof(struct gamut_pci_bus_ops),
         .add = fake_add,
@@ -107,6 +117,7 @@ const struct gamut_pci_bus_ops pci_fake_ops = {
         .config_get = fake_config_get,
         .config_set = fake_config_set,
         .devfn = fake_devfn,
+        .present = fake_present,
 };
 
 uint64_t pci_fake_read(struct pci_fake *p, uint32_t bar, uint64_t offset, uint32_t width)

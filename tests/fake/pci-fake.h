@@ -18,6 +18,7 @@ struct pci_fake {
 	uint32_t functions;
 	_Atomic uint32_t level, raised; /* of INTx; how often it went up */
 	bool master;
+	bool absent;            /* pulled out of its slot */
 	uint64_t reads, writes; /* DMA calls */
 	uint8_t config[256];    /* from add on, with the function's own registers at power-on */
 	/* Interrupt lines of the machine, for functions that have none on the bus. */

@@ -23,7 +23,7 @@ struct world {
 	struct blkring *ring;
 	struct gamut_defer *defer;
 	struct blkcounters counters;
-	uint64_t counts[9];
+	uint64_t counts[sizeof(struct blkcounters) / sizeof(uint64_t *)];
 	uint32_t port, pages;
 };
 
@@ -105,6 +105,7 @@ static void act_disk(struct world *w, struct fuzz_input *in)
 static void act_pause(struct world *w, struct fuzz_input *in)
 {
 	(void)in;
+	blkring_stop(w->ring);
 	block_drain(&w->disk.block);
 	blkring_suspend(w->ring);
 	FUZZ_CHECK(w->x->maps == 0);
@@ -162,6 +163,7 @@ static bool begin(struct world *w, struct fuzz_input *in)
 
 	w->disk.block.info.readonly = how & 16;
 	w->disk.block.info.discard = !(how & 32);
+	w->disk.at_once = how & 64;
 	w->pages = c.n_pages;
 	w->port = c.port = xen_fake_open(w->x);
 	for (uint32_t i = 0; i < PAGES; i++)
@@ -188,6 +190,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		actions[fuzz_u8(&in) % (sizeof(actions) / sizeof(actions[0]))](w, &in);
 		check(w);
 	}
+	blkring_stop(w->ring);
 	block_drain(&w->disk.block);
 	check(w);
 	blkring_destroy(w->ring);

@@ -32,12 +32,12 @@ def quote(text):
     return '"' + str(text).replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def gamut_file(path, command, memory, mode, engine, ramdisk=RAMDISK, extra=""):
+def gamut_file(path, command, memory, mode, engine, ramdisk=RAMDISK, extra="", vcpus=1):
     """A domain file for the busybox guest, which runs the command and powers off."""
-    console = "ttyS0" if mode == "hvm" else "hvc0"
+    console = "hvc0" if mode in ("pvh", "pv") else "ttyS0"
     cmdline = f'console={console} panic=-1 gamut_exec="{command}"'
     path = pathlib.Path(path)
-    path.write_text(f'name = "bench";\nmode = "{mode}";\nengine = "{engine}";\nmemory = {memory};\nvcpus = 1;\n'
+    path.write_text(f'name = "bench";\nmode = "{mode}";\nengine = "{engine}";\nmemory = {memory};\nvcpus = {vcpus};\n'
                     f'boot = {{ kernel = "{GUESTS}/vmlinuz"; ramdisk = "{ramdisk}"; cmdline = {quote(cmdline)}; }};\n{extra}\n')
     return path
 
@@ -57,6 +57,13 @@ def qemu_pc_command(command, memory, ramdisk=RAMDISK, disk=None):
             "-no-user-config", "-nodefaults", "-vga", "std", "-nographic", "-serial", "stdio", "-no-reboot", *drive,
             "-kernel", str(GUESTS / "vmlinuz"), "-initrd", str(ramdisk),
             "-append", f'console=ttyS0 panic=-1 gamut_exec="{command}"']
+
+
+def qemu_virtio_command(command, memory, ramdisk, disk, bus):
+    """The same under QEMU's TCG with a virtio disk, its default caching: bus mmio (-M microvm) or pci (-M pc)."""
+    words = qemu_command(command, memory, ramdisk) if bus == "mmio" else qemu_pc_command(command, memory, ramdisk)
+    device = "virtio-blk-device" if bus == "mmio" else "virtio-blk-pci"
+    return [*words, "-drive", f"file={disk},format=raw,if=none,id=disk", "-device", f"{device},drive=disk"]
 
 
 def start_to_end(command, timeout=TIMEOUT):

@@ -31,19 +31,28 @@ RUNTIME = tempfile.TemporaryDirectory(prefix="gamut-test-") # pylint: disable=co
 os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name
 
 # The ways that are there: mode on engine.
-WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm", "hvm/bt", "hvm/kvm")
+WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm", "hvm/bt", "hvm/kvm", "hvm-pv-drivers/bt", "hvm-pv-drivers/kvm",
+        "pvhvm/bt", "pvhvm/kvm")
+# Those that a test runs in unless it names others.
 MODES = ("pvh", "pv", "hvm")
+# On a PC, and on a PC with Xen's parts.
+PC_MODES = ("hvm", "hvm-pv-drivers", "pvhvm")
+XEN_PC_MODES = ("hvm-pv-drivers", "pvhvm")
+
+
+def mode_of(way):
+    return way.split("/")[0]
 
 
 def console_of(way):
     """The terminal that Linux has for the domain's console in this mode."""
-    return "ttyS0" if way.startswith("hvm") else "hvc0"
+    return "ttyS0" if mode_of(way) in PC_MODES else "hvc0"
 
 
 def disk_of(way, unit=0):
     """A disk's name in the domain file, and in Linux."""
     letter = "abcd"[unit]
-    return ("hd" + letter, "sd" + letter) if way.startswith("hvm") else ("xvd" + letter, "xvd" + letter)
+    return ("hd" + letter, "sd" + letter) if mode_of(way) == "hvm" else ("xvd" + letter, "xvd" + letter)
 
 # What no kernel says that is well: dmesg is searched for it.
 TROUBLE = re.compile(r"^.*(?:WARNING:|BUG:|Oops|Call Trace|general protection|segfault|traps: |unchecked MSR|"

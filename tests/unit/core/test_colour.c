@@ -28,8 +28,8 @@ static const struct colour_case {
 	const char *row;
 	struct colour_sign signs[8];
 } cases[] = {
-	{ "nothing yet", { { 0 } } },
-	{ "nothing yet", { HAP } },
+	{ "none yet", { { 0 } } },
+	{ "none yet", { HAP } },
 	{ "HVM", { PC, HAP, PIT, SIGN(D, V, "ide", 3) } },
 	/* A ring that is there and not used is no sign. */
 	{ "HVM", { PC, HAP, PIT, SIGN(D, V, "xen", 3), SIGN(D, P, "xen", 0), SIGN(I, P, "xen", 0) } },

@@ -223,7 +223,7 @@
 	AT(gamut_evtchn_ops, bind, 16), \
 	AT(gamut_evtchn_ops, unbind, 24), \
 	AT(gamut_evtchn_ops, notify, 32), \
-	SIZE(gamut_xen_intr_ops, 72), \
+	SIZE(gamut_xen_intr_ops, 80), \
 	AT(gamut_xen_intr_ops, size, 0), \
 	AT(gamut_xen_intr_ops, hypercall, 8), \
 	AT(gamut_xen_intr_ops, shared_info_place, 16), \
@@ -233,6 +233,7 @@
 	AT(gamut_xen_intr_ops, upcall_vector_set, 48), \
 	AT(gamut_xen_intr_ops, upcall_by_monitor, 56), \
 	AT(gamut_xen_intr_ops, vcpu_info, 64), \
+	AT(gamut_xen_intr_ops, can, 72), \
 	SIZE(gamut_pv_boot, 40), \
 	AT(gamut_pv_boot, size, 0), \
 	AT(gamut_pv_boot, reserved, 4), \
@@ -335,7 +336,7 @@
 	AT(gamut_pci_bar, prefetchable, 4), \
 	AT(gamut_pci_bar, size, 8), \
 	AT(gamut_pci_bar, ops, 16), \
-	SIZE(gamut_pci_desc, 240), \
+	SIZE(gamut_pci_desc, 248), \
 	AT(gamut_pci_desc, size, 0), \
 	AT(gamut_pci_desc, devfn, 4), \
 	AT(gamut_pci_desc, multi_function, 6), \
@@ -357,7 +358,8 @@
 	AT(gamut_pci_desc, config_mask, 216), \
 	AT(gamut_pci_desc, config_written, 224), \
 	AT(gamut_pci_desc, config_read, 232), \
-	SIZE(gamut_pci_bus_ops, 88), \
+	AT(gamut_pci_desc, capability, 240), \
+	SIZE(gamut_pci_bus_ops, 104), \
 	AT(gamut_pci_bus_ops, size, 0), \
 	AT(gamut_pci_bus_ops, add, 8), \
 	AT(gamut_pci_bus_ops, remove, 16), \
@@ -369,6 +371,8 @@
 	AT(gamut_pci_bus_ops, config_get, 64), \
 	AT(gamut_pci_bus_ops, config_set, 72), \
 	AT(gamut_pci_bus_ops, devfn, 80), \
+	AT(gamut_pci_bus_ops, board_irq, 88), \
+	AT(gamut_pci_bus_ops, present, 96), \
 	SIZE(gamut_serial_peer, 24), \
 	AT(gamut_serial_peer, size, 0), \
 	AT(gamut_serial_peer, receive, 8), \
@@ -451,6 +455,8 @@
 	VALUE(GAMUT_END_CRASH, 2), \
 	VALUE(GAMUT_END_SUSPEND, 3), \
 	VALUE(GAMUT_END_ERROR, 4), \
+	VALUE(GAMUT_XEN_INTR_VECTOR, 1), \
+	VALUE(GAMUT_XEN_INTR_TIME, 2), \
 	VALUE(GAMUT_XEN_UNPLUG_DISKS, 1), \
 	VALUE(GAMUT_XEN_UNPLUG_NICS, 2), \
 	VALUE(GAMUT_XEN_UNPLUG_AUX_DISKS, 4), \

@@ -119,7 +119,7 @@ static int setup_kvm(void **state)
 	m->f = host_fake_create(1 << 20, 1);
 	m->f->table.irqchip_line = kvm_line;
 	m->f->table.irqchip_msi = kvm_msi;
-	assert_int_equal(pc_intr_init(&m->x, m->f->host, m->f->inst, true), 0);
+	assert_int_equal(pc_intr_init(&m->x, m->f->host, m->f->inst, PC_INTR_KERNEL), 0);
 	assert_int_equal(pc_intr_register(&m->x), 0);
 	*state = m;
 	return 0;
@@ -130,7 +130,7 @@ static int setup(void **state)
 	struct machine *m = test_calloc(1, sizeof(*m));
 
 	m->f = host_fake_create(1 << 20, 2);
-	assert_int_equal(pc_intr_init(&m->x, m->f->host, m->f->inst, false), 0);
+	assert_int_equal(pc_intr_init(&m->x, m->f->host, m->f->inst, PC_INTR_OWN), 0);
 	assert_int_equal(pc_intr_register(&m->x), 0);
 	*state = m;
 	return 0;

@@ -218,6 +218,21 @@ static void test_intx(void **state)
 	pci_bus_ops.irq(&r.bus, other, 0);
 	assert_int_equal(r.pirq, 0);
 	assert_int_equal(r.pirq_calls, 2);
+	/* The board drives a pin beside the function's, whatever its registers say. */
+	pci_bus_ops.board_irq(&r.bus, DEVFN >> 3, 1, 1);
+	pci_bus_ops.board_irq(&r.bus, DEVFN >> 3, 1, 1);
+	assert_int_equal(r.pirq, 1);
+	pci_bus_ops.irq(&r.bus, f, 1);
+	pci_bus_ops.board_irq(&r.bus, DEVFN >> 3, 1, 0);
+	assert_int_equal(r.pirq, 1);
+	pci_bus_ops.irq(&r.bus, f, 0);
+	pci_bus_ops.board_irq(&r.bus, DEVFN >> 3, 1, 0);
+	assert_int_equal(r.pirq, 0);
+	assert_int_equal(r.pirq_calls, 4);
+	pci_bus_ops.board_irq(&r.bus, 32, 1, 1);
+	pci_bus_ops.board_irq(&r.bus, 5, 0, 1);
+	pci_bus_ops.board_irq(&r.bus, 5, 5, 1);
+	assert_int_equal(r.pirq, 0);
 	pci_bus_ops.irq(&r.bus, f, 1);
 	rig_set(&r, DEVFN, 4, 2, 0x400);
 	assert_int_equal(r.pirq, 0);
@@ -308,6 +323,36 @@ static void test_reset(void **state)
 	assert_int_equal(rig_get(&r, DEVFN, 0x40, 1), 1);
 }
 
+/* Pulled out: nothing is there, whatever the function does; and back at power-on. */
+static void test_present(void **state)
+{
+	(void)state;
+	rig_set(&r, DEVFN, 0x10, 4, 0xc000);
+	rig_set(&r, DEVFN, 4, 2, 5);
+	rig_set(&r, DEVFN, 0x40, 1, 0xff);
+	pci_bus_ops.irq(&r.bus, f, 1);
+	assert_int_equal(r.pirq, 1);
+	d.told = 0;
+	pci_bus_ops.present(&r.bus, f, 0);
+	assert_int_equal(r.pirq, 0);
+	assert_int_equal(rig_get(&r, DEVFN, 0, 4), UINT32_MAX);
+	rig_set(&r, DEVFN, 4, 2, 5);
+	assert_int_equal(d.told, 0);
+	assert_int_equal(rig_in(&r, 0xc000, 4), UINT32_MAX);
+	assert_false(pci_bus_ops.bus_master(&r.bus, f));
+	pci_bus_ops.irq(&r.bus, f, 0);
+	pci_bus_ops.irq(&r.bus, f, 1);
+	assert_int_equal(r.pirq, 0);
+	assert_int_equal(pci_bus_ops.message(&r.bus, f, 0), -ENOENT);
+	pci_bus_reset(&r.bus); /* is not the one to put it back */
+	assert_int_equal(rig_get(&r, DEVFN, 0, 4), UINT32_MAX);
+	pci_bus_ops.present(&r.bus, f, 1);
+	assert_int_equal(rig_get(&r, DEVFN, 0, 4), 0x56781234);
+	assert_int_equal(rig_get(&r, DEVFN, 4, 2), 0);
+	assert_int_equal(rig_get(&r, DEVFN, 0x10, 4), 1);
+	assert_int_equal(rig_get(&r, DEVFN, 0x40, 1), 1);
+}
+
 /* Two windows at one place: the function with the lower number answers, and the other when it has moved away. */
 static void test_overlapping_functions(void **state)
 {
@@ -337,7 +382,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(header), T(address_port), T(sizing), T(decode), T(rom), T(own_registers), T(intx), T(swizzle), T(dma), T(add),
-		T(reset), T(overlapping_functions),
+		T(reset), T(present), T(overlapping_functions),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

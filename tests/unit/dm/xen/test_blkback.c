@@ -272,7 +272,7 @@ static void make(struct fixture *t, bool persistent)
 	};
 
 	t->back = blkback_create(&c);
-	assert_int_equal(blkback_start(t->back, &t->peers), 0);
+	assert_int_equal(blkback_start(t->back, &t->peers, BLKBACK_DISK), 0);
 	host_fake_run(t->f);
 }
 
@@ -1111,7 +1111,7 @@ static void test_same_name_twice(void **state)
 	};
 	struct blkback *second = blkback_create(&c);
 
-	assert_int_equal(blkback_start(second, &t->peers), -EEXIST);
+	assert_int_equal(blkback_start(second, &t->peers, BLKBACK_DISK), -EEXIST);
 	assert_non_null(strstr(t->f->last_fail, "xvda"));
 	blkback_destroy(second);
 	assert_int_equal(back_number(t, "state"), 2);

@@ -48,7 +48,7 @@ static void begin(struct disk *d, struct world *w)
 	assert_int_equal(xenbus_start(d->bus, &evtchn_ops, &w->x.evtchn), 0);
 	peers.bus_self = d->bus;
 	d->back = blkback_create(&c);
-	assert_int_equal(blkback_start(d->back, &peers), 0);
+	assert_int_equal(blkback_start(d->back, &peers, BLKBACK_DISK), 0);
 }
 
 static void grant(struct disk *d, uint32_t ref, uint64_t gpa)

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "dm/ide/seat.h"
 #include "fake/host-fake.h"
 #include "fake/pci-fake.h"
 
@@ -86,6 +87,13 @@ static int create(struct fixture *t, const char *dev, const char *path, bool cdr
 	return t->d->ops->create(t->f->host, t->f->inst, self);
 }
 
+/* As the core, which finds every instance that gives something. */
+static void sit(struct fixture *t, void *self)
+{
+	host_fake_give(t->f, IDE_SEATS, IDE_SEATS_REVISION,
+	               t->d->ops->interface(self, IDE_SEATS, IDE_SEATS_REVISION), self);
+}
+
 static uint32_t port_in(struct fixture *t, uint32_t port, uint32_t width)
 {
 	for (uint32_t i = 0; i < t->f->n_pio; i++) {
@@ -136,6 +144,7 @@ static void test_needs_its_peers(void **state)
 	void *self;
 
 	assert_int_equal(create(t, "hda", t->path, false, &self), 0);
+	sit(t, self);
 	assert_int_equal(t->d->ops->start(self), -ENODEV);
 	t->d->ops->destroy(self);
 }
@@ -150,8 +159,9 @@ static void test_two_on_one_controller(void **state)
 	pci_fake_config(&t->pci, 4, 2, 7); /* as firmware leaves it */
 	assert_int_equal(create(t, "hda", t->path, false, &disk), 0);
 	assert_int_equal(create(t, "hdc", NULL, true, &cd), 0);
-	host_fake_give(t->f, "ide-controller", 1, ops->interface(disk, "ide-controller", 1), disk);
-	assert_null(ops->interface(disk, "ide-controller", 2));
+	sit(t, disk);
+	sit(t, cd);
+	assert_null(ops->interface(disk, IDE_SEATS, IDE_SEATS_REVISION + 1));
 	assert_int_equal(ops->start(disk), 0);
 	assert_int_equal(ops->start(cd), 0);
 	assert_int_equal(t->pci.functions, 1);
@@ -188,7 +198,8 @@ static void test_same_place(void **state)
 	give_all(t);
 	assert_int_equal(create(t, "hdb", NULL, true, &a), 0);
 	assert_int_equal(create(t, "hdb", NULL, true, &b), 0);
-	host_fake_give(t->f, "ide-controller", 1, ops->interface(a, "ide-controller", 1), a);
+	sit(t, a);
+	sit(t, b);
 	assert_int_equal(ops->start(a), 0);
 	assert_int_equal(ops->start(b), -EBUSY);
 	ops->stop(a);
