@@ -22,6 +22,9 @@ static void say_unknown(const struct rundir *r, const char *what, const char *na
 	int n = r->fd >= 0 ? rundir_names(r, &names) : 0;
 	const char *near = n > 0 ? suggest_nearest(name, (const char *const *)names, (size_t)n) : NULL;
 
+	/* What a killed process has left behind. */
+	if (near && !strcmp(near, name))
+		near = NULL;
 	fprintf(stderr, "gamut %s: no domain \"%s\" is running%s%s%s\n", what, name, near ? "; did you mean \"" : "",
 	        near ? near : "", near ? "\"?" : n > 0 ? "; `gamut list` shows those that are" : ", nor is any other");
 	rundir_names_free(names, n > 0 ? n : 0);

@@ -68,12 +68,14 @@ static void wait_for_room(struct console_pump *p, bool wait)
 /* False: the owner has stopped it. */
 static bool send_out(struct console_pump *p)
 {
+	void (*gone)(void *opaque, bool output) = p->gone;
 	int rc = console_pump_flush(p);
 
 	wait_for_room(p, rc == -EAGAIN);
-	if (rc == -EPIPE && p->gone)
-		p->gone(p->opaque, true);
-	return rc != -EPIPE || !p->gone;
+	if (rc != -EPIPE || !gone)
+		return true;
+	gone(p->opaque, true);
+	return false;
 }
 
 static void out_ready(void *opaque, int fd, uint32_t events)

@@ -107,9 +107,10 @@ static void show(struct client *c)
 /* What came behind the request for the console belongs to the guest already. */
 static void type(struct client *c)
 {
-	uint32_t n = console_type(c->console, c->in, (uint32_t)c->in_used);
+	uint32_t n = c->in_used ? console_type(c->console, c->in, (uint32_t)c->in_used) : 0;
 
-	memmove(c->in, c->in + n, c->in_used - n);
+	if (n)
+		memmove(c->in, c->in + n, c->in_used - n);
 	c->in_used -= n;
 }
 
@@ -131,7 +132,7 @@ static void too_long(struct client *c)
 static void take_lines(struct client *c)
 {
 	while (may_ask(c)) {
-		char *end = memchr(c->in, '\n', c->in_used);
+		char *end = c->in_used ? memchr(c->in, '\n', c->in_used) : NULL;
 		size_t len = end ? (size_t)(end - c->in) : 0;
 
 		if (!end)

@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
 """What the benchmarks share: the set-up, one timed run of a guest under Gamut or
 QEMU, and numbers of several runs."""
+import os
 import pathlib
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+
+# No two running domains of a user have the same name; what runs beside a benchmark must not meet it.
+RUNTIME = tempfile.TemporaryDirectory(prefix="gamut-bench-") # pylint: disable=consider-using-with
+os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name
 
 TOP = pathlib.Path(__file__).resolve().parents[3]
 BUILD = TOP / "build"

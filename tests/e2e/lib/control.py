@@ -125,6 +125,13 @@ class Domain:
                 return domain["state"]
         return None
 
+    def says(self, text, timeout=5):
+        """Whether its log has that; the process has a last word when the domain is gone."""
+        end = time.monotonic() + timeout
+        while text not in self.log.read_text() and time.monotonic() < end:
+            time.sleep(0.1)
+        return text in self.log.read_text()
+
     def info(self):
         return json.loads(gamut("info", "--json", self.name)[1])
 

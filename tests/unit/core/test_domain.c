@@ -13,6 +13,7 @@
 
 #include "domain.h"
 #include "fake/engine-fake.h"
+#include "gamut/power.h"
 #include "stats.h"
 
 static char events[512];
@@ -250,10 +251,22 @@ static void inst_destroy(void *self)
 	note(self, "destroy");
 }
 
+static int power_rc; /* of power_request; -ENODEV: the platform has no such thing */
+
+static int power_request(void *self, uint32_t what)
+{
+	note(self, what == GAMUT_POWER_REBOOT ? "ask-reboot" : "ask-off");
+	return power_rc;
+}
+
+static const struct gamut_power_ops power_ops = { .size = sizeof(power_ops), .request = power_request };
+
 static const void *inst_interface(void *self, const char *id, uint32_t revision)
 {
 	const struct fake_inst *f = self;
 
+	if (f->id == 'a' && power_rc != -ENODEV && !strcmp(id, GAMUT_POWER) && revision == GAMUT_POWER_REVISION)
+		return &power_ops;
 	return f->id == 'b' && !strcmp(id, "peer") && revision == 1 ? &port : NULL;
 }
 
@@ -292,6 +305,7 @@ static int setup(void **state)
 	memset(fakes, 0, sizeof(fakes));
 	events[0] = 0;
 	attach = pc = false;
+	power_rc = -ENODEV;
 	tpr = 7;
 	rest_at = 0;
 	atomic_store(&seen, false);
@@ -646,6 +660,191 @@ static void test_stats(void **state)
 	unlink(path);
 }
 
+/* ---- commands ---- */
+
+struct asked {
+	struct domain_command c;
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	bool done;
+	int rc;
+	char text[128];
+};
+
+static void answered(struct domain_command *c, int rc, const char *text)
+{
+	struct asked *a = (struct asked *)c;
+
+	pthread_mutex_lock(&a->lock);
+	a->done = true;
+	a->rc = rc;
+	snprintf(a->text, sizeof(a->text), "%s", text);
+	pthread_cond_broadcast(&a->answered);
+	pthread_mutex_unlock(&a->lock);
+}
+
+static void submit(struct domain *d, struct asked *a, enum domain_request request)
+{
+	*a = (struct asked){ .c = { .request = request, .done = answered }, .lock = PTHREAD_MUTEX_INITIALIZER,
+		             .answered = PTHREAD_COND_INITIALIZER };
+	domain_submit(d, &a->c);
+}
+
+static int wait_for(struct asked *a)
+{
+	pthread_mutex_lock(&a->lock);
+	while (!a->done)
+		pthread_cond_wait(&a->answered, &a->lock);
+	pthread_mutex_unlock(&a->lock);
+	return a->rc;
+}
+
+static int ask(struct domain *d, enum domain_request request, const char *text)
+{
+	struct asked a;
+	int rc;
+
+	submit(d, &a, request);
+	rc = wait_for(&a);
+	if (!strstr(a.text, text))
+		fail_msg("%s", a.text);
+	return rc;
+}
+
+static void *run_thread(void *d)
+{
+	return (void *)(intptr_t)domain_run(d);
+}
+
+static int join(pthread_t thread)
+{
+	void *how;
+
+	pthread_join(thread, &how);
+	return (int)(intptr_t)how;
+}
+
+static void test_commands(void **state)
+{
+	struct domain *d = make();
+	struct asked queue[4];
+	pthread_t thread;
+
+	(void)state;
+	assert_non_null(d);
+	/* Before it runs they wait. */
+	submit(d, &queue[0], DOMAIN_PAUSE);
+	assert_false(queue[0].done);
+	pthread_create(&thread, NULL, run_thread, d);
+	assert_int_equal(wait_for(&queue[0]), 0);
+	assert_true(atomic_load(&d->paused));
+	events[0] = 0;
+	assert_int_equal(ask(d, DOMAIN_PAUSE, "already"), 0);
+	assert_int_equal(ask(d, DOMAIN_SHUTDOWN, "resume it first"), -EBUSY);
+	assert_int_equal(ask(d, DOMAIN_RESET, "paused still"), 0);
+	assert_true(atomic_load(&d->paused));
+	assert_int_equal(ask(d, DOMAIN_RESUME, "resumed"), 0);
+	assert_int_equal(ask(d, DOMAIN_RESUME, "not paused"), 0);
+	assert_int_equal(ask(d, DOMAIN_RESET, "reset"), 0);
+	assert_int_equal(d->resets, 2);
+	assert_string_equal(events, "a.reset b.reset a.resume b.resume b.pause a.pause a.reset b.reset a.resume b.resume");
+	/* In their order. */
+	submit(d, &queue[0], DOMAIN_PAUSE);
+	submit(d, &queue[1], DOMAIN_RESET);
+	submit(d, &queue[2], DOMAIN_PAUSE);
+	submit(d, &queue[3], DOMAIN_RESUME);
+	assert_int_equal(wait_for(&queue[3]), 0);
+	assert_string_equal(queue[1].text, "reset; it is paused still");
+	assert_string_equal(queue[2].text, "it was paused already");
+	domain_end(d, DOMAIN_END_DESTROYED, "enough");
+	assert_int_equal(join(thread), DOMAIN_END_DESTROYED);
+	assert_string_equal(d->why, "enough");
+	/* Afterwards they are answered at once. */
+	assert_int_equal(ask(d, DOMAIN_RESET, "has ended"), -ESHUTDOWN);
+	domain_destroy(d);
+	assert_int_equal(diag.n_errors, 0);
+}
+
+static void test_ask_guest(void **state)
+{
+	struct domain *d = make();
+	pthread_t thread;
+
+	(void)state;
+	pthread_create(&thread, NULL, run_thread, d);
+	assert_int_equal(ask(d, DOMAIN_SHUTDOWN, "no way to ask"), -ENOTSUP);
+	events[0] = 0;
+	power_rc = 0;
+	assert_int_equal(ask(d, DOMAIN_SHUTDOWN, "was asked"), 0);
+	power_rc = -EAGAIN;
+	assert_int_equal(ask(d, DOMAIN_REBOOT, "nothing in it listens"), -EAGAIN);
+	power_rc = -ENOTSUP;
+	assert_int_equal(ask(d, DOMAIN_REBOOT, "no way to ask this guest"), -ENOTSUP);
+	power_rc = -EIO;
+	assert_int_equal(ask(d, DOMAIN_SHUTDOWN, "Input/output error"), -EIO);
+	assert_string_equal(events, "a.ask-off a.ask-reboot a.ask-reboot a.ask-off");
+	domain_end(d, DOMAIN_END_DESTROYED, "enough");
+	assert_int_equal(join(thread), DOMAIN_END_DESTROYED);
+	domain_destroy(d);
+}
+
+/* Destroyed while paused; and what waits behind the end is answered. */
+static void test_end_paused(void **state)
+{
+	struct asked waiting[3];
+	struct domain *d = make();
+	pthread_t thread;
+
+	(void)state;
+	pthread_create(&thread, NULL, run_thread, d);
+	assert_int_equal(ask(d, DOMAIN_PAUSE, "paused"), 0);
+	events[0] = 0;
+	domain_end(d, DOMAIN_END_DESTROYED, "enough");
+	for (int i = 0; i < 3; i++)
+		submit(d, &waiting[i], DOMAIN_RESUME);
+	assert_int_equal(join(thread), DOMAIN_END_DESTROYED);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(wait_for(&waiting[i]), -ESHUTDOWN);
+	assert_string_equal(events, "");
+	domain_destroy(d);
+}
+
+/* A device that cannot pause: the command says so, and the domain ends. */
+static void test_command_fails(void **state)
+{
+	struct domain *d = make();
+	pthread_t thread;
+
+	(void)state;
+	fakes[1].fail_at = "pause";
+	pthread_create(&thread, NULL, run_thread, d);
+	assert_int_equal(ask(d, DOMAIN_PAUSE, "cannot go on"), -EIO);
+	assert_int_equal(join(thread), GAMUT_END_ERROR);
+	assert_int_equal(diag.n_errors, 1);
+	fakes[1].fail_at = NULL;
+	domain_destroy(d);
+}
+
+static void test_many_cycles(void **state)
+{
+	struct domain *d = make();
+	pthread_t thread;
+
+	(void)state;
+	pthread_create(&thread, NULL, run_thread, d);
+	for (int i = 0; i < 1000; i++) {
+		events[0] = 0;
+		assert_int_equal(ask(d, DOMAIN_PAUSE, "paused"), 0);
+		assert_int_equal(ask(d, DOMAIN_RESUME, "resumed"), 0);
+		if (i % 5 == 0)
+			assert_int_equal(ask(d, DOMAIN_RESET, "reset"), 0);
+	}
+	assert_int_equal(d->resets, 200);
+	domain_end(d, DOMAIN_END_DESTROYED, "enough");
+	assert_int_equal(join(thread), DOMAIN_END_DESTROYED);
+	domain_destroy(d);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 static void test_pc_services(void **state)
@@ -707,6 +906,8 @@ static void test_no_irqchip(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_commands), TEST(test_ask_guest), TEST(test_end_paused), TEST(test_command_fails),
+		TEST(test_many_cycles),
 		TEST(test_poweroff),
 		TEST(test_shadow),
 		TEST(test_cpuid),
