@@ -27,6 +27,12 @@ void block_options_read(const struct gamut_host *host, struct gamut_inst *inst, 
 		o->no_uring = !strcmp(text, "threads");
 	if (host->option_int(inst, "queue-depth", &number))
 		o->queue_depth = (uint32_t)number;
+	if (host->option_string(inst, "bps", &text))
+		o->bps = text;
+	if (host->option_int(inst, "iops", &number))
+		o->iops = (uint64_t)number;
+	if (host->option_int(inst, "burst", &number))
+		o->burst = (uint32_t)number;
 }
 
 #define CD_SECTOR 2048u

@@ -26,9 +26,13 @@ extern const char *const block_aio_choices[];
 	        {BLOCK_OPTION(CHOICE, "aio",                                                                 \
 	                      "How requests reach the host: io_uring where it works, or threads", "auto"),   \
 	         .choices = block_aio_choices},                                                              \
+	        {BLOCK_OPTION(INT, "queue-depth", "Requests in flight on the host", "128"), .min = 1, .max = 4096}, \
+	        {BLOCK_OPTION(STRING, "bps", "Bound of what the guest reads and writes, \"50MB/s\"", NULL)},  \
+	        {BLOCK_OPTION(INT, "iops", "Bound of the guest's requests in a second", NULL), .min = 1,     \
+	         .max = 1000000000},                                                                         \
 	{                                                                                                    \
-		BLOCK_OPTION(INT, "queue-depth", "Requests in flight on the host", "128"), .min = 1,         \
-		                                                                           .max = 4096       \
+		BLOCK_OPTION(INT, "burst", "Milliseconds of bps and iops that can be saved up", "100"), .min = 1, \
+		                                                                                        .max = 60000 \
 	}
 
 /* What they are for this instance; o is zeroed before. [control] */

@@ -133,6 +133,9 @@ struct block_options {
 	bool no_discard;
 	bool no_uring;        /* use threads even where io_uring works (tests, comparisons) */
 	uint32_t queue_depth; /* requests in flight on the host; 0: 128 */
+	const char *bps;      /* bound of bytes a second, "50MB/s"; NULL: none */
+	uint64_t iops;        /* bound of requests a second; 0: none */
+	uint32_t burst;       /* ms: what these let through in this time may be saved up; 0: 100 */
 };
 
 /*

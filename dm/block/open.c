@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "dm/block/format.h"
+#include "dm/block/limit.h"
 #include "dm/block/nbd.h"
 #include "dm/block/raw.h"
+#include "dm/limit/rate.h"
 
 #define HEAD 512u
 
@@ -31,8 +34,8 @@ static const char *looks_like(const char *path)
 	return format;
 }
 
-struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
-                         const struct block_options *options, char *err, size_t err_len)
+static struct block *open_format(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                                 const struct block_options *options, char *err, size_t err_len)
 {
 	const char *format = options->format ? options->format : "auto", *inside;
 	bool guessed = !strcmp(format, "auto");
@@ -47,4 +50,40 @@ struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst,
 		          "%s: looks like %s inside, and is used as a raw disk; say format = \"%s\" or \"raw\"", path,
 		          inside, inside);
 	return raw_open(host, inst, path, options, err, err_len);
+}
+
+/* False: bps is no rate. */
+static bool read_limits(const struct block_options *options, struct block_limits *limits)
+{
+	struct rate rate = {0};
+
+	*limits = (struct block_limits){.requests = options->iops,
+	                                .burst = (options->burst ? options->burst : 100u) * 1000000ull};
+	if (options->bps && (strchr(options->bps, '@') || !rate_parse(options->bps, &rate)))
+		return false;
+	limits->bytes = rate.bytes;
+	return true;
+}
+
+struct block *block_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
+                         const struct block_options *options, char *err, size_t err_len)
+{
+	struct block *block, *limited;
+	struct block_limits limits;
+
+	if (!read_limits(options, &limits)) {
+		snprintf(err, err_len, "bps: \"%s\" is no rate; write 50MB/s or 400Kb/s", options->bps);
+		errno = EINVAL;
+		return NULL;
+	}
+	block = open_format(host, inst, path, options, err, err_len);
+	if (!block || (!limits.bytes && !limits.requests))
+		return block;
+	limited = block_limit(host, inst, block, &limits);
+	if (!limited) {
+		snprintf(err, err_len, "%s: %s", path, strerror(errno));
+		block_close(block);
+		errno = ENOMEM;
+	}
+	return limited;
 }

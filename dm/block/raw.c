@@ -165,7 +165,7 @@ bool raw_advance(struct raw *raw, struct block_req *req, ssize_t outcome)
 }
 
 struct block *raw_open(const struct gamut_host *host, struct gamut_inst *inst, const char *path,
-                         const struct block_options *options, char *err, size_t err_len)
+                       const struct block_options *options, char *err, size_t err_len)
 {
 	struct raw model = {
 	        .host = host, .inst = inst, .zero_mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};

@@ -15,9 +15,16 @@ uint16_t net_sum_add(uint16_t a, uint16_t b)
 uint16_t net_sum(const void *data, size_t length, uint16_t sum)
 {
 	const uint8_t *p = data;
-	uint64_t acc = 0;
+	uint64_t acc = 0, other = 0, eight[4];
 	uint32_t word;
 
+	/* Halves of 32 bits leave the carries room in 64, so that there is no chain of them. */
+	for (; length >= 32; p += 32, length -= 32) {
+		memcpy(eight, p, 32);
+		acc += (eight[0] & 0xffffffff) + (eight[0] >> 32) + (eight[1] & 0xffffffff) + (eight[1] >> 32);
+		other += (eight[2] & 0xffffffff) + (eight[2] >> 32) + (eight[3] & 0xffffffff) + (eight[3] >> 32);
+	}
+	acc += other;
 	for (; length >= 4; p += 4, length -= 4) {
 		memcpy(&word, p, 4);
 		acc += word;
@@ -30,6 +37,28 @@ uint16_t net_sum(const void *data, size_t length, uint16_t sum)
 	while (acc >> 16)
 		acc = (acc & 0xffff) + (acc >> 16);
 	return net_sum_add(be16toh((uint16_t)acc), sum);
+}
+
+uint16_t net_sum_iov(const struct iovec *iov, size_t n, size_t skip, uint16_t sum)
+{
+	size_t at = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const uint8_t *p = iov[i].iov_base;
+		size_t length = iov[i].iov_len;
+		uint16_t part;
+
+		if (skip >= length) {
+			skip -= length;
+			continue;
+		}
+		part = net_sum(p + skip, length - skip, 0);
+		/* Behind an odd byte every word's bytes change places, and so do the sum's. */
+		sum = net_sum_add(sum, at & 1 ? __builtin_bswap16(part) : part);
+		at += length - skip;
+		skip = 0;
+	}
+	return sum;
 }
 
 /* Slicing by 8: a table for each of the bytes that one turn takes. The polynomial is reflected. */

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 /*
  * Ones' complement sum of big-endian 16-bit words, folded to 16 bits, in host
@@ -14,6 +15,9 @@
 uint16_t net_sum(const void *data, size_t length, uint16_t sum);
 /* Sum of two sums. */
 uint16_t net_sum_add(uint16_t a, uint16_t b);
+
+/* net_sum of what the n pieces hold from byte `skip` on, odd pieces included. */
+uint16_t net_sum_iov(const struct iovec *iov, size_t n, size_t skip, uint16_t sum);
 
 struct net_fcs {
 	uint32_t table[8][256];

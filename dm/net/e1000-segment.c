@@ -5,28 +5,7 @@
  * Offsets come from the guest; whatever does not fit the frame is left out.
  */
 #include "dm/net/e1000-internal.h"
-
-static void put16(uint8_t *p, uint16_t value)
-{
-	p[0] = (uint8_t)(value >> 8);
-	p[1] = (uint8_t)value;
-}
-
-static uint16_t get16(const uint8_t *p)
-{
-	return (uint16_t)(p[0] << 8 | p[1]);
-}
-
-static void put32(uint8_t *p, uint32_t value)
-{
-	put16(p, (uint16_t)(value >> 16));
-	put16(p + 2, (uint16_t)value);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-	return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
+#include "dm/net/segment.h"
 
 /*
  * Puts the checksum of [start, end] (end 0: the frame's) at `at`. What stands
@@ -41,7 +20,7 @@ static void insert(uint8_t *frame, uint32_t length, uint32_t start, uint32_t end
 		return;
 	sum = (uint16_t)~net_sum(frame + start, end - start, 0);
 	/* A UDP checksum of zero says that there is none. */
-	put16(frame + at, udp && !sum ? 0xffff : sum);
+	net_put16(frame + at, udp && !sum ? 0xffff : sum);
 }
 
 static void insert_transport(const struct e1000_context *c, uint8_t *frame, uint32_t length)
@@ -67,43 +46,20 @@ void e1000_insert_checksums(struct e1000_tx *tx, uint8_t *frame, uint32_t length
 		insert_ip(&tx->checksum, frame, length);
 }
 
-static void set_ip(const struct e1000_tx *tx, uint8_t *frame, uint32_t length)
-{
-	const struct e1000_context *c = &tx->segment;
-	uint32_t at = c->ipcss;
-
-	if (c->command & TUCMD_IPV4 && at + 20 <= c->header_length) {
-		put16(frame + at + 2, (uint16_t)(length - at));
-		put16(frame + at + 4, (uint16_t)(get16(frame + at + 4) + tx->segments));
-	} else if (!(c->command & TUCMD_IPV4) && at + 40 <= c->header_length) {
-		put16(frame + at + 4, (uint16_t)(length - at - 40));
-	}
-}
-
-static void set_transport(const struct e1000_tx *tx, uint8_t *frame, uint32_t length, bool last)
-{
-	const struct e1000_context *c = &tx->segment;
-	uint32_t at = c->tucss;
-
-	if (c->command & TUCMD_TCP && at + 20 <= c->header_length) {
-		put32(frame + at + 4, get32(frame + at + 4) + tx->sent);
-		if (!last)
-			frame[at + 13] &= (uint8_t)~0x09; /* FIN, PSH */
-	} else if (!(c->command & TUCMD_TCP) && at + 8 <= c->header_length) {
-		put16(frame + at + 4, (uint16_t)(length - at));
-	}
-}
-
 void e1000_finish_segment(struct e1000_tx *tx, uint8_t *frame, uint32_t length, bool last)
 {
 	const struct e1000_context *c = &tx->segment;
+	struct net_cut cut = {.header = c->header_length,
+	                      .ip = c->ipcss,
+	                      .transport = c->tucss,
+	                      .ipv4 = c->command & TUCMD_IPV4,
+	                      .tcp = c->command & TUCMD_TCP};
 
-	set_ip(tx, frame, length);
-	set_transport(tx, frame, length, last);
+	net_segment_headers(&cut, frame, length, tx->segments, tx->sent, last);
 	if (tx->options & TXD_TXSM) {
 		/* The pseudo header's sum as software left it has no length in it. */
 		if (c->tucso + 2u <= c->header_length && c->tucss <= length)
-			put16(frame + c->tucso, net_sum_add(get16(frame + c->tucso), (uint16_t)(length - c->tucss)));
+			net_put16(frame + c->tucso, net_sum_add(net_get16(frame + c->tucso), (uint16_t)(length - c->tucss)));
 		insert_transport(c, frame, length);
 	}
 	if (tx->options & TXD_IXSM)

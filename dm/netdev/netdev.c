@@ -6,13 +6,58 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dm/netdev/limit.h"
+#include "dm/netdev/tap.h"
 #include "dm/netdev/user.h"
 
-const char *const netdev_backends[] = {"user", NULL};
+const char *const netdev_backends[] = {"user", "tap", NULL};
 
 /* In the order of netdev_backends. */
-static struct netdev *(*const openers[])(const struct gamut_host *host, struct gamut_inst *inst,
-                                         const struct netdev_front *front, int *error) = {netdev_user_open};
+static netdev_open_fn *const openers[] = {netdev_user_open, netdev_tap_open};
+
+/* The options that are one back end's alone. */
+static const struct {
+	const char *name;
+	uint32_t type; /* enum gamut_option_type */
+	const char *backend;
+} own[] = {
+        {"ifname", GAMUT_OPTION_STRING, "tap"},        {"bridge", GAMUT_OPTION_STRING, "tap"},
+        {"forward", GAMUT_OPTION_LIST, "user"},        {"tftp", GAMUT_OPTION_STRING, "user"},
+        {"bootfile", GAMUT_OPTION_STRING, "user"},     {"hostname", GAMUT_OPTION_STRING, "user"},
+        {"domainname", GAMUT_OPTION_STRING, "user"},   {"search", GAMUT_OPTION_LIST, "user"},
+        {"network", GAMUT_OPTION_STRING, "user"},      {"host", GAMUT_OPTION_STRING, "user"},
+        {"dns", GAMUT_OPTION_STRING, "user"},          {"dhcp-start", GAMUT_OPTION_STRING, "user"},
+        {"ipv4", GAMUT_OPTION_BOOL, "user"},           {"ipv6", GAMUT_OPTION_BOOL, "user"},
+        {"restrict", GAMUT_OPTION_BOOL, "user"},       {"connections", GAMUT_OPTION_INT, "user"},
+};
+
+static bool given(const struct gamut_host *host, struct gamut_inst *inst, const char *name, uint32_t type)
+{
+	const char *text;
+	int64_t number;
+	int flag;
+
+	switch (type) {
+	case GAMUT_OPTION_LIST:
+		return host->option_list(inst, name, 0, &text);
+	case GAMUT_OPTION_BOOL:
+		return host->option_bool(inst, name, &flag);
+	case GAMUT_OPTION_INT:
+		return host->option_int(inst, name, &number);
+	default:
+		return host->option_string(inst, name, &text);
+	}
+}
+
+/* An option that does nothing is a mistake, and perhaps one that matters: "restrict" with a bridge. */
+static int check_options(const struct gamut_host *host, struct gamut_inst *inst, const char *backend)
+{
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+		if (strcmp(own[i].backend, backend) && given(host, inst, own[i].name, own[i].type))
+			return host->fail(inst, EINVAL, "%s: is for backend = \"%s\", and this is \"%s\"", own[i].name,
+			                  own[i].backend, backend);
+	return 0;
+}
 
 struct netdev *netdev_open(const struct gamut_host *host, struct gamut_inst *inst, const struct netdev_front *front,
                            int *error)
@@ -20,9 +65,12 @@ struct netdev *netdev_open(const struct gamut_host *host, struct gamut_inst *ins
 	const char *name = netdev_backends[0];
 
 	host->option_string(inst, "backend", &name);
-	for (size_t i = 0; netdev_backends[i]; i++)
-		if (!strcmp(netdev_backends[i], name))
-			return openers[i](host, inst, front, error);
+	for (size_t i = 0; netdev_backends[i]; i++) {
+		if (strcmp(netdev_backends[i], name))
+			continue;
+		*error = check_options(host, inst, name);
+		return *error ? NULL : netdev_limit_open(host, inst, front, openers[i], error);
+	}
 	*error = host->fail(inst, EINVAL, "there is no network back end \"%s\"", name);
 	return NULL;
 }

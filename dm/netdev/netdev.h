@@ -170,7 +170,9 @@ static inline void netdev_close(struct netdev *dev)
 
 /*
  * The options that every plugin of the net axis has, as entries of its table;
- * NETDEV_BACKENDS are the values of "backend", NULL-terminated.
+ * netdev_backends are the values of "backend", NULL-terminated. Those of one
+ * back end have no default here, so that netdev_open sees when they are given
+ * to another and says so.
  */
 extern const char *const netdev_backends[];
 
@@ -180,7 +182,16 @@ extern const char *const netdev_backends[];
 
 #define NETDEV_OPTIONS                                                                                       \
 	{NETDEV_OPTION(STRING, "mac", "Address of the card, 00:16:3e:01:02:03; made from the uuid if not given", NULL)}, \
-	{NETDEV_OPTION(CHOICE, "backend", "What is at the other end on the host", "user"), .choices = netdev_backends}, \
+	{NETDEV_OPTION(CHOICE, "backend",                                                                    \
+	               "What is at the other end: a network inside of this process, or an interface of the host", "user"), \
+	 .choices = netdev_backends},                                                                        \
+	{NETDEV_OPTION(INT, "mtu", "Bytes of payload in a frame; if not given, user: 1500, tap: as it is", NULL), \
+	 .min = 1280, .max = 16000},                                                                         \
+	{NETDEV_OPTION(STRING, "rate",                                                                       \
+	               "Bound of what the guest sends, \"10Mb/s\", \"1MB/s@20ms\": the time by which it may be ahead", NULL)}, \
+	{NETDEV_OPTION(STRING, "rate-in", "Bound of what the guest receives, in the same way", NULL)},       \
+	{NETDEV_OPTION(STRING, "ifname", "tap: the interface; if not given, a new one, gamut0 or so", NULL)}, \
+	{NETDEV_OPTION(STRING, "bridge", "tap: the bridge that it is put into", NULL)},                      \
 	{NETDEV_OPTION(LIST, "forward",                                                                      \
 	               "user: ports of the host that lead to the guest, \"tcp:127.0.0.1:2222-:22\" or udp", NULL)}, \
 	{NETDEV_OPTION(PATH, "tftp", "user: folder that TFTP serves, for network boot", NULL)},              \
@@ -188,14 +199,14 @@ extern const char *const netdev_backends[];
 	{NETDEV_OPTION(STRING, "hostname", "user: name that DHCP gives to the guest", NULL)},                \
 	{NETDEV_OPTION(STRING, "domainname", "user: domain that DHCP gives to the guest", NULL)},            \
 	{NETDEV_OPTION(LIST, "search", "user: domains that DHCP gives to the guest to search for names", NULL)}, \
-	{NETDEV_OPTION(STRING, "network", "user: the guest's IPv4 network", "10.0.2.0/24")},                 \
+	{NETDEV_OPTION(STRING, "network", "user: the guest's IPv4 network; 10.0.2.0/24 if not given", NULL)}, \
 	{NETDEV_OPTION(STRING, "host", "user: the host's address in it; the second if not given", NULL)},    \
 	{NETDEV_OPTION(STRING, "dns", "user: the name server's address in it; the third if not given", NULL)}, \
 	{NETDEV_OPTION(STRING, "dhcp-start", "user: the first address DHCP gives; the fifteenth if not given", NULL)}, \
-	{NETDEV_OPTION(BOOL, "ipv4", "user: offer IPv4", "true")},                                           \
-	{NETDEV_OPTION(BOOL, "ipv6", "user: offer IPv6 (fec0::/64)", "true")},                               \
-	{NETDEV_OPTION(BOOL, "restrict", "user: nothing beyond the host's own services and the forwards", "false")}, \
-	{NETDEV_OPTION(INT, "connections", "user: sockets that the guest may make the host open", "1024"),   \
+	{NETDEV_OPTION(BOOL, "ipv4", "user: offer IPv4; true if not given", NULL)},                          \
+	{NETDEV_OPTION(BOOL, "ipv6", "user: offer IPv6 (fec0::/64); true if not given", NULL)},              \
+	{NETDEV_OPTION(BOOL, "restrict", "user: nothing beyond the host's own services and the forwards", NULL)}, \
+	{NETDEV_OPTION(INT, "connections", "user: sockets that the guest may make the host open; 1024 if not given", NULL), \
 	 .min = 16, .max = 65536}
 
 #endif

@@ -11,6 +11,7 @@ struct record {
 };
 
 #define ALIGN 16u
+#define BATCH 64u
 
 static uint32_t room_for(uint32_t length)
 {
@@ -36,34 +37,46 @@ void netdev_queue_clear(struct netdev_queue *q)
 }
 
 /* Where a record of `need` bytes goes, or UINT32_MAX. The tail never comes to meet the head from behind. */
-static uint32_t place(struct netdev_queue *q, uint32_t need)
+static uint32_t place(const struct netdev_queue *q, uint32_t need)
 {
 	if (q->head > q->tail)
 		return q->head - q->tail > need ? q->tail : UINT32_MAX;
 	if (q->size - q->tail >= need)
 		return q->tail;
-	if (q->head <= need)
-		return UINT32_MAX;
-	q->wrap = q->tail;
-	return 0;
+	return q->head > need ? 0 : UINT32_MAX;
+}
+
+uint8_t *netdev_queue_reserve(struct netdev_queue *q, uint32_t length)
+{
+	if (length > NETDEV_GSO_MAX)
+		return NULL;
+	q->place = place(q, room_for(length));
+	return q->place == UINT32_MAX ? NULL : q->data + q->place + sizeof(struct record);
+}
+
+void netdev_queue_commit(struct netdev_queue *q, uint32_t length, const struct netdev_offload *offload)
+{
+	struct record record = {.length = length, .offload = *offload};
+	uint32_t need = room_for(length);
+
+	/* The records go on at the block's beginning. */
+	if (q->place < q->tail && q->head <= q->tail)
+		q->wrap = q->tail;
+	memcpy(q->data + q->place, &record, sizeof(record));
+	q->tail = q->place + need;
+	q->frames++;
+	q->used += need;
 }
 
 bool netdev_queue_push(struct netdev_queue *q, const void *data, uint32_t length,
                        const struct netdev_offload *offload)
 {
-	struct record record = {.length = length, .offload = *offload};
-	uint32_t need = room_for(length), at;
+	uint8_t *to = netdev_queue_reserve(q, length);
 
-	if (length > NETDEV_GSO_MAX)
+	if (!to)
 		return false;
-	at = place(q, need);
-	if (at == UINT32_MAX)
-		return false;
-	memcpy(q->data + at, &record, sizeof(record));
-	memcpy(q->data + at + sizeof(record), data, length);
-	q->tail = at + need;
-	q->frames++;
-	q->used += need;
+	memcpy(to, data, length);
+	netdev_queue_commit(q, length, offload);
 	return true;
 }
 
@@ -107,4 +120,20 @@ void netdev_queue_drop(struct netdev_queue *q, uint32_t n)
 	}
 	if (!q->frames)
 		netdev_queue_clear(q);
+}
+
+bool netdev_queue_offer(struct netdev_queue *q, const struct netdev_front *front)
+{
+	struct netdev_frame frames[BATCH];
+	struct iovec iov[BATCH];
+
+	while (q->frames) {
+		uint32_t n = netdev_queue_look(q, frames, iov, BATCH);
+		uint32_t taken = front->receive(front->opaque, frames, n);
+
+		netdev_queue_drop(q, taken);
+		if (taken < n)
+			return false;
+	}
+	return true;
 }

@@ -17,6 +17,7 @@ struct netdev_queue {
 	uint32_t wrap;       /* where the records before the block's end stop; size while head <= tail */
 	uint32_t frames;
 	uint32_t used; /* bytes in records */
+	uint32_t place; /* of the record that was reserved */
 };
 
 /* 0 or -ENOMEM. size is a multiple of 16. */
@@ -25,10 +26,19 @@ void netdev_queue_finish(struct netdev_queue *q);
 /* Copies a frame in; false when there is no room. */
 bool netdev_queue_push(struct netdev_queue *q, const void *data, uint32_t length,
                        const struct netdev_offload *offload);
+/*
+ * The same without a copy: room for a frame of up to `length` bytes, NULL when
+ * there is none; and the frame that was written there, `length` bytes of it.
+ * Nothing else may happen to the queue in between.
+ */
+uint8_t *netdev_queue_reserve(struct netdev_queue *q, uint32_t length);
+void netdev_queue_commit(struct netdev_queue *q, uint32_t length, const struct netdev_offload *offload);
 /* Describes up to n frames from the oldest on, one iov each; returns how many. They stay in the queue. */
 uint32_t netdev_queue_look(const struct netdev_queue *q, struct netdev_frame *frames, struct iovec *iov, uint32_t n);
 /* Removes the n oldest, of those there are. */
 void netdev_queue_drop(struct netdev_queue *q, uint32_t n);
 void netdev_queue_clear(struct netdev_queue *q);
+/* Offers all to the front end and removes what it takes; false when it left some. */
+bool netdev_queue_offer(struct netdev_queue *q, const struct netdev_front *front);
 
 #endif

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "dm/netdev/user.h"
+#include "dm/netdev/user-internal.h"
 
 /* What the DHCP reply has room for, and struct bootp_t.bp_file. */
 #define BOOTFILE_MAX 127
@@ -139,6 +139,17 @@ static void read_connections(const struct source *s, struct user_config *config)
 	config->connections = (uint32_t)number;
 }
 
+/* libslirp's own has room for the segments that it makes for us to cut: see user-out.c. */
+static void read_mtu(const struct source *s, struct user_config *config)
+{
+	int64_t mtu = 1500;
+
+	s->host->option_int(s->inst, "mtu", &mtu);
+	config->mtu = (uint32_t)mtu;
+	/* It takes the longer headers off for IPv4, too. */
+	config->slirp.if_mtu = config->slirp.if_mru = user_big_segment(config->mtu) + USER_HEADERS6;
+}
+
 int user_config_read(const struct gamut_host *host, struct gamut_inst *inst, struct user_config *config)
 {
 	struct source s = {host, inst};
@@ -152,6 +163,7 @@ int user_config_read(const struct gamut_host *host, struct gamut_inst *inst, str
 		err = read_names(&s, config);
 	read_ipv6(&s, &config->slirp);
 	read_connections(&s, config);
+	read_mtu(&s, config);
 	return err;
 }
 

@@ -24,6 +24,7 @@ struct user_config {
 	SlirpConfig slirp;
 	const char *search[USER_SEARCH_MAX + 1];
 	uint32_t connections;
+	uint32_t mtu; /* of the guest's network; libslirp's is larger */
 };
 
 /* Reads and checks every option but "forward". 0 or -errno after host->fail. [control] */

@@ -102,13 +102,19 @@ static int build_own(struct gamut_pci_function *f)
 	const struct gamut_pci_desc *d = &f->desc;
 
 	if (!d->n_config)
-		return 0;
+		return d->capability ? -EINVAL : 0;
 	if (d->config_at < PCI_REG_OWN || d->config_at > PCI_CONFIG || d->n_config > PCI_CONFIG - d->config_at)
 		return -EINVAL;
 	if (d->config_value)
 		memcpy(f->config + d->config_at, d->config_value, d->n_config);
 	if (d->config_mask)
 		memcpy(f->mask + d->config_at, d->config_mask, d->n_config);
+	if (!d->capability)
+		return 0;
+	if (d->capability & 3 || d->capability < d->config_at || d->capability >= d->config_at + d->n_config)
+		return -EINVAL;
+	pci_put(f, PCI_REG_CAPABILITIES, 1, d->capability);
+	pci_put(f, PCI_REG_STATUS, 2, pci_get(f, PCI_REG_STATUS, 2) | PCI_STATUS_CAPABILITIES);
 	return 0;
 }
 

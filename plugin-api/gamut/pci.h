@@ -63,6 +63,12 @@ struct gamut_pci_desc {
 	void (*config_written)(void *opaque, uint32_t offset, uint32_t width);
 	/* Status bits and such that a read shows as they are now; NULL: as held. [vcpu] */
 	uint32_t (*config_read)(void *opaque, uint32_t offset, uint32_t width, uint32_t held);
+	/*
+	 * Where in those registers a list of capabilities begins that the function
+	 * has itself (6.7; vendor-specific ones, for instance), its last next
+	 * pointer being 0; the bus puts its own before them. 0: there is none.
+	 */
+	uint32_t capability;
 };
 
 struct gamut_pci_function;

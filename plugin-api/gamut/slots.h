@@ -18,6 +18,13 @@ extern "C" {
 #define GAMUT_SLOTS "device-slots"
 #define GAMUT_SLOTS_REVISION 1u
 
+/*
+ * A word without an interface, among what a platform gives beside
+ * GAMUT_PCI_BUS or GAMUT_SLOTS: devices that can be either on a bus or in a
+ * slot, as virtio's, need this one and take what there is.
+ */
+#define GAMUT_VIRTIO_TRANSPORT "virtio-transport"
+
 struct gamut_slot;
 
 struct gamut_slots_ops {

@@ -13,6 +13,7 @@
 #include "dm/xen/domain.h"
 #include "dm/xen/pvh.h"
 #include "gamut/plugin.h"
+#include "gamut/power.h"
 
 /* Frames for host pages that HVM params name, where Xen's tool stack has them: below 4 GiB, never RAM. */
 #define SPECIAL_GFN 0xfeff8ull
@@ -226,7 +227,7 @@ static const struct gamut_option options[] = {
 };
 
 static const char *const needs[] = { GAMUT_EVENT_CHANNELS, NULL };
-static const char *const gives[] = { GAMUT_GRANTS, GAMUT_XENBUS, NULL };
+static const char *const gives[] = { GAMUT_GRANTS, GAMUT_XENBUS, GAMUT_POWER, NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),

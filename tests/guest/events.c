@@ -3,6 +3,7 @@
  * Event channels, two-level. Ports that belong to rings stay masked and are
  * polled with SCHEDOP_poll; only the checks here and the timer take upcalls.
  */
+#include "pc.h"
 #include "pv.h"
 
 #include <xen/errno.h>
@@ -87,12 +88,15 @@ void event_upcall(void)
 	uint64_t words;
 
 	probe.upcalls++;
-	upcall_eoi();
+	if (!probe.by_line) /* whose level would still stand */
+		upcall_eoi();
 	while (__atomic_exchange_n(&probe.vcpu->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST)) {
 		words = __atomic_exchange_n(&probe.vcpu->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
 		for (; words; words &= words - 1)
 			upcall_word((unsigned)__builtin_ctzll(words));
 	}
+	if (probe.by_line)
+		upcall_eoi();
 }
 
 bool events_init(void)
@@ -241,10 +245,44 @@ static void check_refusals(void)
 	      "events: an operation that is not there");
 }
 
+#define EVENT_LINE 10u /* nobody else's here */
+
+/* What a guest does that finds no upcalls by vector. */
+static void take_by_line(void)
+{
+	struct xen_hvm_param arg = { .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ, .value = EVENT_LINE };
+
+	ioapic_line(EVENT_LINE, UPCALL_VECTOR);
+	check(HYPERCALL2(__HYPERVISOR_hvm_op, HVMOP_set_param, &arg) == 0, "events: by an interrupt line");
+}
+
+static void check_no_vcpu_vector(void)
+{
+	struct xen_hvm_evtchn_upcall_vector arg = { .vcpu = 0, .vector = UPCALL_VECTOR - 1 };
+
+	check(HYPERCALL2(__HYPERVISOR_hvm_op, HVMOP_set_evtchn_upcall_vector, &arg) == -XEN_ENOSYS,
+	      "events: no vector of the vCPU's own");
+}
+
+/* One interrupt for each event, and none for what has been taken without one. */
+static void check_line(uint32_t port)
+{
+	uint32_t seen = probe.events[port], upcalls = probe.upcalls;
+
+	for (unsigned i = 1; i <= 100; i++) {
+		event_send(port);
+		event_take(port, seen + i, soon());
+	}
+	check(probe.events[port] == seen + 100, "events: a hundred by the line");
+	check(probe.upcalls - upcalls == 100, "events: in a hundred interrupts");
+}
+
 void check_events(void)
 {
 	struct evtchn_bind_ipi bind = { .vcpu = 0 };
 
+	if (probe.by_line)
+		take_by_line();
 	if (!check(event_op(EVTCHNOP_bind_ipi, &bind) == 0 && bind.port, "events: bind an IPI to this vCPU"))
 		return;
 	event_mask(bind.port, false);
@@ -252,8 +290,12 @@ void check_events(void)
 	check(event_take(bind.port, 1, soon()), "events: sent and taken as an upcall");
 	check_masking(bind.port);
 	check_window(bind.port);
-	if (!probe.pv)
+	if (probe.by_line) {
+		check_line(bind.port);
+		check_no_vcpu_vector();
+	} else if (!probe.pv) {
 		check_vcpu_vector(bind.port);
+	}
 	check_status(bind.port);
 	check_refusals();
 }

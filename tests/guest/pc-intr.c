@@ -91,6 +91,11 @@ static void check_pic(void)
 	mmio_write(LAPIC(0x350), 0x10000);
 }
 
+void ioapic_line(uint32_t line, uint8_t vector)
+{
+	ioapic_pin(line, 0x8000 | vector);
+}
+
 static void check_ioapic(void)
 {
 	uint32_t version = ioapic_read(1);

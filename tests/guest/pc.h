@@ -99,6 +99,8 @@ int pci_find_class(uint32_t class_subclass);
 /* ---- pc-intr.c ---- */
 void pic_init(uint16_t mask);
 void lapic_enable(void);
+/* Sends a level-triggered line of the I/O APIC to this processor. */
+void ioapic_line(uint32_t line, uint8_t vector);
 void lapic_eoi(void);
 
 #endif

@@ -18,7 +18,7 @@ uint64_t clock_ns(void)
 	uint32_t version;
 	uint64_t tsc;
 
-	if (probe.pc)
+	if (probe.pc && !probe.xen_clock)
 		return pc_clock_ns();
 	if (!probe.clock)
 		return rdtsc();
@@ -148,8 +148,24 @@ static void check_runstate(void)
 	check(HYPERCALL3(__HYPERVISOR_vcpu_op, VCPUOP_is_up, 8191, 0) == -XEN_ENOENT, "vCPU 8191 is not there");
 }
 
+/* As one that has never heard of it. */
+static void check_no_time(void)
+{
+	struct vcpu_set_singleshot_timer soon = { .timeout_abs_ns = 1 };
+
+	check(!probe.xen_clock, "clock: no time info");
+	check(vcpu_op(VCPUOP_set_singleshot_timer, &soon) == -XEN_ENOSYS, "timer: none");
+	check(HYPERCALL2(__HYPERVISOR_set_timer_op, 1, 0) == -XEN_ENOSYS, "timer: nor by set_timer_op");
+}
+
 void check_time(void)
 {
+	if (probe.by_line) {
+		check_no_time();
+		check_runstate();
+		check_poll();
+		return;
+	}
 	if (!check(probe.clock, "clock: time info is filled"))
 		return;
 	check_clock();

@@ -66,7 +66,8 @@ bool xen_init(void)
 	if (physmap_add(XENMAPSPACE_shared_info, 0, &shared_page) == 0) {
 		probe.shared = &shared_page;
 		probe.vcpu = &shared_page.vcpu_info[0];
-		probe.clock = probe.vcpu->time.tsc_to_system_mul != 0;
+		probe.xen_clock = probe.vcpu->time.tsc_to_system_mul != 0;
+		probe.clock = probe.xen_clock || probe.pc;
 	}
 	return true;
 }
@@ -87,7 +88,7 @@ static void check_identity(void)
 
 static void check_features(void)
 {
-	static const struct {
+	struct {
 		unsigned bit;
 		bool pvh, pv;
 		const char *name;
@@ -100,6 +101,11 @@ static void check_features(void)
 	struct xen_feature_info info = { .submap_idx = 0 };
 
 	check(HYPERCALL2(__HYPERVISOR_xen_version, XENVER_get_features, &info) == 0, "features: word 0");
+	probe.by_line = probe.pc && !(info.submap >> XENFEAT_hvm_callback_vector & 1);
+	if (probe.by_line) {
+		check(!(info.submap >> XENFEAT_hvm_safe_pvclock & 1), "features: no vectors, and no PV time");
+		wanted[1].pvh = wanted[2].pvh = false;
+	}
 	for (unsigned i = 0; i < ARRAY_LEN(wanted); i++)
 		if (probe.pv ? wanted[i].pv : wanted[i].pvh)
 			check(info.submap >> wanted[i].bit & 1, "features: %s", wanted[i].name);
@@ -155,8 +161,12 @@ static void check_params(void)
 
 	check(hvm_param_get(HVM_PARAM_STORE_PFN, &value) && value, "HVM params: xenstore page");
 	check(hvm_param_get(HVM_PARAM_STORE_EVTCHN, &value) && value, "HVM params: xenstore port");
-	check(hvm_param_get(HVM_PARAM_CONSOLE_PFN, &value) && value, "HVM params: console page");
-	check(hvm_param_get(HVM_PARAM_CONSOLE_EVTCHN, &value) && value, "HVM params: console port");
+	/* A PC's console may be another, of which its guest is not told. */
+	if (probe.pc)
+		probe.no_console = !probe.console;
+	check(hvm_param_get(HVM_PARAM_CONSOLE_PFN, &value) && !value == probe.no_console, "HVM params: console page, if any");
+	check(hvm_param_get(HVM_PARAM_CONSOLE_EVTCHN, &value) && !value == probe.no_console,
+	      "HVM params: console port, if any");
 	check(HYPERCALL2(__HYPERVISOR_hvm_op, HVMOP_get_param, &bad) == -XEN_EINVAL, "HVM params: an index too high");
 }
 

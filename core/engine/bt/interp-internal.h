@@ -58,6 +58,12 @@ static inline unsigned access_of(const struct bt_vcpu *v)
 	return v->cpl == 3 ? ACC_USER : 0;
 }
 
+/* Whether a misaligned access faults. A kernel has AC set too, where SMAP is to let it at user pages. */
+static inline bool alignment_checked(const struct bt_vcpu *v)
+{
+	return v->cpl == 3 && (v->cr0 & CR0_AM) && (v->rflags & FL_AC);
+}
+
 static inline bool protected_mode(const struct bt_vcpu *v)
 {
 	return (v->cr0 & CR0_PE) && !(v->rflags & FL_VM);

@@ -35,9 +35,8 @@ enum bt_step io_port(struct bt_vcpu *v, uint16_t port, unsigned width, bool writ
 
 static bool run_simple(const struct bt_vcpu *v)
 {
-	bool aligned = v->cpl == 3 && (v->cr0 & CR0_AM) && (v->rflags & FL_AC);
-
-	return !(v->rflags & (FL_DF | FL_TF)) && !(v->dr[7] & 0xff) && !aligned && !v->replay.done && !bt_is_pv(v);
+	return !(v->rflags & (FL_DF | FL_TF)) && !(v->dr[7] & 0xff) && !alignment_checked(v) && !v->replay.done &&
+	       !bt_is_pv(v);
 }
 
 /* How many there may be from offset on, by rcx, the address size and the page of va. */

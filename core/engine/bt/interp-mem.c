@@ -60,9 +60,7 @@ static void note_break(struct bt_vcpu *v, uint64_t va, unsigned len, unsigned ki
 
 static enum bt_step check_access(struct bt_vcpu *v, uint64_t va, unsigned len)
 {
-	bool checked = v->cpl == 3 && (v->cr0 & CR0_AM) && (v->rflags & FL_AC);
-
-	if (checked && (len == 2 || len == 4 || len == 8) && (va & (len - 1)))
+	if (alignment_checked(v) && (len == 2 || len == 4 || len == 8) && (va & (len - 1)))
 		return bt_fault_error(v, EXC_AC, 0);
 	return STEP_OK;
 }

@@ -248,7 +248,7 @@ static bool bulk_legal(const struct string *s)
 {
 	const struct bt_vcpu *v = s->v;
 
-	return s->x->in.rep && !(v->dr[7] & 0xff) && !(v->rflags & (FL_AC | FL_TF));
+	return s->x->in.rep && !(v->dr[7] & 0xff) && !(v->rflags & FL_TF) && !alignment_checked(v);
 }
 
 /* Elements of a movs or stos that lie in pages at hand; 0: none, do one by itself. */

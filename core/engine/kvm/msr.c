@@ -24,7 +24,7 @@
 #define MSR_TSC_ADJUST 0x3bu
 #define MSR_TSC_DEADLINE 0x6e0u
 #define HYPERVISOR_FIRST 0x40000000u
-#define HYPERVISOR_COUNT 0x200u
+#define HYPERVISOR_COUNT (KVM_HYPERVISOR_MSR_LAST - HYPERVISOR_FIRST + 1)
 
 /* Sent out for reading as well as writing, but for the TSC, which is read natively. */
 enum { READ = KVM_MSR_FILTER_READ, WRITE = KVM_MSR_FILTER_WRITE };

@@ -71,11 +71,18 @@ def leave(way):
 
 
 def terminated(way):
+    """A guest that listens shuts down by itself; a PC's, where nobody has started acpid, is ended as by a signal."""
     with Console(*example(way)) as c:
         c.expect(PROMPT)
         c.proc.terminate()
-        check(c.wait(20) == -signal.SIGTERM, "SIGTERM ends it as it ends others", c.proc.returncode)
+        wanted = -signal.SIGTERM if way.startswith("hvm") else POWEROFF
+        check(c.wait(20) == wanted, "SIGTERM shuts a guest down that listens, and ends another", c.proc.returncode)
         check(c.terminal_restored(), "SIGTERM: the terminal is as before")
+    with Console(*example(way)) as c:
+        c.expect(PROMPT)
+        c.proc.send_signal(signal.SIGINT)
+        check(c.wait(20) == -signal.SIGINT, "SIGINT ends it as it ends others", c.proc.returncode)
+        check(c.terminal_restored(), "SIGINT: the terminal is as before")
 
 
 def guest_exec(way, tmp, name, command, word="", **keys):

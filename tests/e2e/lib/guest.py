@@ -26,6 +26,10 @@ GAMUT = BUILD / "gamut"
 FOREIGN = GUESTS / "foreign"
 LOGS = BUILD / "test-logs"
 
+# No two running domains of a user have the same name; tests that run side by side must not meet.
+RUNTIME = tempfile.TemporaryDirectory(prefix="gamut-test-") # pylint: disable=consider-using-with
+os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name
+
 # The ways that are there: mode on engine.
 WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm", "hvm/bt", "hvm/kvm", "hvm-pv-drivers/bt", "hvm-pv-drivers/kvm",
         "pvhvm/bt", "pvhvm/kvm")
@@ -271,11 +275,16 @@ def log(text):
 class Console:
     """`gamut run FILE` with its console on a pty."""
 
-    def __init__(self, *args):
+    @classmethod
+    def of(cls, *args):
+        """Another command than `gamut run`."""
+        return cls(*args[1:], command=args[0])
+
+    def __init__(self, *args, command="run"):
         self.master, self.slave = pty.openpty()
         self.before = termios.tcgetattr(self.slave)
         self.errors = tempfile.TemporaryFile()
-        self.proc = subprocess.Popen([GAMUT, "run", *map(str, args)], stdin=self.slave, stdout=self.slave,
+        self.proc = subprocess.Popen([GAMUT, command, *map(str, args)], stdin=self.slave, stdout=self.slave,
                                      stderr=self.errors, start_new_session=True)
         self.text = ""
         self.at = 0

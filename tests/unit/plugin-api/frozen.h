@@ -336,7 +336,7 @@
 	AT(gamut_pci_bar, prefetchable, 4), \
 	AT(gamut_pci_bar, size, 8), \
 	AT(gamut_pci_bar, ops, 16), \
-	SIZE(gamut_pci_desc, 240), \
+	SIZE(gamut_pci_desc, 248), \
 	AT(gamut_pci_desc, size, 0), \
 	AT(gamut_pci_desc, devfn, 4), \
 	AT(gamut_pci_desc, multi_function, 6), \
@@ -358,6 +358,7 @@
 	AT(gamut_pci_desc, config_mask, 216), \
 	AT(gamut_pci_desc, config_written, 224), \
 	AT(gamut_pci_desc, config_read, 232), \
+	AT(gamut_pci_desc, capability, 240), \
 	SIZE(gamut_pci_bus_ops, 104), \
 	AT(gamut_pci_bus_ops, size, 0), \
 	AT(gamut_pci_bus_ops, add, 8), \
@@ -409,7 +410,10 @@
 	SIZE(gamut_slots_ops, 24), \
 	AT(gamut_slots_ops, size, 0), \
 	AT(gamut_slots_ops, add, 8), \
-	AT(gamut_slots_ops, irq, 16)
+	AT(gamut_slots_ops, irq, 16), \
+	SIZE(gamut_power_ops, 16), \
+	AT(gamut_power_ops, size, 0), \
+	AT(gamut_power_ops, request, 8)
 
 #define FROZEN_VALUES \
 	VALUE(GAMUT_AXIS_DISK, 0), \
@@ -466,6 +470,8 @@
 	VALUE(GAMUT_PCI_BAR_IO, 1), \
 	VALUE(GAMUT_PCI_BAR_MEM32, 2), \
 	VALUE(GAMUT_PCI_BAR_MEM64, 3), \
+	VALUE(GAMUT_POWER_OFF, 0), \
+	VALUE(GAMUT_POWER_REBOOT, 1), \
 	VALUE(GAMUT_FD_IN, 1), \
 	VALUE(GAMUT_FD_OUT, 2), \
 	VALUE(GAMUT_FD_ERR, 4), \
@@ -480,7 +486,8 @@
 	VALUE(GAMUT_PCI_BARS, 6), \
 	VALUE(GAMUT_PCI_ANY, 0xffff), \
 	VALUE(GAMUT_PC_REVISION, 1), \
-	VALUE(GAMUT_SLOTS_REVISION, 1)
+	VALUE(GAMUT_SLOTS_REVISION, 1), \
+	VALUE(GAMUT_POWER_REVISION, 1)
 /* clang-format on */
 
 #endif

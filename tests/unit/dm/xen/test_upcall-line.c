@@ -4,6 +4,9 @@
 
 #include "gamut/pci.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #define PIC_VECTOR 0x30u
 #define LINE 11u
 #define APIC_VECTOR 0x51u
@@ -396,6 +399,129 @@ static void vectors_beside_controllers(void **state)
 	assert_int_equal(host_fake_counter(r.f, "callback vector"), 2);
 }
 
+/* ---- whatever the order ---- */
+
+static uint32_t seed;
+
+static uint32_t random_below(uint32_t n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (seed >> 8) % n;
+}
+
+static void any_action(void)
+{
+	switch (random_below(10)) {
+	case 0:
+	case 1:
+		event(0);
+		break;
+	case 2:
+		r.info[0] = 0;
+		break;
+	case 3:
+		accept(0);
+		break;
+	case 4:
+		wr(APIC(EOI), 0);
+		break;
+	case 5:
+		entry(LINE, LEVEL | APIC_VECTOR | random_below(2) << 16);
+		break;
+	case 6:
+		pc_irq_lines.set(&r.x, LINE, random_below(2));
+		break;
+	case 7:
+		callback(random_below(2) ? LINE : 10);
+		break;
+	case 8:
+		upcall_spurious(&r.x.upcall, 0);
+		break;
+	default:
+		outb(0x20, (uint8_t)random_below(256));
+	}
+}
+
+/* Everything is ended and let through: now there is an interrupt exactly if there is a reason. */
+static void settled(void)
+{
+	bool device = random_below(2), events = r.info[0];
+
+	callback(LINE);
+	pc_irq_lines.set(&r.x, LINE, device);
+	entry(LINE, LEVEL | APIC_VECTOR);
+	for (int i = 0; i < 4; i++)
+		wr(APIC(EOI), 0);
+	if (accept(0) == APIC_VECTOR) /* one may have been on its way when its reason ended */
+		wr(APIC(EOI), 0);
+	assert_int_equal(accept(0), device || events ? (int)APIC_VECTOR : -1);
+	r.info[0] = 0;
+	pc_irq_lines.set(&r.x, LINE, 0);
+	wr(APIC(EOI), 0);
+	assert_int_equal(accept(0), -1);
+}
+
+static void any_order(void **state)
+{
+	(void)state;
+	by_ioapic();
+	for (seed = 1; seed < 3000; seed++) {
+		uint32_t first = seed;
+
+		for (uint32_t i = 0; i < 30; i++)
+			any_action();
+		settled();
+		seed = first;
+	}
+}
+
+/* ---- from another thread ---- */
+
+#define EVENTS 4000u
+
+static uint32_t handled;
+
+static void *notifier(void *opaque)
+{
+	(void)opaque;
+	for (uint32_t i = 0; i < EVENTS; i++) {
+		event(0);
+		for (uint64_t spins = 0; __atomic_load_n(&handled, __ATOMIC_SEQ_CST) <= i; spins++) {
+			if (spins > 1u << 16)
+				sched_yield();
+			if (spins > 1u << 22)
+				return (void *)1; /* lost */
+		}
+	}
+	return NULL;
+}
+
+/* The guest's handler takes what there is, and the next event may come at any of its steps. */
+static void no_event_is_lost(void **state)
+{
+	pthread_t thread;
+	void *lost;
+
+	(void)state;
+	by_ioapic();
+	callback(LINE);
+	handled = 0;
+	assert_int_equal(pthread_create(&thread, NULL, notifier, NULL), 0);
+	for (uint64_t idle = 0; handled < EVENTS && idle < 1u << 26;) {
+		if (accept(0) != APIC_VECTOR) {
+			idle++;
+			continue;
+		}
+		idle = 0;
+		if (__atomic_exchange_n(r.info, 0, __ATOMIC_SEQ_CST))
+			__atomic_fetch_add(&handled, 1, __ATOMIC_SEQ_CST);
+		wr(APIC(EOI), 0);
+	}
+	assert_int_equal(pthread_join(thread, &lost), 0);
+	assert_null(lost);
+	assert_int_equal(handled, EVENTS);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -403,7 +529,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(by_the_8259s), T(masked_meanwhile), T(polled), T(by_the_ioapic), T(by_eoi_register), T(edges),
 		T(shared_with_a_device), T(by_intx), T(moved_while_asserted), T(other_vcpus_have_no_line), T(any_param),
-		T(reset_lets_go), T(not_offered),
+		T(reset_lets_go), T(not_offered), T(any_order), T(no_event_is_lost),
 		cmocka_unit_test_setup_teardown(vectors_beside_controllers, setup_all, teardown),
 	};
 
