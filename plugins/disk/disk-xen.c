@@ -264,6 +264,10 @@ static const struct gamut_ops ops = {
         .interface = interface,
 };
 
+/*
+ * The page cache by default: what it has is answered without another thread,
+ * and firmware reads from the twin in small pieces.
+ */
 static const struct gamut_option options[] = {
         {BLOCK_OPTION(STRING, "dev", "Name in the guest: xvda, xvdb, ..., or hda to hdd, sda to sdp", NULL),
          .required = 1},
@@ -274,7 +278,7 @@ static const struct gamut_option options[] = {
                       "auto"),
          .choices = emulated_choices},
         {BLOCK_OPTION(BOOL, "persistent", "Offer persistent grants", "true")},
-        BLOCK_OPTIONS("auto"),
+        BLOCK_OPTIONS("off"),
 };
 
 static const char *const needs[] = {GAMUT_EVENT_CHANNELS, GAMUT_GRANTS, GAMUT_XENBUS, NULL};
