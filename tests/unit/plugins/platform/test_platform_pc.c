@@ -18,6 +18,7 @@
 #include "gamut/irq.h"
 #include "gamut/pc.h"
 #include "gamut/pci.h"
+#include "gamut/slots.h"
 #include "gamut/plugin.h"
 
 #define RAM (64ull << 20)
@@ -200,7 +201,8 @@ static void test_interfaces(void **state)
 	(void)state;
 	power_on();
 	for (const char *const *give = d->gives; *give; give++)
-		assert_non_null(d->ops->interface(self, *give, 1));
+		if (strcmp(*give, GAMUT_VIRTIO_TRANSPORT) != 0) /* a word without an interface */
+			assert_non_null(d->ops->interface(self, *give, 1));
 	assert_null(d->ops->interface(self, GAMUT_PCI_BUS, 2));
 	assert_null(d->ops->interface(self, "grants", 1));
 	pci = d->ops->interface(self, GAMUT_PCI_BUS, 1);
