@@ -19,6 +19,7 @@
 #include "gamut/irq.h"
 #include "gamut/pc.h"
 #include "gamut/pci.h"
+#include "gamut/slots.h"
 #include "gamut/plugin.h"
 
 #define RAM (64ull << 20)
@@ -208,7 +209,8 @@ static void test_interfaces(void **state)
 	(void)state;
 	power_on();
 	for (const char *const *give = d->gives; *give; give++)
-		assert_int_equal(!d->ops->interface(self, *give, 1), is_xen(*give));
+		if (strcmp(*give, GAMUT_VIRTIO_TRANSPORT) != 0) /* a word without an interface */
+			assert_int_equal(!d->ops->interface(self, *give, 1), is_xen(*give));
 	assert_null(d->ops->interface(self, GAMUT_PCI_BUS, 2));
 	pci = d->ops->interface(self, GAMUT_PCI_BUS, 1);
 	assert_int_equal(pci->add(self, &desc, NULL, &f), 0);
