@@ -6,14 +6,16 @@
 #include <string.h>
 
 #include "json.h"
+#include "matrix.h"
 #include "option.h"
 #include "plugin.h"
 #include "suggest.h"
 
-static const char help[] = "Usage: gamut plugin list [--json]\n"
+static const char help[] = "Usage: gamut plugin list [--matrix] [--json]\n"
                            "       gamut plugin info [--json] NAME|FILE.so\n"
                            "       gamut plugin check FILE.so...\n\n"
                            "  list    the plugins of the search path, one line for each choice they offer\n"
+                           "          --matrix: which choices go together, and why others do not\n"
                            "  info    one plugin: what it needs and gives, and its options\n"
                            "  check   everything that is wrong with a plugin, for its author\n\n"
                            "Search path: the folders in GAMUT_PLUGIN_PATH, \"plugins\" next to the command,\n"
@@ -124,12 +126,36 @@ static void say_none(const struct plugin_set *set)
 	fprintf(stderr, "\n");
 }
 
+static int plugin_matrix(struct plugin_set *set, bool json)
+{
+	struct diag diag = { 0 };
+	struct matrix m;
+	int rc = matrix_init(&m, set, &diag);
+
+	diag_print(&diag, stderr, "gamut plugin list: ");
+	diag_finish(&diag);
+	if (rc)
+		return CMD_PROBLEM;
+	if (!m.n)
+		say_none(set);
+	if (json)
+		json_print(matrix_json(&m));
+	else
+		matrix_print(&m, stdout);
+	matrix_finish(&m);
+	return CMD_OK;
+}
+
 static int plugin_list(struct plugin_set *set, int argc, char **argv, bool json)
 {
 	json_t *list = json ? json_array() : NULL;
 	char **files = NULL;
 	int n, rc = CMD_OK;
 
+	if (argc == 1 && !strcmp(argv[0], "--matrix")) {
+		json_decref(list);
+		return plugin_matrix(set, json);
+	}
 	if (argc) {
 		json_decref(list);
 		return cmd_usage("plugin", "list takes no argument %s", argv[0]);
@@ -311,6 +337,8 @@ static int take_options(int argc, char **argv, bool *json)
 	for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
 		if (strcmp(argv[i], "--json") == 0)
 			*json = true;
+		else if (strcmp(argv[i], "--matrix") == 0) /* list's own */
+			argv[n++] = argv[i];
 		else if (argv[i][0] == '-') {
 			cmd_usage("plugin", "there is no option %s", argv[i]);
 			return -1;

@@ -10,6 +10,14 @@
 
 const struct cmd cmds[] = {
         {"run", "run domains in the foreground", cmd_run},
+        {"list", "the domains that run", cmd_list},
+        {"info", "everything about a domain", cmd_info},
+        {"console", "attach to a console of a domain; Ctrl-] leaves", cmd_console},
+        {"pause", "stop a domain until it is resumed", cmd_pause},
+        {"resume", "let a paused domain go on", cmd_resume},
+        {"reset", "start a domain again at once, as its reset button does", cmd_reset},
+        {"shutdown", "ask the guest to power off, or to reboot", cmd_shutdown},
+        {"destroy", "end a domain at once", cmd_destroy},
         {"check", "validate domain files without running them", cmd_check},
         {"advise", "what this host and a kernel can do, and which mode to choose", cmd_advise},
         {"plugin", "list, describe and check plugins", cmd_plugin},
@@ -24,6 +32,19 @@ bool cmd_help(int argc, char **argv, const char *text)
 			return true;
 		}
 	return false;
+}
+
+const char *cmd_option_value(int argc, char **argv, int *i, const char *name)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(argv[*i], name, len) != 0)
+		return NULL;
+	if (argv[*i][len] == '=')
+		return argv[*i] + len + 1;
+	if (argv[*i][len] || *i + 1 >= argc)
+		return NULL;
+	return argv[++*i];
 }
 
 int cmd_usage(const char *what, const char *fmt, ...)
@@ -49,7 +70,8 @@ static int print_help(void)
 		printf("  %-8s %s\n", cmds[i].name, cmds[i].summary);
 	printf("\n`gamut COMMAND --help` says more. `gamut --version` prints the version.\n\n"
 	       "Exit status: 0 done, 1 a problem was found, 2 bad usage;\n"
-	       "`gamut run` also: 3 the guest asked for a reboot, 4 the guest crashed.\n");
+	       "`gamut run` also: 3 the guest asked for a reboot, 4 the guest crashed;\n"
+	       "`gamut shutdown` also: 5 the time was up.\n");
 	return CMD_OK;
 }
 

@@ -20,6 +20,7 @@ struct reading {
 	struct conf_loader *l;
 	struct instance_config *inst;
 	const char *where;
+	const char *const *others; /* keys of its group that are no options of the plugin's; NULL: none */
 };
 
 /* ---- values --------------------------------------------------------------------- */
@@ -201,12 +202,22 @@ static int unknown_option(struct reading *r, const config_setting_t *s)
 	                  name, inst->plugin->info.name, axis_name(inst->axis), inst->choice);
 }
 
+static bool is_other(const struct reading *r, const char *name)
+{
+	for (const char *const *other = r->others; other && *other; other++)
+		if (strcmp(*other, name) == 0)
+			return true;
+	return false;
+}
+
 static void read_group(struct reading *r, const config_setting_t *group)
 {
 	for (int i = 0; i < config_setting_length(group); i++) {
 		const config_setting_t *s = config_setting_get_elem(group, (unsigned)i);
 		const struct gamut_option *o = find_option(r->inst->desc, config_setting_name(s));
 
+		if (is_other(r, config_setting_name(s)))
+			continue;
 		if (o)
 			read_value(r, o, s);
 		else
@@ -346,6 +357,22 @@ static void check_shared_file(struct conf_loader *l, const struct instance_confi
 		           b->unit, vb->str, a->unit);
 }
 
+/* Two consoles of one kind are of different ports, if it has ports. */
+static void check_ports(struct conf_loader *l, const struct instance_config *a, const struct instance_config *b)
+{
+	const struct option_value *va = find_value(a, "port"), *vb = find_value(b, "port");
+
+	if (a->axis != GAMUT_AXIS_CONSOLE || a->desc != b->desc)
+		return;
+	if (!va || !vb)
+		conf_error(l, b->line, "consoles[%" PRIu32 "].type: a domain can have one console of type \"%s\"",
+		           b->unit - 1, b->choice);
+	else if (va->num == vb->num)
+		conf_error(l, vb->line ? vb->line : b->line,
+		           "consoles[%" PRIu32 "].port: %s port %" PRId64 " has a console already; give another",
+		           b->unit - 1, b->choice, vb->num);
+}
+
 static void check_pairs(struct conf_loader *l)
 {
 	const struct domain_config *c = l->c;
@@ -355,6 +382,7 @@ static void check_pairs(struct conf_loader *l)
 			if (c->instances[i].axis == c->instances[j].axis) {
 				check_unique(l, &c->instances[i], &c->instances[j]);
 				check_shared_file(l, &c->instances[i], &c->instances[j]);
+				check_ports(l, &c->instances[i], &c->instances[j]);
 			}
 }
 
@@ -365,12 +393,11 @@ static bool is_list_axis(enum gamut_axis axis)
 	return axis == GAMUT_AXIS_DISK || axis == GAMUT_AXIS_NET;
 }
 
-static int add_instance(struct conf_loader *l, enum gamut_axis axis, uint32_t unit, const char *where,
-                        const config_setting_t *group)
+static int add_instance(struct conf_loader *l, enum gamut_axis axis, const struct axis_choice *a, uint32_t unit,
+                        const char *where, const config_setting_t *group, const char *const *others)
 {
-	const struct axis_choice *a = &l->c->axes.axis[axis];
 	struct instance_config *inst = &l->c->instances[l->c->n_instances];
-	struct reading r = {l, inst, where};
+	struct reading r = {l, inst, where, others};
 
 	*inst = (struct instance_config){
 	        .axis = axis,
@@ -396,7 +423,7 @@ static void add_list(struct conf_loader *l, enum gamut_axis axis)
 
 		snprintf(where, sizeof(where), "%s[%d]", name, i);
 		if (config_setting_type(group) == CONFIG_TYPE_GROUP)
-			add_instance(l, axis, (uint32_t)i, where, group);
+			add_instance(l, axis, &l->c->axes.axis[axis], (uint32_t)i, where, group, NULL);
 	}
 }
 
@@ -405,7 +432,53 @@ static void add_single(struct conf_loader *l, enum gamut_axis axis)
 	char where[48];
 
 	snprintf(where, sizeof(where), "options.%s", axis_name(axis));
-	add_instance(l, axis, 0, where, l->options[axis]);
+	add_instance(l, axis, &l->c->axes.axis[axis], 0, where, l->options[axis], NULL);
+}
+
+/* ---- further consoles ---- */
+
+/* Rules and needs are those of a domain whose console this is. */
+static int check_console(struct conf_loader *l, const struct axis_choice *a)
+{
+	struct axis_choices choices = l->c->axes;
+
+	choices.axis[GAMUT_AXIS_CONSOLE] = *a;
+	return preset_check_rules(&choices, l->c->file, l->diag) ||
+	                       preset_check_needs(&choices, l->plugins, l->c->file, l->diag) ?
+	               -1 :
+	               0;
+}
+
+static int find_console(struct conf_loader *l, const char *where, const config_setting_t *group, struct axis_choice *a)
+{
+	const config_setting_t *type = config_setting_get_member(group, "type");
+	const char *word = type ? config_setting_get_string(type) : NULL;
+	char err[1024];
+
+	if (!word || !option_word_ok(word) || !strcmp(word, CHOICE_NONE))
+		return conf_error(l, conf_setting_line(type ? type : group),
+		                  "%s.type: wants the console's kind; write type = \"serial\"", where);
+	*a = (struct axis_choice){.choice = word, .line = conf_setting_line(type), .overridden = true};
+	a->desc = plugin_find(l->plugins, GAMUT_AXIS_CONSOLE, word, &a->plugin, err, sizeof(err));
+	if (!a->desc)
+		return conf_error(l, a->line, "%s.type: %s", where, err);
+	return check_console(l, a);
+}
+
+static void add_consoles(struct conf_loader *l)
+{
+	static const char *const others[] = {"type", "to", NULL};
+	int n = l->consoles ? config_setting_length(l->consoles) : 0;
+	struct axis_choice a;
+	char where[40];
+
+	for (int i = 0; i < n; i++) {
+		const config_setting_t *group = config_setting_get_elem(l->consoles, (unsigned)i);
+
+		snprintf(where, sizeof(where), "consoles[%d]", i);
+		if (find_console(l, where, group, &a) == 0)
+			add_instance(l, GAMUT_AXIS_CONSOLE, &a, (uint32_t)i + 1, where, group, others);
+	}
 }
 
 /* Disks on "none", options of "none": somebody expects a device that will not be there. */
@@ -426,7 +499,7 @@ static size_t count_instances(const struct conf_loader *l)
 	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
 		if (l->lists[axis])
 			n += (size_t)config_setting_length(l->lists[axis]);
-	return n;
+	return n + (l->consoles ? (size_t)config_setting_length(l->consoles) : 0);
 }
 
 void conf_instances_read(struct conf_loader *l)
@@ -448,6 +521,8 @@ void conf_instances_read(struct conf_loader *l)
 			add_list(l, order[i]);
 		else
 			add_single(l, order[i]);
+		if (order[i] == GAMUT_AXIS_CONSOLE)
+			add_consoles(l);
 	}
 	check_pairs(l);
 }

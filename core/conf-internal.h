@@ -16,6 +16,7 @@ struct conf_loader {
 	struct preset_wish wish;
 	const config_setting_t *lists[GAMUT_AXIS_COUNT];   /* disks, nics; NULL when not given */
 	const config_setting_t *options[GAMUT_AXIS_COUNT]; /* groups of the options group */
+	const config_setting_t *console, *consoles;        /* NULL when not given */
 };
 
 /* Adds a problem of the file being loaded. Always returns -1. */
@@ -68,5 +69,11 @@ void conf_check_host(struct conf_loader *l);
 /* Resolves axes into c->instances with checked option values. Needs c->axes loaded. */
 void conf_instances_read(struct conf_loader *l);
 void conf_instances_finish(struct domain_config *c);
+
+/* ---- conf-console.c ---- */
+
+/* Where consoles go on the host; after conf_instances_read. */
+void conf_consoles_read(struct conf_loader *l);
+void conf_consoles_finish(struct domain_config *c);
 
 #endif

@@ -29,6 +29,8 @@ enum key_type {
 	KEY_AXIS,      /* a choice for the axis `axis` */
 	KEY_INSTANCES, /* a list of groups: the instances on `axis` */
 	KEY_OPTIONS,   /* a group of options of the instance on `axis` */
+	KEY_CONSOLE,   /* l->console: conf-console.c */
+	KEY_CONSOLES,  /* l->consoles: a list of groups */
 	KEY_TYPE_COUNT
 };
 
@@ -47,7 +49,6 @@ struct key {
 };
 
 static const char *const engine_words[] = {"auto", "bt", "kvm", NULL}; /* enum conf_engine */
-static const char *const console_words[] = {"stdio", "none", NULL};    /* enum conf_console */
 static const char *const end_words[] = {"restart", "destroy", NULL};   /* enum conf_end */
 
 #define FIELD(member) .offset = offsetof(struct domain_config, member)
@@ -90,8 +91,10 @@ static const struct key keys[] = {
 	{ "options.platform", KEY_OPTIONS, .axis = GAMUT_AXIS_PLATFORM, .example = "{ }", .help = "" },
 	{ "options.mmu", KEY_OPTIONS, .axis = GAMUT_AXIS_MMU, .example = "{ }", .help = "" },
 	{ "options.console", KEY_OPTIONS, .axis = GAMUT_AXIS_CONSOLE, .example = "{ }", .help = "" },
-	{ "console", KEY_ENUM, FIELD(console), .words = console_words, .def = "stdio", .example = "\"stdio\"",
-	  .help = "where the guest's console goes on the host" },
+	{ "console", KEY_CONSOLE, .example = "( \"stdio\", \"pty\" )",
+	  .help = "where the guest's console goes on the host: stdio, pty, socket[:PATH], file:PATH, none; one or a list (stdio)" },
+	{ "consoles", KEY_CONSOLES, .example = "( { type = \"serial\"; port = 1; to = \"pty\"; } )",
+	  .help = "further consoles: a list of groups with type (as axes.console), to (as console), and the plugin's options" },
 	{ "sched", KEY_GROUP, .example = "{ weight = 256; }", .help = "the domain's share of the processors" },
 	{ "sched.weight", KEY_INT, FIELD(weight), .min = 1, .max = 65535, .def = "256", .example = "256",
 	  .help = "share relative to other domains" },
@@ -365,11 +368,10 @@ static int read_axis(struct conf_loader *l, const struct key *key, const config_
 	return 0;
 }
 
-static int read_instances(struct conf_loader *l, const struct key *key, const config_setting_t *s)
+static int check_groups(struct conf_loader *l, const struct key *key, const config_setting_t *s)
 {
 	if (config_setting_type(s) != CONFIG_TYPE_LIST)
 		return wrong_type(l, key, s, "a list of groups");
-	l->lists[key->axis] = s;
 	for (int i = 0; i < config_setting_length(s); i++) {
 		const config_setting_t *e = config_setting_get_elem(s, (unsigned)i);
 
@@ -379,6 +381,30 @@ static int read_instances(struct conf_loader *l, const struct key *key, const co
 			                  conf_type_name(e), key->path, key->example);
 	}
 	return 0;
+}
+
+static int read_instances(struct conf_loader *l, const struct key *key, const config_setting_t *s)
+{
+	if (config_setting_type(s) == CONFIG_TYPE_LIST)
+		l->lists[key->axis] = s;
+	return check_groups(l, key, s);
+}
+
+static int read_console(struct conf_loader *l, const struct key *key, const config_setting_t *s)
+{
+	(void)key;
+	l->console = s;
+	return 0;
+}
+
+/* One that is no list of groups is not looked at any further. */
+static int read_consoles(struct conf_loader *l, const struct key *key, const config_setting_t *s)
+{
+	int rc = check_groups(l, key, s);
+
+	if (!rc)
+		l->consoles = s;
+	return rc;
 }
 
 static int read_options(struct conf_loader *l, const struct key *key, const config_setting_t *s)
@@ -397,7 +423,8 @@ static const key_reader readers[KEY_TYPE_COUNT] = {
         [KEY_STRING] = read_string,       [KEY_NAME] = read_name,       [KEY_PATH] = read_path,
         [KEY_UUID] = read_uuid,           [KEY_INT] = read_int,         [KEY_ENUM] = read_enum,
         [KEY_CPUS] = read_cpus,           [KEY_GROUP] = read_group,     [KEY_AXIS] = read_axis,
-        [KEY_INSTANCES] = read_instances, [KEY_OPTIONS] = read_options,
+        [KEY_INSTANCES] = read_instances, [KEY_OPTIONS] = read_options, [KEY_CONSOLE] = read_console,
+        [KEY_CONSOLES] = read_consoles,
 };
 
 /* ---- groups, and the file as the outermost ------------------------------------- */

@@ -190,8 +190,10 @@ static void read_all(struct conf_loader *l)
 	conf_check_host(l);
 	if (!l->c->uuid_text && l->c->name)
 		uuid_from_name(l->c->name, l->c->uuid);
-	if (resolve_axes(l) == 0)
+	if (resolve_axes(l) == 0) {
 		conf_instances_read(l);
+		conf_consoles_read(l);
+	}
 	keep_words(&l->c->axes);
 }
 
@@ -219,6 +221,7 @@ void conf_destroy(struct domain_config *config)
 {
 	if (!config)
 		return;
+	conf_consoles_finish(config);
 	conf_instances_finish(config);
 	conf_keys_finish(config);
 	free(config->lines);

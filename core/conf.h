@@ -28,7 +28,6 @@
 #define CONF_NAME_MAX   63 /* bytes; the name is also the name of the control socket */
 
 enum conf_engine { CONF_ENGINE_AUTO, CONF_ENGINE_BT, CONF_ENGINE_KVM };
-enum conf_console { CONF_CONSOLE_STDIO, CONF_CONSOLE_NONE }; /* where the guest's console goes on the host */
 enum conf_end { CONF_END_RESTART, CONF_END_DESTROY };
 
 /* One option of an instance, given or defaulted. An option with neither has no entry. */
@@ -54,6 +53,20 @@ struct instance_config {
 	unsigned line; /* of its group in the file, else of the axis or mode that chose it; 0: none */
 };
 
+/* A host end of a console. */
+struct console_end_config {
+	int kind;   /* enum console_end_kind */
+	char *path; /* resolved; NULL: where it is put by default */
+};
+
+/* One console of the guest: [0] is of the device that axes.console chooses, if any, the others of further ones. */
+struct console_config {
+	char *name; /* "xen", "serial1"; "none": no device */
+	struct console_end_config *to;
+	uint32_t n_to;
+	unsigned line; /* of `console` or `to`; 0: not given */
+};
+
 struct domain_config {
 	char *file; /* as given on the command line */
 	char *dir;  /* its folder, for relative paths */
@@ -63,7 +76,6 @@ struct domain_config {
 	int64_t memory; /* MiB */
 	int64_t vcpus;
 	int engine;       /* enum conf_engine */
-	int console;      /* enum conf_console */
 	int on_reboot;    /* enum conf_end */
 	int on_crash;     /* enum conf_end */
 	char *uuid_text;  /* as written, or NULL */
@@ -81,6 +93,9 @@ struct domain_config {
 	char *bt_debug;        /* never NULL */
 
 	struct axis_choices axes;
+
+	struct console_config *consoles; /* by the unit of their instances; never none */
+	uint32_t n_consoles;
 
 	/* In the order of creation and start: mmu, interrupts, platform, console, disks, nics. */
 	struct instance_config *instances;

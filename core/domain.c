@@ -6,10 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "terminal.h"
-
-/* A guest that crashes this soon after a restart would do so for ever. */
-#define CRASH_LOOP_NS 1000000000ull
+#include "console.h"
 
 /* ---- messages ------------------------------------------------------------------------ */
 
@@ -111,6 +108,12 @@ static int validate_up(struct domain *d)
 
 /* ---- memory, loop, timers, buses --------------------------------------------------------- */
 
+static void detach_consoles(struct domain *d)
+{
+	for (uint32_t i = 0; i < d->options.n_consoles; i++)
+		console_detach(d->options.consoles[i]);
+}
+
 static int io_up(struct domain *d)
 {
 	if (loop_init(&d->loop))
@@ -119,10 +122,13 @@ static int io_up(struct domain *d)
 		goto fail_loop;
 	if (bus_init(&d->bus))
 		goto fail_timers;
-	if (d->terminal && terminal_attach(d->terminal, &d->loop))
-		goto fail_bus;
+	for (uint32_t i = 0; i < d->options.n_consoles; i++) {
+		if (console_attach(d->options.consoles[i], &d->loop))
+			goto fail_consoles;
+	}
 	return 0;
-fail_bus:
+fail_consoles:
+	detach_consoles(d);
 	bus_finish(&d->bus);
 fail_timers:
 	timers_finish(&d->timers);
@@ -133,8 +139,7 @@ fail_loop:
 
 static void memory_down(struct domain *d)
 {
-	if (d->terminal)
-		terminal_detach(d->terminal);
+	detach_consoles(d);
 	bus_finish(&d->bus);
 	cpuid_edits_finish(&d->cpuid);
 	timers_finish(&d->timers);
@@ -240,6 +245,14 @@ static void create_down(struct domain *d)
 	d->n_instances = 0;
 }
 
+/* A console device has its own; what another plugin has to say goes to the first. */
+static struct console *console_of(const struct domain *d, const struct instance_config *inst)
+{
+	uint32_t unit = inst->axis == GAMUT_AXIS_CONSOLE ? inst->unit : 0;
+
+	return unit < d->options.n_consoles ? d->options.consoles[unit] : NULL;
+}
+
 static int create_up(struct domain *d)
 {
 	const struct domain_config *c = d->config;
@@ -251,6 +264,7 @@ static int create_up(struct domain *d)
 		return fail(d, NULL, "out of memory");
 	for (uint32_t i = 0; i < c->n_instances; i++) {
 		instance_init(&d->instances[i], d, &c->instances[i], i + 1);
+		d->instances[i].console = console_of(d, &c->instances[i]);
 		d->n_instances = i + 1;
 		if (instance_create(&d->instances[i], d->diag)) {
 			create_down(d);
@@ -395,13 +409,12 @@ int domain_create(struct domain **domain, const struct domain_config *config, co
 	d->options = *options;
 	d->id = options->id;
 	d->diag = diag;
-	d->terminal = options->terminal;
+	d->last_command = &d->commands;
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_cond_init(&d->changed, NULL);
 	clock_init(&d->clock);
 	log_init(&d->log, 2, options->log_level, config->name);
-	if (d->terminal)
-		d->log.raw = terminal_raw_flag(d->terminal);
+	d->log.raw = options->raw;
 	while (d->phase + 1 < PHASE_COUNT) {
 		if (phases[d->phase + 1].up(d)) {
 			domain_destroy(d);
@@ -411,106 +424,4 @@ int domain_create(struct domain **domain, const struct domain_config *config, co
 	}
 	*domain = d;
 	return 0;
-}
-
-/* ---- pause, resume, reset ----------------------------------------------------------------------------------- */
-
-int domain_pause(struct domain *d)
-{
-	int rc = 0;
-
-	vcpus_pause(&d->vcpus);
-	loop_park(&d->loop);
-	timers_pause(&d->timers);
-	for (uint32_t i = d->n_instances; i--;) {
-		if (instance_pause(&d->instances[i], d->diag))
-			rc = -1;
-	}
-	clock_pause(&d->clock);
-	return rc;
-}
-
-static void go(struct domain *d)
-{
-	timers_resume(&d->timers);
-	loop_unpark(&d->loop);
-	vcpus_resume(&d->vcpus);
-}
-
-int domain_resume(struct domain *d)
-{
-	clock_resume(&d->clock);
-	for (uint32_t i = 0; i < d->n_instances; i++) {
-		if (instance_resume(&d->instances[i], d->diag))
-			return -1;
-	}
-	go(d);
-	return 0;
-}
-
-int domain_reset(struct domain *d)
-{
-	/* Ends that came in while the vCPUs were parking belong to the old life. */
-	pthread_mutex_lock(&d->lock);
-	if (d->how != DOMAIN_END_DESTROYED)
-		d->ended = false;
-	pthread_mutex_unlock(&d->lock);
-	if (mem_reset(&d->mem))
-		return fail(d, NULL, "cannot reset the guest's memory");
-	vcpus_reset(&d->vcpus);
-	for (uint32_t i = 0; i < d->n_instances; i++)
-		instance_clear_signs(&d->instances[i]);
-	for (uint32_t i = 0; i < d->n_instances; i++) {
-		if (instance_reset(&d->instances[i], d->diag))
-			return -1;
-	}
-	d->resets++;
-	d->restarted_ns = mono_now();
-	return 0;
-}
-
-/* ---- running --------------------------------------------------------------------------------------------------- */
-
-void domain_end(struct domain *d, int how, const char *why)
-{
-	vcpus_ended(&d->vcpus, how, "%s", why);
-}
-
-static int wait_end(struct domain *d)
-{
-	int how;
-
-	pthread_mutex_lock(&d->lock);
-	while (!d->ended)
-		pthread_cond_wait(&d->changed, &d->lock);
-	how = d->how;
-	pthread_mutex_unlock(&d->lock);
-	return how;
-}
-
-static bool wants_restart(const struct domain *d, int how)
-{
-	if (how == GAMUT_END_REBOOT)
-		return d->config->on_reboot == CONF_END_RESTART;
-	if (how != GAMUT_END_CRASH || d->config->on_crash != CONF_END_RESTART)
-		return false;
-	return mono_now() - d->restarted_ns > CRASH_LOOP_NS;
-}
-
-int domain_run(struct domain *d)
-{
-	d->started_ns = d->restarted_ns = mono_now();
-	/* Nobody has been paused yet, so nobody is told to resume. */
-	go(d);
-	for (;;) {
-		int how = wait_end(d);
-
-		if (domain_pause(d))
-			return GAMUT_END_ERROR;
-		if (!wants_restart(d, how))
-			return how;
-		log_line(&d->log, GAMUT_LOG_INFO, NULL, "%s; starting again", d->why);
-		if (domain_reset(d) || domain_resume(d))
-			return GAMUT_END_ERROR;
-	}
 }

@@ -36,7 +36,7 @@
 #include "timer.h"
 #include "vcpu.h"
 
-struct terminal;
+struct console;
 
 /* One more way to end beyond enum gamut_end: somebody on the host wants it. */
 #define DOMAIN_END_DESTROYED 16
@@ -57,10 +57,17 @@ struct domain_options {
 	uint32_t id;               /* 1 and up, as Xen's domid */
 	int engine;                /* enum conf_engine; what the command line or the file says */
 	const struct engine_ops *engine_ops; /* tests: this one and no other; NULL else */
-	struct terminal *terminal; /* the console's other end; NULL: none */
+	struct console **consoles; /* of the console devices in the order of their units; they outlive the domain */
+	uint32_t n_consoles;
+	const atomic_bool *raw;    /* see log.h; NULL: never */
 	int log_level;             /* enum gamut_log_level */
 	bool leave_no_trace;       /* do not keep the unpacked kernel for the next run */
+	/* What has just happened to it: "running", "paused", "resumed", "reset". NULL: nobody cares. [control] */
+	void (*on_event)(void *opaque, const char *event);
+	void *on_event_opaque;
 };
+
+struct domain_command;
 
 struct domain {
 	const struct domain_config *config;
@@ -83,7 +90,6 @@ struct domain {
 	struct cpuid_edits cpuid;
 	struct vcpus vcpus;
 	struct sched sched;
-	struct terminal *terminal;
 
 	struct gamut_inst *instances; /* in the order of creation */
 	uint32_t n_instances;
@@ -94,6 +100,9 @@ struct domain {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	struct domain_command *commands, **last_command; /* under lock: not yet looked at */
+	bool closed;   /* under lock: it takes no more of them */
+	atomic_bool paused; /* because somebody wished so */
 	bool ended;    /* under lock */
 	int how;       /* enum gamut_end or DOMAIN_END_DESTROYED */
 	char why[320];
@@ -108,7 +117,7 @@ int domain_validate(const struct domain_config *config, const struct domain_opti
                     struct engine_choice *choice, struct diag *diag);
 
 /*
- * Builds a domain, ready to run and paused. config and options->terminal must
+ * Builds a domain, ready to run and paused. config and the consoles must
  * outlive it. 0, or -1 with the reason in diag and nothing left behind.
  */
 int domain_create(struct domain **domain, const struct domain_config *config, const struct domain_options *options,
@@ -121,6 +130,28 @@ int domain_create(struct domain **domain, const struct domain_config *config, co
 int domain_run(struct domain *d);
 /* NULL is allowed. */
 void domain_destroy(struct domain *d);
+
+/* What one may ask of a running domain. */
+enum domain_request { DOMAIN_PAUSE, DOMAIN_RESUME, DOMAIN_RESET, DOMAIN_SHUTDOWN, DOMAIN_REBOOT };
+
+struct domain_command {
+	struct domain_command *next;
+	enum domain_request request;
+	/*
+	 * Called once, whatever becomes of the domain; the command is the caller's
+	 * again. rc is 0 or -errno, text a sentence in both cases. -EAGAIN of
+	 * DOMAIN_SHUTDOWN and _REBOOT: asked, but nobody in the guest listens.
+	 * -ESHUTDOWN: the domain has ended. [control], or the submitting thread
+	 */
+	void (*done)(struct domain_command *c, int rc, const char *text);
+};
+
+/*
+ * Commands are served one after the other, in their order, by domain_run.
+ * Those that are left when the domain ends are answered then. [any], from
+ * domain_create's return to domain_destroy
+ */
+void domain_submit(struct domain *d, struct domain_command *c);
 
 /* Asks a running domain to end. [any] */
 void domain_end(struct domain *d, int how, const char *why);

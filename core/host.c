@@ -14,10 +14,10 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "console.h"
 #include "domain.h"
 #include "host-internal.h"
 #include "instance.h"
-#include "terminal.h"
 
 /* ---- messages, options, identity ------------------------------------------------- */
 
@@ -319,25 +319,21 @@ static uint64_t *host_sign(struct gamut_inst *inst, uint32_t axis, uint32_t colo
 
 /* ---- console -------------------------------------------------------------------------------------- */
 
-/* Without a terminal what the guest says is taken and dropped, as by a line with nobody at the end. */
+/* Without a console what the guest says is taken and dropped, as by a line with nobody at the end. */
 static uint32_t host_console_write(struct gamut_inst *inst, const void *buf, uint32_t len)
 {
-	struct terminal *t = inst->domain->terminal;
-
-	return t ? terminal_write(t, buf, len) : len;
+	return inst->console ? console_write(inst->console, buf, len) : len;
 }
 
 static void host_console_on_input(struct gamut_inst *inst, gamut_defer_fn fn, void *opaque)
 {
-	if (inst->domain->terminal)
-		terminal_on_input(inst->domain->terminal, fn, opaque);
+	if (inst->console)
+		console_on_input(inst->console, fn, opaque);
 }
 
 static uint32_t host_console_read(struct gamut_inst *inst, void *buf, uint32_t len)
 {
-	struct terminal *t = inst->domain->terminal;
-
-	return t ? terminal_read(t, buf, len) : 0;
+	return inst->console ? console_read(inst->console, buf, len) : 0;
 }
 
 /* ---- domain ----------------------------------------------------------------------------------------- */

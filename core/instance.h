@@ -14,6 +14,7 @@
 #include "diag.h"
 #include "loop.h"
 
+struct console;
 struct domain;
 
 /* A named counter; the plugin holds a pointer to value. */
@@ -33,6 +34,7 @@ struct gamut_inst {
 	char name[64];  /* "disk-xen.0" */
 	void *self;
 	bool created, started;
+	struct console *console; /* host->console_*; NULL: what is written is dropped */
 
 	pthread_mutex_t lock;
 	char fail[512];                /* the last sentence given to host->fail; under lock */

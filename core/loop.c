@@ -262,7 +262,13 @@ static struct gamut_defer *take(struct loop *loop)
 /* The loop is parked or this is its thread: nobody else takes; others may push. */
 static void unqueue(struct loop *loop, struct gamut_defer *gone)
 {
-	struct gamut_defer *d = take(loop), *next;
+	struct gamut_defer *d = take(loop), *next, **link;
+
+	/* One deferred call may end another that is to run in the same round. */
+	for (link = &loop->running; *link && *link != gone;)
+		link = &(*link)->next_queued;
+	if (*link)
+		*link = gone->next_queued;
 
 	for (; d; d = next) {
 		next = d->next_queued;
@@ -287,15 +293,14 @@ void loop_defer_destroy(struct loop *loop, struct gamut_defer *d)
 
 static void run_deferred(struct loop *loop)
 {
-	struct gamut_defer *d = take(loop);
+	struct gamut_defer *d;
 
-	while (d) {
-		struct gamut_defer *next = d->next_queued;
-
+	loop->running = take(loop);
+	while ((d = loop->running)) {
+		loop->running = d->next_queued;
 		/* Before fn, so that a call during it runs it once more. */
 		atomic_store(&d->pending, false);
 		loop_call(d->account, d->fn, d->opaque);
-		d = next;
 	}
 }
 
@@ -348,7 +353,7 @@ static void *loop_main(void *opaque)
 	struct loop *loop = opaque;
 	int want;
 
-	pthread_setname_np(pthread_self(), "gamut-io");
+	pthread_setname_np(pthread_self(), loop->name ? loop->name : "gamut-io");
 	while ((want = atomic_load(&loop->want)) != WANT_STOP) {
 		if (want == WANT_PARK)
 			stay_parked(loop);

@@ -26,9 +26,11 @@ struct loop {
 	uint32_t n_always;           /* watches of files that epoll refuses: always ready */
 
 	struct gamut_defer *_Atomic queued; /* newest first */
+	struct gamut_defer *running;        /* of this round, not yet called; the loop's thread alone */
 	struct gamut_defer *defers;         /* all, for finish */
 	atomic_bool awake;                  /* will look at queued before it sleeps */
 
+	const char *name; /* the thread's, at most 15 bytes; NULL: "gamut-io" */
 	pthread_t thread;
 	bool started;
 	_Atomic int want; /* enum loop_want */

@@ -198,6 +198,20 @@ int preset_check_needs(const struct axis_choices *choices, const struct plugin_s
 	return rc;
 }
 
+bool preset_legal(const struct axis_choices *choices)
+{
+	if (!preset_rules_hold(choices))
+		return false;
+	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
+		const struct gamut_descriptor *d = choices->axis[axis].desc;
+
+		for (const char *const *need = d ? d->needs : NULL; need && *need; need++)
+			if (strncmp(*need, ENGINE_NEED, strlen(ENGINE_NEED)) != 0 && !given(choices, d, *need))
+				return false;
+	}
+	return true;
+}
+
 /* ---- needs that are the engine's ---------------------------------------------- */
 
 bool *preset_engine_cap(struct engine_caps *caps, const char *need)

@@ -142,6 +142,19 @@ static bool rule_broken(const struct rule *rule, const struct axis_choices *choi
 	return true;
 }
 
+bool preset_rules_hold(const struct axis_choices *choices)
+{
+	static const enum gamut_axis needed[] = {P, M, I};
+
+	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
+		if (strcmp(choices->axis[needed[i]].choice, CHOICE_NONE) == 0)
+			return false;
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rule_broken(&rules[i], choices))
+			return false;
+	return true;
+}
+
 /* `disk = "ide"` and whose word that is. */
 static void setting_text(const struct axis_choices *choices, enum gamut_axis axis, char *buf, size_t len)
 {

@@ -65,6 +65,8 @@ bool preset_needs_kernel(const struct axis_choices *choices);
  * at). Problems go to diag with `file`. 0 or -1.
  */
 int preset_check_rules(const struct axis_choices *choices, const char *file, struct diag *diag);
+/* The same, silently. */
+bool preset_rules_hold(const struct axis_choices *choices);
 
 /*
  * Loads a plugin for every choice but "none" into choices->axis[].desc. What
@@ -81,6 +83,12 @@ int preset_load(struct axis_choices *choices, const struct preset_wish *wish, st
  */
 int preset_check_needs(const struct axis_choices *choices, const struct plugin_set *plugins, const char *file,
                        struct diag *diag);
+
+/*
+ * Whether these choices, with their descriptors, meet every rule and every
+ * need but the engine's. Says nothing, opens nothing.
+ */
+bool preset_legal(const struct axis_choices *choices);
 
 /* The member of caps that a need "engine:..." asks for; NULL for a need of another kind, or an unknown one. */
 bool *preset_engine_cap(struct engine_caps *caps, const char *need);

@@ -127,11 +127,6 @@ static bool is_ext(uint8_t command)
 
 /* ---- flush -------------------------------------------------------------------------------- */
 
-static void end_ok(struct ide_channel *ch)
-{
-	ide_end(ch, ST_DRDY | ST_DSC, 0);
-}
-
 static void flushed(struct ide_channel *ch, int result)
 {
 	if (result) {
@@ -139,7 +134,7 @@ static void flushed(struct ide_channel *ch, int result)
 		return;
 	}
 	ch->c.drive->power = ch->c.then_power;
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 void ata_flush(struct ide_channel *ch, uint8_t power)
@@ -162,7 +157,7 @@ static void written(struct ide_channel *ch)
 	if (ch->c.fua || !d->write_cache)
 		ata_flush(ch, d->power);
 	else
-		end_ok(ch);
+		ide_end_ok(ch);
 }
 
 /* ---- PIO ---------------------------------------------------------------------------------- */
@@ -265,7 +260,7 @@ void ata_dma(struct ide_channel *ch, uint8_t command)
 	c->writing = command == 0x35 || command == 0x3d || command == 0xca || command == 0xcb;
 	c->fua = command == 0x3d;
 	if (take_range(ch))
-		ide_dma_medium(ch, !c->writing, c->writing ? written : end_ok);
+		ide_dma_medium(ch, !c->writing, c->writing ? written : ide_end_ok);
 }
 
 /* ---- without data ------------------------------------------------------------------------- */
@@ -275,14 +270,14 @@ void ata_verify(struct ide_channel *ch, uint8_t command)
 	ch->c.ext = is_ext(command);
 	ch->c.verify = true;
 	if (take_range(ch))
-		ide_pio_read(ch, end_ok);
+		ide_pio_read(ch, ide_end_ok);
 }
 
 void ata_seek(struct ide_channel *ch, uint8_t command)
 {
 	(void)command;
 	if (get_address(ch) < ch->c.drive->sectors)
-		end_ok(ch);
+		ide_end_ok(ch);
 	else
 		ide_end(ch, ST_DRDY | ST_DSC | ST_ERR, ER_IDNF);
 }
@@ -328,7 +323,7 @@ static void next_range(struct ide_channel *ch)
 		ide_io(ch, BLOCK_DISCARD, first * IDE_SECTOR, n * IDE_SECTOR, 0, range_discarded);
 		return;
 	}
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 static void ranges_here(struct ide_channel *ch)

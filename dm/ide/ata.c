@@ -50,7 +50,7 @@ void ata_soft_reset(struct ide_drive *d)
 		default_features(d);
 }
 
-bool ata_set_transfer_mode(struct ide_drive *d, uint8_t mode)
+static bool set_transfer_mode(struct ide_drive *d, uint8_t mode)
 {
 	uint8_t n = mode & 7;
 
@@ -76,9 +76,20 @@ bool ata_set_transfer_mode(struct ide_drive *d, uint8_t mode)
 	}
 }
 
-static void end_ok(struct ide_channel *ch)
+bool ata_set_common_feature(struct ide_drive *d)
 {
-	ide_end(ch, ST_DRDY | ST_DSC, 0);
+	switch (d->feature[0]) {
+	case 0x03:
+		return set_transfer_mode(d, d->count[0]);
+	case 0x66:
+		d->keep_settings = true;
+		return true;
+	case 0xcc:
+		d->keep_settings = false;
+		return true;
+	default:
+		return false;
+	}
 }
 
 static void set_features(struct ide_channel *ch, uint8_t command)
@@ -95,9 +106,6 @@ static void set_features(struct ide_channel *ch, uint8_t command)
 		d->write_cache = false;
 		ata_flush(ch, d->power);
 		return;
-	case 0x03:
-		ok = ata_set_transfer_mode(d, d->count[0]);
-		break;
 	case 0x05:
 		ok = d->count[0] >= 1 && d->count[0] <= 0xfe;
 		d->apm = ok ? d->count[0] : d->apm;
@@ -111,20 +119,11 @@ static void set_features(struct ide_channel *ch, uint8_t command)
 	case 0x55:
 		d->look_ahead = false;
 		break;
-	case 0x66:
-		d->keep_settings = true;
-		break;
-	case 0xcc:
-		d->keep_settings = false;
-		break;
 	default:
-		ok = false;
+		ok = ata_set_common_feature(d);
 		break;
 	}
-	if (ok)
-		end_ok(ch);
-	else
-		ide_abort(ch);
+	ide_end_if(ch, ok);
 }
 
 static void set_multiple(struct ide_channel *ch, uint8_t command)
@@ -139,7 +138,7 @@ static void set_multiple(struct ide_channel *ch, uint8_t command)
 		return;
 	}
 	d->multi = n;
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 static void initialize_parameters(struct ide_channel *ch, uint8_t command)
@@ -156,7 +155,7 @@ static void initialize_parameters(struct ide_channel *ch, uint8_t command)
 	d->heads = (uint16_t)heads;
 	d->spt = (uint16_t)spt;
 	d->cylinders = (uint16_t)(cylinders < 65535 ? cylinders : 65535);
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 /* ---- information -------------------------------------------------------------------------- */
@@ -189,14 +188,14 @@ static void native_max(struct ide_channel *ch, uint8_t command)
 	if (!ch->c.ext && last > 0x0fffffff)
 		last = 0x0fffffff;
 	ata_put_address(ch, last);
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 static void check_power(struct ide_channel *ch, uint8_t command)
 {
 	(void)command;
 	ch->c.drive->count[0] = ch->c.drive->power;
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 /* ---- power -------------------------------------------------------------------------------- */
@@ -205,7 +204,7 @@ static void idle(struct ide_channel *ch, uint8_t command)
 {
 	(void)command;
 	ch->c.drive->power = ATA_POWER_ACTIVE;
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 static void standby(struct ide_channel *ch, uint8_t command)
@@ -231,7 +230,7 @@ static void flush(struct ide_channel *ch, uint8_t command)
 static void recalibrate(struct ide_channel *ch, uint8_t command)
 {
 	(void)command;
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 typedef void (*command_fn)(struct ide_channel *ch, uint8_t command);

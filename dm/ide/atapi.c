@@ -166,40 +166,15 @@ static void identify(struct ide_channel *ch)
 	ide_pio_in(ch, sizeof(w), over);
 }
 
-static void end_ok(struct ide_channel *ch)
-{
-	ide_end(ch, ST_DRDY | ST_DSC, 0);
-}
-
 static void set_features(struct ide_channel *ch)
 {
-	struct ide_drive *d = ch->c.drive;
-	bool ok = true;
-
-	switch (d->feature[0]) {
-	case 0x03:
-		ok = ata_set_transfer_mode(d, d->count[0]);
-		break;
-	case 0x66:
-		d->keep_settings = true;
-		break;
-	case 0xcc:
-		d->keep_settings = false;
-		break;
-	default:
-		ok = false;
-		break;
-	}
-	if (ok)
-		end_ok(ch);
-	else
-		ide_abort(ch);
+	ide_end_if(ch, ata_set_common_feature(ch->c.drive));
 }
 
 static void set_power(struct ide_channel *ch, uint8_t power)
 {
 	ch->c.drive->power = power;
-	end_ok(ch);
+	ide_end_ok(ch);
 }
 
 /* Commands for disks by which software tells the kinds apart: aborted, with the signature in the registers.
@@ -240,7 +215,7 @@ void atapi_command(struct ide_channel *ch, uint8_t command)
 		break;
 	case 0xe5:
 		d->count[0] = d->power;
-		end_ok(ch);
+		ide_end_ok(ch);
 		break;
 	case 0xe6:
 		set_power(ch, ATA_POWER_SLEEP);

@@ -55,10 +55,23 @@ void ide_end(struct ide_channel *ch, uint8_t status, uint8_t error)
 	ide_irq(d, true);
 }
 
+void ide_end_ok(struct ide_channel *ch)
+{
+	ide_end(ch, ST_DRDY | ST_DSC, 0);
+}
+
 void ide_abort(struct ide_channel *ch)
 {
 	ide_count(ch->c.drive->n.aborted, 1);
 	ide_end(ch, ST_DRDY | ST_DSC | ST_ERR, ER_ABRT);
+}
+
+void ide_end_if(struct ide_channel *ch, bool ok)
+{
+	if (ok)
+		ide_end_ok(ch);
+	else
+		ide_abort(ch);
 }
 
 /* ---- reset -------------------------------------------------------------------------------- */

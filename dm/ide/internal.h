@@ -218,8 +218,11 @@ void ide_irq(struct ide_drive *d, bool on);
 void ide_irq_update(struct ide_channel *ch);
 /* The command is over: its status, and an interrupt. */
 void ide_end(struct ide_channel *ch, uint8_t status, uint8_t error);
+void ide_end_ok(struct ide_channel *ch);
 /* The same for a command that the drive lacks or refuses. */
 void ide_abort(struct ide_channel *ch);
+/* One or the other. */
+void ide_end_if(struct ide_channel *ch, bool ok);
 /* What a drive shows after reset: ATA-7 volume 1, "Signature and persistence". */
 void ide_signature(struct ide_drive *d);
 /* The request that a reset waited for has come back. */
@@ -308,8 +311,8 @@ void ata_put_address(struct ide_channel *ch, uint64_t sector);
 #define ATA_POWER_ACTIVE  0xffu
 #define ATA_POWER_STANDBY 0x00u
 #define ATA_POWER_SLEEP   0x01u
-/* SET FEATURES 03h; false when there is no such mode. */
-bool ata_set_transfer_mode(struct ide_drive *d, uint8_t mode);
+/* SET FEATURES that disks and CD drives share; false when it is none of them, or not with its argument. */
+bool ata_set_common_feature(struct ide_drive *d);
 /* A string of IDENTIFY, padded with blanks to n words. */
 void ata_string(uint16_t *words, uint32_t n, const char *text);
 /* The words on transfer modes, and the checksum. */

@@ -18,6 +18,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "gamut/plugin.h"
+
 #define SECOND 1000000000ll
 #define DAY 86400ll
 
@@ -484,6 +486,7 @@ static uint8_t port_read(void *opaque, uint32_t offset)
 
 	if (!(offset & 1))
 		return 0xff;
+	__atomic_fetch_add(c->reads, 1, __ATOMIC_RELAXED);
 	pthread_mutex_lock(&c->lock);
 	value = read_register(c, selected(c, offset >> 1 & 1));
 	pthread_mutex_unlock(&c->lock);
@@ -604,6 +607,7 @@ int cmos_init(struct cmos *c, const struct gamut_host *host, struct gamut_inst *
 	}
 	c->interrupts = host->counter(inst, "rtc-interrupts");
 	c->sets = host->counter(inst, "rtc-sets");
+	c->reads = host->sign(inst, GAMUT_AXIS_PLATFORM, GAMUT_COLOUR_V, "CMOS");
 	c->ram[R_A] = A_RUNNING | 6;
 	c->ram[R_B] = B_24;
 	if (config->local)

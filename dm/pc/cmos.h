@@ -36,6 +36,7 @@ struct cmos {
 	struct gamut_inst *inst;
 	struct cmos_config config;
 	struct isa_line line;
+	uint64_t *reads;      /* sign */
 	pthread_mutex_t lock; /* over all below */
 
 	uint8_t ram[CMOS_SIZE]; /* the time's bytes count only while the clock is stopped */

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gamut/plugin.h"
+
 #define SELECT 0u
 #define DATA 1u /* and 2: the second byte of a word access to the selector's neighbour */
 #define DMA_HIGH 4u
@@ -273,6 +275,7 @@ static void port_write(void *opaque, uint64_t offset, uint32_t width, uint64_t v
 
 	pthread_mutex_lock(&f->lock);
 	if (offset == SELECT && width >= 2) {
+		__atomic_fetch_add(f->selections, 1, __ATOMIC_RELAXED);
 		choose(f, (uint32_t)value);
 	} else if (offset == DMA_HIGH && width == 4) {
 		f->dma_high = __builtin_bswap32((uint32_t)value);
@@ -303,6 +306,7 @@ int fw_cfg_init(struct fw_cfg *f, const struct gamut_host *host, struct gamut_in
 	f->inst = inst;
 	f->transfers = host->counter(inst, "fw-cfg-transfers");
 	f->errors = host->counter(inst, "fw-cfg-errors");
+	f->selections = host->sign(inst, GAMUT_AXIS_PLATFORM, GAMUT_COLOUR_V, "firmware");
 	pthread_mutex_init(&f->lock, NULL);
 	rc = fw_cfg_set(f, FW_CFG_SIGNATURE, "QEMU", 4);
 	if (!rc)

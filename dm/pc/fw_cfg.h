@@ -68,6 +68,7 @@ struct fw_cfg {
 	uint32_t selected, offset;
 	uint32_t dma_high;
 	uint64_t *transfers, *errors; /* counters, of DMA */
+	uint64_t *selections;         /* sign: firmware asks */
 };
 
 extern const struct gamut_io_ops fw_cfg_ops; /* all of its ports; opaque is the device */

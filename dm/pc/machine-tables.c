@@ -36,6 +36,8 @@ int pc_machine_tables(struct pc_machine *p)
 	struct smbios_config smbios = {
 		.name = p->host->domain_name(p->inst),
 		.uuid = p->host->domain_uuid(p->inst),
+		.maker = p->maker,
+		.product = p->product,
 		.n_cpus = n,
 		.low_end = p->boot.low_end,
 	};

@@ -70,6 +70,7 @@ struct pc_machine {
 	struct acpi_pc acpi;
 	struct smbios smbios;
 	uint32_t *apic_id;
+	const char *maker, *product; /* in SMBIOS; NULL: ours. Before pc_machine_tables */
 };
 
 /* All that return int: 0, or what host->fail gave. [control] */

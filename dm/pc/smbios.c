@@ -101,8 +101,8 @@ static void system_of(struct smbios *s, const struct smbios_config *c)
 	static const uint8_t order[16] = { 3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15 };
 	struct record r = begin(1, 0x1b, 0x100);
 
-	text(&r, 0x04, "Gamut");
-	text(&r, 0x05, "PC (i440FX + PIIX)");
+	text(&r, 0x04, c->maker ? c->maker : "Gamut");
+	text(&r, 0x05, c->product ? c->product : "PC (i440FX + PIIX)");
 	text(&r, 0x06, "1");
 	for (uint32_t i = 0; i < 16; i++)
 		r.data[0x08 + i] = c->uuid[order[i]];

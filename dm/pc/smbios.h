@@ -16,6 +16,7 @@
 struct smbios_config {
 	const char *name;     /* of the domain */
 	const uint8_t *uuid;  /* 16 bytes, in the order of its text */
+	const char *maker, *product; /* of the system; NULL: ours */
 	uint32_t n_cpus;
 	uint64_t low_end;     /* RAM from 0 to here, */
 	uint64_t high_size;   /* and so much from 4 GiB */

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "gamut/plugin.h"
+
 /* Windows that a function can have: its BARs, the expansion ROM, and a fixed one. */
 #define WINDOWS_EACH (GAMUT_PCI_BARS + 2)
 
@@ -352,6 +354,7 @@ int pci_bus_init(struct pci_bus *bus, const struct pci_bus_config *config)
 	pthread_mutexattr_destroy(&recursive);
 	pthread_mutex_init(&bus->irq_lock, NULL);
 	bus->moves = config->host->counter(config->inst, "pci-windows-moved");
+	bus->accesses = config->host->sign(config->inst, GAMUT_AXIS_PLATFORM, GAMUT_COLOUR_V, "PCI configuration");
 	bus->messages = config->host->counter(config->inst, "pci-messages");
 	return 0;
 }

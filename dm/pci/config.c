@@ -317,11 +317,12 @@ void pci_config_write(struct gamut_pci_function *f, uint32_t offset, uint32_t wi
 
 /* ---- mechanism #1 ---- */
 
-/* The function that the address port names; a vendor of all ones is nobody's. */
+/* The function that the address port names, for an access to the data port; a vendor of all ones is nobody's. */
 static struct gamut_pci_function *addressed(struct pci_bus *bus, uint32_t *offset)
 {
 	uint32_t address = __atomic_load_n(&bus->address, __ATOMIC_RELAXED);
 
+	__atomic_fetch_add(bus->accesses, 1, __ATOMIC_RELAXED);
 	*offset = address & 0xfc;
 	return address & ENABLE && !(address >> 16 & 0xff) ? bus->function[address >> 8 & 0xff] : NULL;
 }

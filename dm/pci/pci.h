@@ -117,6 +117,7 @@ struct pci_bus {
 
 	uint64_t *moves;    /* counter: windows made anew */
 	uint64_t *messages; /* counter */
+	uint64_t *accesses; /* sign: of the configuration data port */
 };
 
 /* What a platform's interface() returns for GAMUT_PCI_BUS; self is the struct pci_bus. */

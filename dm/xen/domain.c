@@ -4,14 +4,28 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dm/xen/power.h"
+
 /* ---- interfaces, of an instance that begins with the domain ---- */
 
 #define XEN_DOMAIN_OF(self) ((struct xen_domain *)(self))
 #include "dm/xen/domain-tables.h"
 
+static int power_request(void *self, uint32_t what)
+{
+	return xen_power_request(bus_of(self), what);
+}
+
+static const struct gamut_power_ops domain_power = {
+	.size = sizeof(struct gamut_power_ops),
+	.request = power_request,
+};
+
 const void *xen_domain_interface(void *self, const char *id, uint32_t revision)
 {
 	(void)self;
+	if (!strcmp(id, GAMUT_POWER))
+		return revision == GAMUT_POWER_REVISION ? &domain_power : NULL;
 	return domain_tables(id, revision);
 }
 

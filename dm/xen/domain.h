@@ -30,7 +30,7 @@ int xen_domain_start(struct xen_domain *d);
 /* Power-on: no host page is in the guest's map but the store's. */
 int xen_domain_reset(struct xen_domain *d);
 
-/* For the instance's table of operations: stop, and interface with "grants" and "xenbus". */
+/* For the instance's table of operations: stop, and interface with "grants", "xenbus" and "power". */
 void xen_domain_stop(void *self);
 const void *xen_domain_interface(void *self, const char *id, uint32_t revision);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dm/xen/pc.h"
 
+#include <errno.h>
 #include <string.h>
 
 int xen_pc_init(struct xen_pc *x, const struct gamut_host *host, struct gamut_inst *inst)
@@ -24,11 +25,28 @@ void xen_pc_finish(struct xen_pc *x)
 	xen_domain_finish(&x->domain);
 }
 
+/*
+ * A kernel on a PC brings its own hypercall instruction, packed, and newer ones
+ * ask for no hypercall page: it must be one that the processor has.
+ */
+static int check_hypercalls(const struct xen_platform *xen)
+{
+	static const uint8_t vmcall[3] = { 0x0f, 0x01, 0xc1 }, vmmcall[3] = { 0x0f, 0x01, 0xd9 };
+
+	if (!memcmp(xen->insn, vmcall, 3) || !memcmp(xen->insn, vmmcall, 3))
+		return 0;
+	return xen->env.host->fail(xen->env.inst, ENOTSUP,
+	                           "a PC's kernel makes Xen hypercalls by vmcall or vmmcall, which this engine cannot "
+	                           "take on this host (a KVM without KVM_CAP_XEN_HVM); use engine = \"bt\"");
+}
+
 int xen_pc_start(struct xen_pc *x, const struct gamut_pci_bus_ops *bus, void *bus_self)
 {
 	const struct xen_env *env = &x->domain.xen.env;
 	int rc = xen_domain_start(&x->domain);
 
+	if (!rc)
+		rc = check_hypercalls(&x->domain.xen);
 	if (rc)
 		return rc;
 	rc = xen_console_port_register(&x->domain.xen);

@@ -20,19 +20,22 @@
 
 /* ---- unplugging ---- */
 
+/* Guests unplug what they do not have, too: it is a sign only when something goes. */
+static void unplug_one(struct xen_device *x, const struct xen_unplugger *u, uint32_t kinds)
+{
+	if (u->kinds & kinds & DISK_KINDS)
+		xen_count(x->disks);
+	if (u->kinds & kinds & GAMUT_XEN_UNPLUG_NICS)
+		xen_count(x->nics);
+	u->fn(u->opaque, kinds);
+}
+
 static void unplug(struct xen_device *x, uint32_t kinds)
 {
-	if (kinds & DISK_KINDS)
-		xen_count(x->disks);
-	if (kinds & GAMUT_XEN_UNPLUG_NICS)
-		xen_count(x->nics);
 	pthread_mutex_lock(&x->lock);
-	for (uint32_t i = 0; i < x->n_unpluggers; i++) {
-		const struct xen_unplugger *u = &x->unplugger[i];
-
-		if (u->kinds & kinds)
-			u->fn(u->opaque, kinds);
-	}
+	for (uint32_t i = 0; i < x->n_unpluggers; i++)
+		if (x->unplugger[i].kinds & kinds)
+			unplug_one(x, &x->unplugger[i], kinds);
 	pthread_mutex_unlock(&x->lock);
 }
 

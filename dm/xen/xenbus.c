@@ -338,6 +338,11 @@ struct xenstore *xenbus_store(struct xenbus *bus)
 	return bus->xs;
 }
 
+const char *xenbus_home(const struct xenbus *bus)
+{
+	return bus->home;
+}
+
 /* ---- devices ------------------------------------------------------------------------------ */
 
 struct device_paths {

@@ -66,6 +66,8 @@ int xenbus_reset(struct xenbus *bus);
 void xenbus_stop(struct xenbus *bus);
 
 struct xenstore *xenbus_store(struct xenbus *bus);
+/* The guest's own directory, "/local/domain/N". */
+const char *xenbus_home(const struct xenbus *bus);
 
 /*
  * HVM params as the guest's HVMOP_get_param/set_param keep them too; which

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dm/xen/xs-path.h"
 #include "dm/xen/xs-store.h"
 
 /* Events handed to back ends in one go; their callbacks raise new ones. */
@@ -226,4 +227,12 @@ void xenstore_unwatch(struct xenstore *xs, struct gamut_xs_watch *watch)
 {
 	if (watch)
 		xs_watch_remove(&xs->watches, watch);
+}
+
+bool xenstore_is_watched(struct xenstore *xs, const char *path)
+{
+	for (const struct gamut_xs_watch *w = xs->watches.first; w; w = w->next)
+		if (w->token && xs_path_below(path, w->path))
+			return true;
+	return false;
 }

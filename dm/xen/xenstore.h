@@ -10,6 +10,7 @@
 #ifndef DM_XEN_XENSTORE_H
 #define DM_XEN_XENSTORE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "gamut/host.h"
@@ -64,5 +65,7 @@ int xenstore_set_perms(struct xenstore *xs, const char *path, const struct xs_pe
 struct gamut_xs_watch *xenstore_watch(struct xenstore *xs, const char *path, gamut_xs_watch_fn fn,
                                       void *opaque);
 void xenstore_unwatch(struct xenstore *xs, struct gamut_xs_watch *watch);
+/* Whether the guest has a watch that fires when this node changes. */
+bool xenstore_is_watched(struct xenstore *xs, const char *path);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * console = "serial": COM1 on the domain's terminal.
+ * console = "serial": a serial port, COM1 if not said otherwise, on the host.
  *
  * Both directions are limited by the slower side: what the terminal does not
  * take stays in the port, whose transmitter waits; what the port has no room
@@ -14,13 +14,12 @@
 #include "gamut/pc.h"
 #include "gamut/plugin.h"
 
-#define COM1 0u
-
 struct console_serial {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	const struct gamut_serial_ops *ports; /* NULL before start and after stop */
 	void *ports_self;
+	uint32_t port; /* 0: COM1 */
 	struct gamut_defer *feed;
 	uint8_t input[256]; /* [at, n): taken from the terminal, not yet by the port. [io] */
 	uint32_t at, n;
@@ -62,7 +61,7 @@ static void feed(void *opaque)
 	if (!c->ports)
 		return;
 	if (__atomic_exchange_n(&c->short_write, 0, __ATOMIC_RELAXED))
-		c->ports->kick(c->ports_self, COM1);
+		c->ports->kick(c->ports_self, c->port);
 	for (;;) {
 		if (c->at == c->n) {
 			c->at = 0;
@@ -70,7 +69,7 @@ static void feed(void *opaque)
 		}
 		if (c->at == c->n)
 			return;
-		c->at += c->ports->send(c->ports_self, COM1, c->input + c->at, c->n - c->at);
+		c->at += c->ports->send(c->ports_self, c->port, c->input + c->at, c->n - c->at);
 		if (c->at < c->n)
 			return;
 	}
@@ -90,11 +89,14 @@ static void destroy(void *self)
 static int create(const struct gamut_host *host, struct gamut_inst *inst, void **self)
 {
 	struct console_serial *c = calloc(1, sizeof(*c));
+	int64_t port = 0;
 
 	if (!c)
 		return host->fail(inst, ENOMEM, "out of memory");
 	c->host = host;
 	c->inst = inst;
+	host->option_int(inst, "port", &port);
+	c->port = (uint32_t)port;
 	c->feed = host->defer_create(inst, feed, c);
 	if (!c->feed) {
 		destroy(c);
@@ -114,9 +116,9 @@ static int start(void *self)
 	if (!ports)
 		return c->host->fail(c->inst, ENODEV, "the serial console needs a platform with %s",
 		                     GAMUT_SERIAL_PORTS);
-	rc = ports->attach(c->ports_self, COM1, &peer, c);
+	rc = ports->attach(c->ports_self, c->port, &peer, c);
 	if (rc)
-		return c->host->fail(c->inst, -rc, "cannot attach to COM1: %s", strerror(-rc));
+		return c->host->fail(c->inst, -rc, "cannot attach to COM%u: %s", c->port + 1, strerror(-rc));
 	c->ports = ports;
 	c->host->console_on_input(c->inst, feed, c);
 	return 0;
@@ -139,7 +141,7 @@ static void stop(void *self)
 	if (!c->ports)
 		return;
 	c->host->console_on_input(c->inst, NULL, NULL);
-	c->ports->attach(c->ports_self, COM1, NULL, NULL);
+	c->ports->attach(c->ports_self, c->port, NULL, NULL);
 	c->ports = NULL;
 }
 
@@ -152,6 +154,16 @@ static const struct gamut_ops ops = {
 	.destroy = destroy,
 };
 
+static const struct gamut_option options[] = {
+	{ .size = sizeof(struct gamut_option),
+	  .type = GAMUT_OPTION_INT,
+	  .name = "port",
+	  .help = "Which port, as Linux numbers them: 0 is COM1, 1 is COM2",
+	  .default_value = "0",
+	  .min = 0,
+	  .max = 3 },
+};
+
 static const char *const needs[] = { GAMUT_SERIAL_PORTS, NULL };
 static const char *const gives[] = { NULL };
 
@@ -161,9 +173,11 @@ static const struct gamut_descriptor descriptor = {
 	.colour = GAMUT_COLOUR_V,
 	.score = 50,
 	.choice = "serial",
-	.description = "The first serial port (COM1, ttyS0 in Linux)",
+	.description = "A serial port (COM1, ttyS0 in Linux)",
 	.needs = needs,
 	.gives = gives,
+	.options = options,
+	.n_options = sizeof(options) / sizeof(options[0]),
 	.ops = &ops,
 };
 

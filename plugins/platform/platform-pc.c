@@ -12,6 +12,7 @@
 
 #include "dm/pc/machine.h"
 #include "dm/xen/pc.h"
+#include "dm/xen/power.h"
 #include "gamut/plugin.h"
 #include "gamut/slots.h"
 
@@ -61,6 +62,9 @@ static int make_xen(struct platform_pc *p)
 		p->xen = NULL;
 		return rc;
 	}
+	/* By which guests that look no further know where they are. */
+	p->machine.maker = "Xen";
+	p->machine.product = "HVM domU";
 	pc_boot_reserve(&p->machine.boot, p->xen->special.addr, p->xen->special.size);
 	return 0;
 }
@@ -74,6 +78,27 @@ static int reset_xen(struct platform_pc *p)
 {
 	return p->xen ? xen_pc_reset(p->xen) : 0;
 }
+
+/* ---- being asked to end ---- */
+
+/* A guest with Xen's drivers is asked as they want to be; any other sees the power button. */
+static int power_request(void *self, uint32_t what)
+{
+	struct platform_pc *p = self;
+	struct pc_machine *m = &p->machine;
+	int rc = -ENOENT;
+
+	if (p->xen)
+		rc = xen_power_if_offered(&xenbus_ops, p->xen->domain.bus, m->host->domain_id(m->inst), what);
+	if (rc != -ENOENT)
+		return rc;
+	return what == GAMUT_POWER_OFF ? piix4_pm_button(&m->pm) : -ENOTSUP;
+}
+
+static const struct gamut_power_ops power_ops = {
+	.size = sizeof(struct gamut_power_ops),
+	.request = power_request,
+};
 
 /* ---- life cycle ---- */
 
@@ -167,6 +192,8 @@ static const void *interface(void *self, const char *id, uint32_t revision)
 	struct platform_pc *p = self;
 	const void *found = pc_machine_interface(id, revision);
 
+	if (!strcmp(id, GAMUT_POWER))
+		return revision == GAMUT_POWER_REVISION ? &power_ops : NULL;
 	return found || !p->xen ? found : xen_interface(id, revision);
 }
 
@@ -220,8 +247,8 @@ static const struct gamut_option options[] = {
 
 static const char *const needs[] = { GAMUT_IRQ_LINES, NULL };
 static const char *const gives[] = { GAMUT_PCI_BUS,         GAMUT_SERIAL_PORTS, GAMUT_TEXT_SCREEN, GAMUT_KEYBOARD,
-	                             GAMUT_FIRMWARE_CONFIG, GAMUT_GRANTS,       GAMUT_XENBUS,      GAMUT_XEN_UNPLUG,
-	                             GAMUT_VIRTIO_TRANSPORT, NULL };
+	                             GAMUT_FIRMWARE_CONFIG, GAMUT_POWER,        GAMUT_GRANTS,      GAMUT_XENBUS,
+	                             GAMUT_XEN_UNPLUG,      GAMUT_VIRTIO_TRANSPORT, NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),

@@ -16,6 +16,7 @@
 #include "dm/xen/domain.h"
 #include "dm/xen/pv/build.h"
 #include "gamut/plugin.h"
+#include "gamut/power.h"
 
 #define SHARED_INFO_GPA 0xf0000000ull /* never RAM, and below the local APICs' page */
 #define GRANT_GPA (SHARED_INFO_GPA + XEN_PAGE_SIZE)
@@ -170,7 +171,7 @@ static const struct gamut_ops ops = {
 };
 
 static const char *const needs[] = { GAMUT_EVENT_CHANNELS, GAMUT_PV_MONITOR, NULL };
-static const char *const gives[] = { GAMUT_GRANTS, GAMUT_XENBUS, NULL };
+static const char *const gives[] = { GAMUT_GRANTS, GAMUT_XENBUS, GAMUT_POWER, NULL };
 
 static const struct gamut_descriptor descriptor = {
 	.size = sizeof(struct gamut_descriptor),

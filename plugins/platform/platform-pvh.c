@@ -13,8 +13,10 @@
 
 #include "dm/bare/board.h"
 #include "dm/xen/domain.h"
+#include "dm/xen/power.h"
 #include "dm/xen/pvh.h"
 #include "gamut/plugin.h"
+#include "gamut/power.h"
 
 /* Frames for host pages that HVM params name, where Xen's tool stack has them: below 4 GiB, never RAM. */
 #define SPECIAL_GFN 0xfeff8ull
@@ -173,10 +175,25 @@ static void destroy(void *self)
 	free(p);
 }
 
+static int power_request(void *self, uint32_t what)
+{
+	return xen_power_request(bus_of(self), what);
+}
+
+static const struct gamut_power_ops power = { sizeof(power), power_request };
+
+/* A bare board has no button: who wants the guest to end has to ask in the guest. */
+static const void *xen_interface(const char *id, uint32_t revision)
+{
+	if (!strcmp(id, GAMUT_POWER))
+		return revision == GAMUT_POWER_REVISION ? &power : NULL;
+	return domain_tables(id, revision);
+}
+
 static const void *interface(void *self, const char *id, uint32_t revision)
 {
 	struct platform_pvh *p = self;
-	const void *ops = p->xen ? domain_tables(id, revision) : NULL;
+	const void *ops = p->xen ? xen_interface(id, revision) : NULL;
 
 	return ops ? ops : bare_board_interface(&p->board, id, revision);
 }
@@ -201,7 +218,7 @@ static const struct gamut_option options[] = {
 };
 
 static const char *const needs[] = { NULL };
-static const char *const gives[] = { GAMUT_GRANTS, GAMUT_XENBUS,           GAMUT_SERIAL_PORTS,
+static const char *const gives[] = { GAMUT_GRANTS, GAMUT_XENBUS,           GAMUT_POWER, GAMUT_SERIAL_PORTS,
 	                             GAMUT_SLOTS,  GAMUT_VIRTIO_TRANSPORT, NULL };
 
 static const struct gamut_descriptor descriptor = {

@@ -59,7 +59,7 @@ void check_console(void)
 	struct xencons_interface *c = probe.console;
 	uint64_t deadline = clock_ns() + 2000 * NS_PER_MS;
 
-	if (!check(c != NULL, "console: a ring"))
+	if (!check((c != NULL) == !probe.no_console, probe.no_console ? "console: none" : "console: a ring") || !c)
 		return;
 	while (__atomic_load_n(&c->out_cons, __ATOMIC_ACQUIRE) != c->out_prod && clock_ns() < deadline)
 		HYPERCALL2(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);

@@ -124,6 +124,7 @@ static _Noreturn void run(void)
 	probe.write = cmdline_word("write");
 	probe.shim = cmdline_word("shim");
 	probe.lean = cmdline_word("lean");
+	probe.no_console = cmdline_word("console=none");
 	if (hostile) {
 		hostile_run(hostile);
 		probe_end(SHUTDOWN_poweroff);

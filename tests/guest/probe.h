@@ -11,6 +11,7 @@
  *   trace=NR       pv-hypercalls prints what it calls of this number
  *   tcg            the machine is QEMU's TCG: leave out what it lets pass
  *   lean           the machine is a KVM in software, whose emulator knows few instructions of ring 0: leave out the rest
+ *   console=none   the domain has no console
  *   shim           the hypervisor is xen-shim: leave out what it cannot
  *   hostile=NAME   instead of the checks, misbehave so (hostile.c and
  *                  hostile-pv.c have the lists)
@@ -68,7 +69,7 @@ struct frame {
 struct probe {
 	const struct hvm_start_info *start;
 	const char *cmdline;
-	bool quick, write, shim, lean;
+	bool quick, write, shim, lean, no_console;
 	bool pv; /* started at the PV entry */
 	bool pc; /* started by Multiboot */
 

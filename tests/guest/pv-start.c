@@ -18,7 +18,7 @@ static void check_info(const struct start_info *s)
 	check((uint64_t)s % PAGE_BYTES == 0, "start info: on a page of its own");
 	check((s->flags & (SIF_PRIVILEGED | SIF_INITDOMAIN)) == 0, "start info: no privileges");
 	check(s->store_mfn && s->store_evtchn, "start info: xenstore");
-	check(s->console.domU.mfn && s->console.domU.evtchn, "start info: console");
+	check((s->console.domU.mfn && s->console.domU.evtchn) == !probe.no_console, "start info: console, if any");
 	check(s->mod_start == 0 && s->mod_len == 0, "start info: no module");
 }
 

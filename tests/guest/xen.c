@@ -155,8 +155,9 @@ static void check_params(void)
 
 	check(hvm_param_get(HVM_PARAM_STORE_PFN, &value) && value, "HVM params: xenstore page");
 	check(hvm_param_get(HVM_PARAM_STORE_EVTCHN, &value) && value, "HVM params: xenstore port");
-	check(hvm_param_get(HVM_PARAM_CONSOLE_PFN, &value) && value, "HVM params: console page");
-	check(hvm_param_get(HVM_PARAM_CONSOLE_EVTCHN, &value) && value, "HVM params: console port");
+	check(hvm_param_get(HVM_PARAM_CONSOLE_PFN, &value) && !value == probe.no_console, "HVM params: console page, if any");
+	check(hvm_param_get(HVM_PARAM_CONSOLE_EVTCHN, &value) && !value == probe.no_console,
+	      "HVM params: console port, if any");
 	check(HYPERCALL2(__HYPERVISOR_hvm_op, HVMOP_get_param, &bad) == -XEN_EINVAL, "HVM params: an index too high");
 }
 

@@ -315,7 +315,7 @@ static void note_table(uint32_t seen[2], uint32_t region)
 
 /*
  * The upper half of a PV guest's spaces is kept over changes of the root that
- * leave it as it is (see pv.c), for which the tables behind it are noted.
+ * leave it as it is (see pv-space.c), for which the tables behind it are noted.
  */
 static void note_upper(struct bt_vcpu *v, uint64_t va, const struct walk *w, struct mmu_page *page)
 {

@@ -7,9 +7,9 @@
  * who models the APIC), performance counters, nested virtualization, secure
  * enclaves, and KVM's own leaves. Bits of the interrupt controller, its timer,
  * MTRR and the hypervisor bit are the plugins' to set. System features that
- * change how memory is reached (protection keys, address tags, shadow stacks)
- * are left out as well: guest memory is read on the guest's behalf by a walk
- * that does not know them (walk.c).
+ * change how memory is reached (supervisor protection keys, address tags, shadow
+ * stacks) are left out as well: guest memory is read on the guest's behalf by a
+ * walk that does not know them (walk.c).
  */
 #include "engine/kvm/kvm.h"
 
@@ -36,10 +36,10 @@ static const struct leaf {
 	{ 0x2, ANY, { ALL, ALL, ALL, ALL } },
 	/* 4: caches, with one processor and core for each. */
 	{ 0x4, ANY, { 0x3fff, ALL, ALL, ALL } },
-	/* 7: not SGX PQM MPX PQE PT; not PKU OSPKE CET_SS, bus lock, ENQCMD, SGX_LC, PKS;
+	/* 7: not SGX PQM MPX PQE PT; not OSPKE (KVM's to set) CET_SS, bus lock, ENQCMD, SGX_LC, PKS;
 	   not UINTR, hybrid, PCONFIG LBR IBT AMX */
 	{ 0x7, 0, { ALL, ~(BIT(2) | BIT(12) | BIT(14) | BIT(15) | BIT(25)),
-	            ~(BIT(3) | BIT(4) | BIT(7) | BIT(24) | BIT(29) | BIT(30) | BIT(31)),
+	            ~(BIT(4) | BIT(7) | BIT(24) | BIT(29) | BIT(30) | BIT(31)),
 	            ~(BIT(5) | BIT(15) | BIT(18) | BIT(19) | BIT(20) | BIT(22) | BIT(24) | BIT(25)) } },
 	/* 7.1: plain instructions: SHA512 SM3 SM4 AVX-VNNI BF16 CMPccXADD, fast strings, AVX-IFMA;
 	   AVX-VNNI-INT8, NE-CONVERT, AVX-VNNI-INT16, PREFETCHI */
@@ -65,8 +65,8 @@ static const struct leaf {
 	{ 0x80000021, ANY, { ALL, 0, ALL, 0 } },
 };
 
-/* XCR0 components that go with what is left out: MPX, PKRU, CET, AMX. */
-#define XCR0_KEEP 0xe7u
+/* Without the XCR0 components that go with what is left out: MPX, CET, AMX. */
+#define XCR0_KEEP 0x2e7u
 
 static const struct leaf *find_leaf(const struct kvm_cpuid_entry2 *e)
 {

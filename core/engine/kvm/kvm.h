@@ -35,6 +35,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "engine/engine.h"
 #include "mem.h"
@@ -189,9 +190,17 @@ static inline struct kvm_sregs *kvm_sregs(struct engine_vcpu *v)
 	return &v->run->s.regs.sregs;
 }
 
-/* To be called after changing what the two above point at: KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS. */
+/*
+ * To be called after changing what the two above point at: KVM_SYNC_X86_REGS,
+ * KVM_SYNC_X86_SREGS. At an exit the kernel adds the interrupt that is to be
+ * injected again to the bitmap and takes none away, and what it finds there
+ * later is one to be injected: one that has long been delivered, even with IF
+ * clear. What is under way, it knows without the bitmap.
+ */
 static inline void kvm_touch(struct engine_vcpu *v, uint64_t classes)
 {
+	if (classes & KVM_SYNC_X86_SREGS)
+		memset(kvm_sregs(v)->interrupt_bitmap, 0, sizeof(kvm_sregs(v)->interrupt_bitmap));
 	v->run->kvm_dirty_regs |= classes;
 }
 
@@ -226,9 +235,12 @@ struct kvm_state *kvm_state_create(const struct engine_vm *vm);
 void kvm_state_destroy(struct kvm_state *s);
 int kvm_get_state(struct engine_vcpu *v, struct kvm_state *s);
 int kvm_set_state(struct engine_vcpu *v, const struct kvm_state *s);
+/* Rights of user pages by protection key; all denied when it cannot be read. */
+uint32_t kvm_pkru(struct engine_vcpu *v);
 
 /* ---- the rest --------------------------------------------------------------------------- */
 
+#define KVM_HYPERVISOR_MSR_LAST 0x400001ffu /* 0x40000000 to here are not KVM's */
 /* The MSRs that KVM has (vm->msrs), and which of them come out to us instead. */
 int kvm_msrs_init(struct engine_vm *vm);
 int kvm_msr_get(struct engine_vcpu *v, uint32_t index, uint64_t *value);

@@ -62,6 +62,8 @@
 #define ROUNDS_MIN 3u
 #define ENOUGH_NS  20000000u /* then ROUNDS_MIN will do */
 
+#define CPUID_MAX 512u /* entries; a processor has fewer than a hundred */
+
 #define PORT_A 0x80
 #define PORT_B 0x81
 
@@ -224,6 +226,22 @@ static int create_vcpu(struct probing *p)
 	return p->run ? 0 : failed(p, "the vCPU cannot be mapped", -ENOMEM);
 }
 
+/* Later kernels take long mode only from a vCPU whose CPUID has it. */
+static int give_cpuid(struct probing *p)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + CPUID_MAX * sizeof(cpuid->entries[0]));
+	int err;
+
+	if (!cpuid)
+		return failed(p, "no CPUID", -ENOMEM);
+	cpuid->nent = CPUID_MAX;
+	err = control(p, p->kvm, KVM_GET_SUPPORTED_CPUID, cpuid);
+	if (err >= 0)
+		err = control(p, p->vcpu, KVM_SET_CPUID2, cpuid);
+	free(cpuid);
+	return err < 0 ? failed(p, "no CPUID", err) : 0;
+}
+
 /* 64-bit ring 0 at CODE, interrupts off. */
 static int set_state(struct probing *p)
 {
@@ -363,7 +381,7 @@ static void clean_up(struct probing *p)
 static void *probing_main(void *opaque)
 {
 	static int (*const steps[])(struct probing *p) = {
-		open_device, check_version, create_vm, give_memory, create_vcpu, set_state, let_kick_in, measure,
+		open_device, check_version, create_vm, give_memory, create_vcpu, give_cpuid, set_state, let_kick_in, measure,
 	};
 	struct probing *p = opaque;
 
@@ -525,7 +543,7 @@ enum kvm_kind kvm_probe_kind(struct kvm_probe *result)
 		.map = real_map,
 		.unmap = real_unmap,
 		.now = real_now,
-		.patience_ms = 250,
+		.patience_ms = 2000, /* a busy host may not get to it sooner */
 	};
 
 	return kvm_probe_kind_on(&host, result);

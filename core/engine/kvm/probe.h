@@ -23,7 +23,7 @@ struct kvm_probe {
 
 /*
  * Measures, which takes two or three milliseconds, and always comes back, within
- * half a second even when KVM itself does not. [any]
+ * four seconds even when KVM itself does not. [any]
  */
 enum kvm_kind kvm_probe_kind(struct kvm_probe *result);
 

@@ -6,9 +6,13 @@
  */
 #include "engine/kvm/kvm.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define XSAVE_PKRU 9      /* the component */
+#define XSAVE_PRESENT 512 /* the offset of XSTATE_BV */
 
 struct kvm_state *kvm_state_create(const struct engine_vm *vm)
 {
@@ -53,11 +57,27 @@ static const struct part apic_part = { offsetof(struct kvm_state, apic), KVM_GET
 
 #define N_PARTS (sizeof(parts) / sizeof(parts[0]))
 
-static int get_xsave(struct engine_vcpu *v, struct kvm_state *s)
+static int get_xsave(struct engine_vcpu *v, struct kvm_xsave *area)
 {
 	bool large = v->vm->features.xsave_size > sizeof(struct kvm_xsave);
 
-	return kvm_ioctl(v->fd, large ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, s->xsave);
+	return kvm_ioctl(v->fd, large ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, area);
+}
+
+uint32_t kvm_pkru(struct engine_vcpu *v)
+{
+	struct kvm_xsave *area = calloc(1, v->vm->features.xsave_size);
+	uint32_t a, at = 0, c, d, pkru = UINT32_MAX;
+	uint64_t present;
+
+	__get_cpuid_count(0xd, XSAVE_PKRU, &a, &at, &c, &d);
+	if (area && at && at <= v->vm->features.xsave_size - sizeof(pkru) && !get_xsave(v, area)) {
+		memcpy(&present, (const char *)area + XSAVE_PRESENT, sizeof(present));
+		memcpy(&pkru, (const char *)area + at, sizeof(pkru));
+		pkru = present >> XSAVE_PKRU & 1 ? pkru : 0;
+	}
+	free(area);
+	return pkru;
 }
 
 int kvm_get_state(struct engine_vcpu *v, struct kvm_state *s)
@@ -65,7 +85,7 @@ int kvm_get_state(struct engine_vcpu *v, struct kvm_state *s)
 	int r = kvm_settle(v);
 
 	if (!r)
-		r = get_xsave(v, s);
+		r = get_xsave(v, s->xsave);
 	for (unsigned i = 0; i < N_PARTS && !r; i++)
 		r = kvm_ioctl(v->fd, parts[i].get, (char *)s + parts[i].offset);
 	if (!r && v->vm->irqchip)

@@ -132,9 +132,14 @@ static void refine(struct engine_vm *vm)
 		kvm_vm_enable(vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
 }
 
+/*
+ * The kernel knows of a Xen guest by the MSR that places its hypercall page:
+ * without one it takes the flag and answers hypercalls itself all the same.
+ * This MSR is none of the guest's, and a write comes out to us first (msr.c).
+ */
 static int use_xen_hypercalls(struct engine_vm *vm)
 {
-	struct kvm_xen_hvm_config config = { .flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL };
+	struct kvm_xen_hvm_config config = { .flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL, .msr = KVM_HYPERVISOR_MSR_LAST };
 
 	return vm->features.xen_hypercalls ? kvm_ioctl(vm->fd, KVM_XEN_HVM_CONFIG, &config) : 0;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Guest virtual memory, through the guest's own page tables and with its
- * rights: 32-bit, PAE, four and five levels (Intel SDM vol. 3, ch. 4). Accessed
- * and dirty bits are set as the processor would, or the guest's kernel might
+ * rights: 32-bit, PAE, four and five levels, protection keys of user pages
+ * (Intel SDM vol. 3, ch. 4). Accessed and dirty bits are set as the processor would, or the guest's kernel might
  * take a page for clean that the host has written.
  *
  * A guest can change its tables while they are walked: every entry is read
@@ -19,6 +19,7 @@
 #define CR4_LA57 (1ull << 12)
 #define CR4_SMEP (1ull << 20)
 #define CR4_SMAP (1ull << 21)
+#define CR4_PKE (1ull << 22)
 #define EFER_LMA (1ull << 10)
 #define EFER_NXE (1ull << 11)
 #define FL_AC (1ull << 18)
@@ -30,9 +31,11 @@
 #define PTE_D 0x40ull
 #define PTE_PS 0x80ull
 #define PTE_NX (1ull << 63)
+#define PTE_KEY_SHIFT 59
 #define PTE_ADDRESS 0x000ffffffffff000ull
 
 struct walk {
+	struct engine_vcpu *vcpu;
 	struct mem *mem;
 	uint64_t cr0, cr3, cr4, efer, rflags;
 	bool user, write, fetch;
@@ -45,6 +48,7 @@ static void begin(struct walk *w, struct engine_vcpu *v, unsigned how)
 	const struct kvm_sregs *s = kvm_sregs(v);
 
 	*w = (struct walk){
+		.vcpu = v,
 		.mem = v->vm->mem,
 		.cr0 = s->cr0,
 		.cr3 = s->cr3,
@@ -151,6 +155,19 @@ static bool allowed(const struct walk *w, uint64_t rights, bool nx)
 	return !w->write || rights & PTE_W || !(w->cr0 & CR0_WP);
 }
 
+/* Of user pages' data. PKRU costs a system call, which few copies need: the kernel's own pages have no key. */
+static bool key_allows(const struct walk *w, uint64_t rights, uint64_t leaf)
+{
+	uint32_t denied;
+
+	if (!(w->cr4 & CR4_PKE) || !(w->efer & EFER_LMA) || !(rights & PTE_U) || w->fetch)
+		return true;
+	denied = kvm_pkru(w->vcpu) >> (leaf >> PTE_KEY_SHIFT & 15) * 2;
+	if (denied & 1)
+		return false;
+	return !w->write || !(denied & 2) || (!w->user && !(w->cr0 & CR0_WP));
+}
+
 static uint64_t first_table(const struct walk *w)
 {
 	return w->levels == 3 ? w->cr3 & 0xffffffe0u : w->cr3 & (w->levels == 2 ? 0xfffff000u : PTE_ADDRESS);
@@ -176,7 +193,7 @@ static uint64_t translate(const struct walk *w, uint64_t va)
 			rights &= entry;
 			nx |= (entry & PTE_NX) != 0;
 		}
-		if (leaf && !allowed(w, rights, nx))
+		if (leaf && (!allowed(w, rights, nx) || !key_allows(w, rights, entry)))
 			return UINT64_MAX;
 		if (!is_pdpte(w, level) && !mark_entry(w, gpa, entry, leaf && w->write ? PTE_A | PTE_D : PTE_A))
 			return UINT64_MAX;

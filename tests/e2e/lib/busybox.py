@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What pvh-busybox, pv-busybox and hvm-busybox do: a stock Debian kernel, without a word on
+"""What pvh-busybox, pv-busybox, hvm-busybox and pvhvm-busybox do: a stock Debian kernel, without a word on
 its command line that it would not get on a real system, to a busybox shell,
 and every way to leave it."""
 import hashlib
@@ -7,18 +7,20 @@ import pathlib
 import re
 import signal
 
-from guest import (CRASH, GUESTS, POWEROFF, REBOOT, TOP, TROUBLE, Console, check, console_of, copy_image, disk_of,
-                   domain_file, run, tap)
+from guest import (CRASH, GUESTS, PC_MODES, POWEROFF, REBOOT, TOP, TROUBLE, Console, check, console_of, copy_image,
+                   disk_of, domain_file, mode_of, run, tap)
 
 PROMPT = r"gamut# "
 RAMDISK = GUESTS / "initramfs.img"
-GUEST_TYPE = {"pvh": "PVH", "pv": "PV"}
+GUEST_TYPE = {"pvh": "PVH", "pv": "PV", "hvm-pv-drivers": "HVM", "pvhvm": "HVM"}
 # Linux 5.16 dropped the word "paravirtualized" from its banner, and has a name for its PV guests that says only Xen.
 BANNER = {"pvh": r"Booting (paravirtualized )?kernel on Xen PVH", "pv": r"Booting (paravirtualized )?kernel on Xen( PV)?$",
-          "hvm": r"Booting (paravirtualized )?kernel on bare hardware"}
+          "hvm": r"Booting (paravirtualized )?kernel on bare hardware",
+          **dict.fromkeys(("hvm-pv-drivers", "pvhvm"), r"Booting (paravirtualized )?kernel on Xen HVM")}
 # And this is where all of them tell PV.
-DETECTED = {"pvh": "Hypervisor detected: Xen", "pv": "Hypervisor detected: Xen PV"}
-EXAMPLE = {"pvh": "pvh", "pv": "pv", "hvm": "hvm-kernel"}
+DETECTED = {"pvh": "Hypervisor detected: Xen", "pv": "Hypervisor detected: Xen PV",
+            "hvm-pv-drivers": "Hypervisor detected: Xen HVM", "pvhvm": "Hypervisor detected: Xen HVM"}
+EXAMPLE = {"pvh": "pvh", "pv": "pv", "hvm": "hvm-kernel", "hvm-pv-drivers": "hvm-pv-drivers", "pvhvm": "pvhvm"}
 
 
 def example(way):
@@ -69,16 +71,24 @@ def leave(way):
 
 
 def terminated(way):
+    """A guest that listens shuts down by itself; a PC's, where nobody has started acpid, is ended as by a signal."""
     with Console(*example(way)) as c:
         c.expect(PROMPT)
         c.proc.terminate()
-        check(c.wait(20) == -signal.SIGTERM, "SIGTERM ends it as it ends others", c.proc.returncode)
+        wanted = -signal.SIGTERM if way.startswith("hvm") else POWEROFF
+        check(c.wait(20) == wanted, "SIGTERM shuts a guest down that listens, and ends another", c.proc.returncode)
         check(c.terminal_restored(), "SIGTERM: the terminal is as before")
+    with Console(*example(way)) as c:
+        c.expect(PROMPT)
+        c.proc.send_signal(signal.SIGINT)
+        check(c.wait(20) == -signal.SIGINT, "SIGINT ends it as it ends others", c.proc.returncode)
+        check(c.terminal_restored(), "SIGINT: the terminal is as before")
 
 
-def guest_exec(way, tmp, name, command, **keys):
+def guest_exec(way, tmp, name, command, word="", **keys):
+    """word: more for the kernel's command line, with a space behind it."""
     path = domain_file(f"{tmp}/{name}.cfg", ramdisk=RAMDISK, way=way,
-                       cmdline=f'console={console_of(way)} gamut_exec="{command}"', **keys)
+                       cmdline=f'{word}console={console_of(way)} gamut_exec="{command}"', **keys)
     return run(["run", path], timeout=90)
 
 
@@ -87,7 +97,7 @@ def ends(way, tmp):
     check(status == POWEROFF and "Linux" in out, "a command, then power-off: 0", f"{status}\n{err}\n{out[-800:]}")
     status, out, err = guest_exec(way, tmp, "reboot", "reboot -f", extra='on_reboot = "destroy";')
     check(status == REBOOT, "reboot that is not wanted: 3", f"{status}\n{err}\n{out[-800:]}")
-    if way.startswith("hvm"): # a PC has no way to say so but to reset
+    if mode_of(way) in PC_MODES: # a PC has no way to say so but to reset
         status, out, err = guest_exec(way, tmp, "panic", "echo 1 > /proc/sys/kernel/panic; echo c > /proc/sysrq-trigger",
                                       extra='on_reboot = "destroy";')
         check(status == REBOOT and "sysrq triggered crash" in out, "panic: reboot", f"{status}\n{err}\n{out[-800:]}")
@@ -122,7 +132,7 @@ def disk(way, tmp):
                                   disks=[f'dev = "{dev}"; path = "{image}"; readonly = true;'])
     wanted = hashlib.sha256(pathlib.Path(image).read_bytes()).hexdigest()
     check(status == POWEROFF and wanted in out, "a disk is read as it is on the host", f"{status}\n{err}\n{out[-800:]}")
-    if not way.startswith("hvm"): # an IDE disk has no way to say so
+    if mode_of(way) != "hvm": # an IDE disk has no way to say so
         check("\n1\r" in out, "readonly = true: the guest knows", out[-400:])
 
 

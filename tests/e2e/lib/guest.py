@@ -26,20 +26,33 @@ GAMUT = BUILD / "gamut"
 FOREIGN = GUESTS / "foreign"
 LOGS = BUILD / "test-logs"
 
+# No two running domains of a user have the same name; tests that run side by side must not meet.
+RUNTIME = tempfile.TemporaryDirectory(prefix="gamut-test-") # pylint: disable=consider-using-with
+os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name
+
 # The ways that are there: mode on engine.
-WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm", "hvm/bt", "hvm/kvm")
+WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm", "hvm/bt", "hvm/kvm", "hvm-pv-drivers/bt", "hvm-pv-drivers/kvm",
+        "pvhvm/bt", "pvhvm/kvm")
+# Those that a test runs in unless it names others.
 MODES = ("pvh", "pv", "hvm")
+# On a PC, and on a PC with Xen's parts.
+PC_MODES = ("hvm", "hvm-pv-drivers", "pvhvm")
+XEN_PC_MODES = ("hvm-pv-drivers", "pvhvm")
+
+
+def mode_of(way):
+    return way.split("/")[0]
 
 
 def console_of(way):
     """The terminal that Linux has for the domain's console in this mode."""
-    return "ttyS0" if way.startswith("hvm") else "hvc0"
+    return "ttyS0" if mode_of(way) in PC_MODES else "hvc0"
 
 
 def disk_of(way, unit=0):
     """A disk's name in the domain file, and in Linux."""
     letter = "abcd"[unit]
-    return ("hd" + letter, "sd" + letter) if way.startswith("hvm") else ("xvd" + letter, "xvd" + letter)
+    return ("hd" + letter, "sd" + letter) if mode_of(way) == "hvm" else ("xvd" + letter, "xvd" + letter)
 
 # What no kernel says that is well: dmesg is searched for it.
 TROUBLE = re.compile(r"^.*(?:WARNING:|BUG:|Oops|Call Trace|general protection|segfault|traps: |unchecked MSR|"
@@ -262,11 +275,16 @@ def log(text):
 class Console:
     """`gamut run FILE` with its console on a pty."""
 
-    def __init__(self, *args):
+    @classmethod
+    def of(cls, *args):
+        """Another command than `gamut run`."""
+        return cls(*args[1:], command=args[0])
+
+    def __init__(self, *args, command="run"):
         self.master, self.slave = pty.openpty()
         self.before = termios.tcgetattr(self.slave)
         self.errors = tempfile.TemporaryFile()
-        self.proc = subprocess.Popen([GAMUT, "run", *map(str, args)], stdin=self.slave, stdout=self.slave,
+        self.proc = subprocess.Popen([GAMUT, command, *map(str, args)], stdin=self.slave, stdout=self.slave,
                                      stderr=self.errors, start_new_session=True)
         self.text = ""
         self.at = 0

@@ -6,9 +6,12 @@ import pathlib
 import re
 import shutil
 import subprocess
+import time
 
 from guest import BUILD, GUESTS, TOP, log
 
+# Another kernel for the machine than Debian 12's: a folder with its vmlinuz, kernel-release and modules/, uncompressed.
+KERNEL = pathlib.Path(os.environ.get("NESTED_KERNEL", GUESTS))
 MODULES = ("virt/lib/irqbypass", "arch/x86/kvm/kvm", "arch/x86/kvm/kvm-amd")
 FIRMWARE = ("/usr/share/seabios/bios-256k.bin", "/usr/share/seabios/vgabios-isavga.bin")
 
@@ -50,9 +53,9 @@ def add_system(root):
     for applet in applets.split():
         if applet != "busybox":
             (root / "bin" / applet).symlink_to("busybox")
-    release = (GUESTS / "kernel-release").read_text().strip()
+    release = (KERNEL / "kernel-release").read_text().strip()
     for module in MODULES:
-        add(root, GUESTS / f"modules/lib/modules/{release}/kernel/{module}.ko", f"lib/{pathlib.Path(module).name}.ko")
+        add(root, KERNEL / f"modules/lib/modules/{release}/kernel/{module}.ko", f"lib/{pathlib.Path(module).name}.ko")
 
 
 def add_gamut(root, tests):
@@ -88,19 +91,31 @@ def make_initramfs(folder, files, steps, tests):
     return target
 
 
-def run_nested(initramfs, timeout, memory=1200):
+def to_end(proc, console, timeout, quiet):
+    """What to say of a machine that does not come to its end, after its time or as long without a word; or nothing."""
+    end, size, since = time.monotonic() + timeout, 0, time.monotonic()
+    while proc.poll() is None:
+        now, grown = time.monotonic(), console.stat().st_size
+        if grown > size:
+            size, since = grown, now
+        if now > end or now - since > quiet:
+            proc.kill()
+            proc.wait()
+            return b"\n(test: killed after its time limit)"
+        time.sleep(0.2)
+    return b""
+
+
+def run_nested(initramfs, timeout, memory=1200, processors=1, quiet=None):
     """{step: (status, output)} of the steps that came to their end, and all that was on the console."""
-    command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,+svm", "-m", str(memory), "-display", "none",
-               "-serial", "stdio", "-no-reboot", "-kernel", GUESTS / "vmlinuz", "-initrd", initramfs,
-               "-append", "console=ttyS0 quiet panic=-1"]
-    proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
-        out, _ = proc.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        proc.kill()
-        out, _ = proc.communicate()
-        out += b"\n(test: killed after its time limit)"
-    text = out.decode(errors="replace").replace("\r", "")
+    command = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max,+svm", "-m", str(memory), "-smp", str(processors),
+               "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", KERNEL / "vmlinuz", "-initrd", initramfs,
+               "-append", "console=ttyS0 quiet panic=-1 no_timer_check"]
+    console = pathlib.Path(initramfs).with_suffix(".console") # to be looked at while it runs
+    with open(console, "wb") as out, subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
+                                                      stderr=subprocess.STDOUT) as proc:
+        out.write(to_end(proc, console, timeout, quiet or timeout))
+    text = console.read_bytes().decode(errors="replace").replace("\r", "")
     log(f"$ {' '.join(map(str, command))}\n{text}\n")
     found = re.findall(r"^@begin (\S+)$(.*?)^@end \1 (\d+)$", text, re.M | re.S)
     return {name: (int(status), output) for name, output, status in found}, text
@@ -114,11 +129,11 @@ def missing():
     for file in FIRMWARE:
         if not os.path.exists(file):
             return f"no {file} here"
-    release = GUESTS / "kernel-release"
+    release = KERNEL / "kernel-release"
     if not release.exists():
-        return "no kernel in build/guests"
-    folder = GUESTS / f"modules/lib/modules/{release.read_text().strip()}/kernel/arch/x86/kvm"
-    return None if folder.exists() else "the kernel in build/guests has no KVM modules"
+        return f"no kernel in {KERNEL}"
+    folder = KERNEL / f"modules/lib/modules/{release.read_text().strip()}/kernel/arch/x86/kvm"
+    return None if folder.exists() else "the kernel there has no KVM modules"
 
 
 def unit_tests():

@@ -19,9 +19,9 @@ poweroff
 """
 
 
-def shell(tmp, name, script, vcpus, extra="", way="pvh/bt"):
-    """The script through pipes; (status, output, errors)."""
-    path = domain_file(f"{tmp}/{name}.cfg", ramdisk=RAMDISK, cmdline=f"console={console_of(way)}",
+def shell(tmp, name, script, vcpus, extra="", way="pvh/bt", word=""):
+    """The script through pipes; (status, output, errors). word: as in busybox.guest_exec."""
+    path = domain_file(f"{tmp}/{name}.cfg", ramdisk=RAMDISK, cmdline=f"{word}console={console_of(way)}",
                        extra=f"vcpus = {vcpus};\n{extra}", way=way)
     return run(["run", path], input_text=script.lstrip())
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "conf.h"
+#include "console-end.h"
 
 /* libconfig 1.5 leaks a string that stands where its grammar wants none; that is not for us to fix. */
 GAMUT_EXPORT const char *__lsan_default_suppressions(void);
@@ -143,7 +144,10 @@ static void defaults(void **state)
 	assert_int_equal(f->c->memory, 512);
 	assert_int_equal(f->c->vcpus, 1);
 	assert_int_equal(f->c->engine, CONF_ENGINE_AUTO);
-	assert_int_equal(f->c->console, CONF_CONSOLE_STDIO);
+	assert_int_equal(f->c->n_consoles, 1);
+	assert_int_equal(f->c->consoles[0].n_to, 1);
+	assert_int_equal(f->c->consoles[0].to[0].kind, CONSOLE_TO_STDIO);
+	assert_string_equal(f->c->consoles[0].name, "xen");
 	assert_int_equal(f->c->on_reboot, CONF_END_RESTART);
 	assert_int_equal(f->c->on_crash, CONF_END_DESTROY);
 	assert_int_equal(f->c->weight, 256);
@@ -180,7 +184,7 @@ static void everything_given(void **state)
 	assert_int_equal(f->c->vcpus, 2);
 	assert_int_equal(f->c->engine, CONF_ENGINE_BT);
 	assert_string_equal(f->c->cmdline, "console=hvc0 root=/dev/xvda");
-	assert_int_equal(f->c->console, CONF_CONSOLE_NONE);
+	assert_int_equal(f->c->consoles[0].n_to, 0);
 	assert_int_equal(f->c->weight, 65535);
 	assert_int_equal(f->c->cap, 50);
 	assert_int_equal(f->c->n_affinity, 1);
@@ -348,7 +352,21 @@ static const struct {
 	{ "options = { platform = { frames = 0; }; };", "frames: wants an integer from 1 to 4096, not 0" },
 	/* words */
 	{ "engine = \"bts\";", "engine: there is no \"bts\"; did you mean \"bt\"? It is one of" },
-	{ "console = \"vga\";", "console: there is no \"vga\"; give one of \"stdio\", \"none\"" },
+	{ "console = \"vga\";", "console: there is no \"vga\"; give \"stdio\", \"pty\", \"socket\"" },
+	{ "console = \"ptty\";", "console: there is no \"ptty\"; did you mean \"pty\"? Else give \"stdio\"" },
+	{ "console = 1;", "console: wants a string, not an integer" },
+	{ "console = ( \"stdio\", 2 );", "console: wants a string, not an integer" },
+	{ "console = ( \"stdio\", \"none\" );", "console: \"none\" stands alone" },
+	{ "console = ( \"pty\", \"pty\" );", "console: \"pty\" is there twice" },
+	{ "console = \"file\";", "console: there is no \"file\"" },
+	{ "console = \"file:\";", "console: there is no \"file:\"" },
+	{ "console = \"pty:x\";", "console: there is no \"pty:x\"" },
+	{ "console = \"file:no/such/folder/log\";", "console: cannot make " },
+	{ "consoles = ( { to = \"pty\"; } );", "consoles[0].type: wants the console's kind" },
+	{ "consoles = ( { type = \"xen\"; } );", "consoles[0].type: a domain can have one console of type \"xen\"" },
+	{ "consoles = ( { type = \"xenn\"; } );", "consoles[0].type: " },
+	{ "consoles = { };", "consoles: wants a list of groups, not a group" },
+	{ "consoles = ( \"pty\" );", "consoles[0]: wants a group, not a string" },
 	{ "on_crash = \"preserve\";", "on_crash: there is no \"preserve\"" },
 	{ "uuid = \"01234567-89ab-cdef-0123-456789abcdeg\";", "is no UUID" },
 	{ "uuid = \"0123456789abcdef0123456789abcdef\";", "is no UUID" },

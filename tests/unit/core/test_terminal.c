@@ -16,6 +16,7 @@
 #include "terminal.h"
 
 static struct loop loop;
+static struct console *con;
 static unsigned inputs, leaves;
 static char got[256];
 static size_t n_got;
@@ -26,12 +27,15 @@ static int setup(void **state)
 	inputs = leaves = 0;
 	n_got = 0;
 	signal(SIGPIPE, SIG_IGN);
-	return loop_init(&loop);
+	con = console_create();
+	return loop_init(&loop) || console_attach(con, &loop);
 }
 
 static int teardown(void **state)
 {
 	(void)state;
+	console_detach(con);
+	console_destroy(con);
 	loop_finish(&loop);
 	return 0;
 }
@@ -39,7 +43,7 @@ static int teardown(void **state)
 static void on_input(void *opaque)
 {
 	inputs++;
-	n_got += terminal_read(opaque, got + n_got, (uint32_t)(sizeof(got) - n_got));
+	n_got += console_read(opaque, got + n_got, (uint32_t)(sizeof(got) - n_got));
 }
 
 static void on_input_ignored(void *opaque)
@@ -98,9 +102,9 @@ static void test_pipe(void **state)
 	t = terminal_create(in[0], out[1]);
 	assert_false(terminal_is_tty(t));
 	terminal_on_leave(t, on_leave, NULL);
-	assert_int_equal(terminal_attach(t, &loop), 0);
-	terminal_on_input(t, on_input, t);
-	assert_int_equal(terminal_write(t, "login: ", 7), 7);
+	assert_int_equal(terminal_attach(t, con, &loop), 0);
+	console_on_input(con, on_input, con);
+	assert_int_equal(console_write(con, "login: ", 7), 7);
 	rounds(2);
 	assert_int_equal(read_all(out[0], buf, 7), 7);
 	assert_memory_equal(buf, "login: ", 7);
@@ -112,7 +116,7 @@ static void test_pipe(void **state)
 	/* The end of the input is not the end of anything else. */
 	close(in[1]);
 	rounds(3);
-	assert_int_equal(terminal_write(t, "x", 1), 1);
+	assert_int_equal(console_write(con, "x", 1), 1);
 	rounds(2);
 	assert_int_equal(read_all(out[0], buf, 1), 1);
 	/* Our O_NONBLOCK must not be seen by whoever shares the descriptor. */
@@ -134,11 +138,11 @@ static void test_back_pressure(void **state)
 	(void)state;
 	assert_int_equal(pipe(out), 0);
 	t = terminal_create(in, out[1]);
-	assert_int_equal(terminal_attach(t, &loop), 0);
-	terminal_on_input(t, on_input_ignored, t);
+	assert_int_equal(terminal_attach(t, con, &loop), 0);
+	console_on_input(con, on_input_ignored, NULL);
 	/* Nobody reads: the pipe and the queue fill, and then nothing is taken, and nothing blocks. */
 	for (int i = 0; i < 100; i++) {
-		n = terminal_write(t, chunk, sizeof(chunk));
+		n = console_write(con, chunk, sizeof(chunk));
 		total += n;
 		rounds(1);
 		if (n < sizeof(chunk))
@@ -151,7 +155,7 @@ static void test_back_pressure(void **state)
 	rounds(3);
 	/* Room again: the writer is told. */
 	assert_true(inputs > inputs_before);
-	assert_int_equal(terminal_write(t, chunk, 100), 100);
+	assert_int_equal(console_write(con, chunk, 100), 100);
 	terminal_detach(t);
 	terminal_destroy(t);
 	/* Detached with output queued: it is written all the same. */
@@ -170,11 +174,11 @@ static void test_reader_gone(void **state)
 	(void)state;
 	assert_int_equal(pipe(out), 0);
 	t = terminal_create(in, out[1]);
-	assert_int_equal(terminal_attach(t, &loop), 0);
+	assert_int_equal(terminal_attach(t, con, &loop), 0);
 	close(out[0]);
 	for (int i = 0; i < 100; i++) {
 		/* The first fills the queue until the loop finds out; then all is taken and dropped. */
-		assert_int_equal(terminal_write(t, chunk, sizeof(chunk)), sizeof(chunk));
+		assert_int_equal(console_write(con, chunk, sizeof(chunk)), sizeof(chunk));
 		rounds(1);
 	}
 	terminal_detach(t);
@@ -198,9 +202,9 @@ static void test_regular_files(void **state)
 	unlink(path);
 	assert_int_equal(write(out, "head ", 5), 5);
 	t = terminal_create(in, out);
-	assert_int_equal(terminal_attach(t, &loop), 0);
-	terminal_on_input(t, on_input, t);
-	terminal_write(t, "tail", 4);
+	assert_int_equal(terminal_attach(t, con, &loop), 0);
+	console_on_input(con, on_input, con);
+	console_write(con, "tail", 4);
 	rounds(4);
 	assert_int_equal(n_got, 5);
 	assert_memory_equal(got, "input", 5);
@@ -226,13 +230,13 @@ static void test_input_waits(void **state)
 	for (size_t i = 0; i < sizeof(data); i++)
 		data[i] = (char)i;
 	t = terminal_create(in[0], out);
-	assert_int_equal(terminal_attach(t, &loop), 0);
-	terminal_on_input(t, on_input_ignored, t);
+	assert_int_equal(terminal_attach(t, con, &loop), 0);
+	console_on_input(con, on_input_ignored, NULL);
 	assert_int_equal(write(in[1], data, sizeof(data)), sizeof(data));
 	close(in[1]);
 	rounds(30);
 	for (int i = 0; i < 100 && n < sizeof(data); i++) {
-		n += terminal_read(t, back + n, 1000);
+		n += console_read(con, back + n, 1000);
 		rounds(4);
 	}
 	assert_int_equal(n, sizeof(data));
@@ -255,8 +259,8 @@ static void test_tty(void **state)
 	t = terminal_create(slave, slave);
 	assert_true(terminal_is_tty(t));
 	terminal_on_leave(t, on_leave, NULL);
-	assert_int_equal(terminal_attach(t, &loop), 0);
-	terminal_on_input(t, on_input, t);
+	assert_int_equal(terminal_attach(t, con, &loop), 0);
+	console_on_input(con, on_input, con);
 	terminal_raw(t);
 	assert_true(atomic_load(terminal_raw_flag(t)));
 	tcgetattr(slave, &during);
@@ -267,7 +271,7 @@ static void test_tty(void **state)
 	assert_int_equal(n_got, 2);
 	assert_memory_equal(got, "\x03x", 2);
 	assert_int_equal(leaves, 1);
-	terminal_write(t, "ok", 2);
+	console_write(con, "ok", 2);
 	rounds(2);
 	assert_int_equal(read_all(master, buf, 2), 2);
 	/* Stopped and continued. */
@@ -290,12 +294,12 @@ static void test_hangup(void **state)
 	struct terminal *t = terminal_create(slave, slave);
 
 	(void)state;
-	assert_int_equal(terminal_attach(t, &loop), 0);
-	terminal_on_input(t, on_input, t);
+	assert_int_equal(terminal_attach(t, con, &loop), 0);
+	console_on_input(con, on_input, con);
 	terminal_raw(t);
 	close(master);
 	rounds(3);
-	terminal_write(t, "nobody", 6);
+	console_write(con, "nobody", 6);
 	rounds(3);
 	terminal_detach(t);
 	terminal_destroy(t);

@@ -411,7 +411,10 @@
 	SIZE(gamut_slots_ops, 24), \
 	AT(gamut_slots_ops, size, 0), \
 	AT(gamut_slots_ops, add, 8), \
-	AT(gamut_slots_ops, irq, 16)
+	AT(gamut_slots_ops, irq, 16), \
+	SIZE(gamut_power_ops, 16), \
+	AT(gamut_power_ops, size, 0), \
+	AT(gamut_power_ops, request, 8)
 
 #define FROZEN_VALUES \
 	VALUE(GAMUT_AXIS_DISK, 0), \
@@ -468,6 +471,8 @@
 	VALUE(GAMUT_PCI_BAR_IO, 1), \
 	VALUE(GAMUT_PCI_BAR_MEM32, 2), \
 	VALUE(GAMUT_PCI_BAR_MEM64, 3), \
+	VALUE(GAMUT_POWER_OFF, 0), \
+	VALUE(GAMUT_POWER_REBOOT, 1), \
 	VALUE(GAMUT_FD_IN, 1), \
 	VALUE(GAMUT_FD_OUT, 2), \
 	VALUE(GAMUT_FD_ERR, 4), \
@@ -482,7 +487,8 @@
 	VALUE(GAMUT_PCI_BARS, 6), \
 	VALUE(GAMUT_PCI_ANY, 0xffff), \
 	VALUE(GAMUT_PC_REVISION, 1), \
-	VALUE(GAMUT_SLOTS_REVISION, 1)
+	VALUE(GAMUT_SLOTS_REVISION, 1), \
+	VALUE(GAMUT_POWER_REVISION, 1)
 /* clang-format on */
 
 #endif

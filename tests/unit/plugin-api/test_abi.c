@@ -18,6 +18,7 @@
 #include "gamut/host.h"
 #include "gamut/irq.h"
 #include "gamut/pc.h"
+#include "gamut/power.h"
 #include "gamut/slots.h"
 #include "gamut/pci.h"
 #include "gamut/plugin.h"

@@ -342,6 +342,24 @@ static void test_bios(void **state)
 	assert_memory_equal(fw.item[FW_CFG_FILE_FIRST].data + fw.item[FW_CFG_FILE_FIRST].data[0x1a], "$PnP", 4);
 }
 
+/* Its size cut to 32 bits would be that of one that fits. */
+static void test_large_ramdisk(void **state)
+{
+	(void)state;
+	make_linux(0x20f, 0);
+	give(file, sizeof(file));
+	h->boot.ramdisk_size = (1ull << 32) + sizeof(ramdisk);
+	assert_int_equal(pc_boot_check(&b, PC_IMAGE_LINUX64), -ENOMEM);
+	assert_int_equal(pc_boot_bios(&b, &fw), -ENOMEM);
+	assert_non_null(strstr(h->last_fail, "ramdisk"));
+	make_elf();
+	h->boot.ramdisk_size = (1ull << 32) + sizeof(ramdisk);
+	h->last_fail[0] = 0;
+	assert_int_equal(pc_boot_check(&b, PC_IMAGE_MULTIBOOT), -ENOMEM);
+	assert_int_equal(pc_boot_bios(&b, &fw), -ENOMEM);
+	assert_non_null(strstr(h->last_fail, "ramdisk"));
+}
+
 /* From before there was a header. */
 static void test_bios_old(void **state)
 {
@@ -391,7 +409,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(kinds), T(linux_64), T(linux_32), T(linux_place), T(multiboot), T(multiboot_bad), T(multiboot_addresses),
-		T(bios), T(bios_old), T(bios_multiboot),
+		T(large_ramdisk), T(bios), T(bios_old), T(bios_multiboot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

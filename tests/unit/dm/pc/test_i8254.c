@@ -90,6 +90,13 @@ static void ticks(struct rig *r, uint64_t n)
 	host_fake_advance(r->f, (tick * 88000 + 44000) / 105 - r->f->now);
 }
 
+/* A macro, for the line of a failure. */
+#define OUT_AFTER(n, counter, level)                      \
+	do {                                              \
+		ticks(r, n);                              \
+		assert_int_equal(out(r, counter), level); \
+	} while (0)
+
 static int setup(void **state)
 {
 	struct rig *r = test_calloc(1, sizeof(*r));
@@ -240,19 +247,15 @@ static void mode_0(void **state)
 	control(r, 0xb0);
 	assert_int_equal(out(r, 2), 0);
 	load(r, 2, 100);
-	ticks(r, 100);
-	assert_int_equal(out(r, 2), 0);
-	ticks(r, 1); /* N + 1 after the write */
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(100, 2, 0);
+	OUT_AFTER(1, 2, 1); /* N + 1 after the write */
 	ticks(r, 1);
 	assert_int_equal(rd2(r, 2), 0xffff);
-	ticks(r, 100000);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(100000, 2, 1);
 	/* A new count starts over; its first half stops. */
 	i8254_ops.write(&r->p, 2, 1, 50);
 	assert_int_equal(out(r, 2), 0);
-	ticks(r, 1000);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(1000, 2, 0);
 	i8254_ops.write(&r->p, 2, 1, 0);
 	ticks(r, 21);
 	/* The gate stops the count, not the output. */
@@ -260,10 +263,8 @@ static void mode_0(void **state)
 	ticks(r, 1000);
 	assert_int_equal(rd2(r, 2), 30);
 	i8254_gate(&r->p, 2, 1);
-	ticks(r, 29);
-	assert_int_equal(out(r, 2), 0);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(29, 2, 0);
+	OUT_AFTER(1, 2, 1);
 	i8254_gate(&r->p, 2, 0);
 	assert_int_equal(out(r, 2), 1);
 }
@@ -275,27 +276,21 @@ static void mode_1(void **state)
 	control(r, 0xb2);
 	load(r, 2, 100);
 	assert_int_equal(out(r, 2), 1);
-	ticks(r, 1000);
-	assert_int_equal(out(r, 2), 1); /* waits for its trigger */
+	OUT_AFTER(1000, 2, 1); /* waits for its trigger */
 	i8254_gate(&r->p, 2, 1);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(1, 2, 0);
 	assert_int_equal(rd2(r, 2), 100);
 	i8254_gate(&r->p, 2, 0); /* the level does not matter */
-	ticks(r, 99);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(99, 2, 0);
 	/* Triggered again it is longer; a new count is for the next trigger. */
 	load(r, 2, 20);
 	i8254_gate(&r->p, 2, 1);
 	ticks(r, 1);
 	assert_int_equal(rd2(r, 2), 20);
-	ticks(r, 19);
-	assert_int_equal(out(r, 2), 0);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(19, 2, 0);
+	OUT_AFTER(1, 2, 1);
 	load(r, 2, 50);
-	ticks(r, 1000);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(1000, 2, 1);
 }
 
 static void mode_2(void **state)
@@ -309,10 +304,8 @@ static void mode_2(void **state)
 	for (int period = 0; period < 3; period++) {
 		assert_int_equal(rd2(r, 2), 100);
 		assert_int_equal(out(r, 2), 1);
-		ticks(r, 98);
-		assert_int_equal(out(r, 2), 1);
-		ticks(r, 1);
-		assert_int_equal(out(r, 2), 0);
+		OUT_AFTER(98, 2, 1);
+		OUT_AFTER(1, 2, 0);
 		assert_int_equal(rd2(r, 2), 1);
 		ticks(r, 1);
 	}
@@ -324,8 +317,7 @@ static void mode_2(void **state)
 	ticks(r, 1);
 	assert_int_equal(rd2(r, 2), 40);
 	/* The gate forces the output up, and starts again. */
-	ticks(r, 39);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(39, 2, 0);
 	i8254_gate(&r->p, 2, 0);
 	assert_int_equal(out(r, 2), 1);
 	ticks(r, 500);
@@ -347,48 +339,35 @@ static void mode_3(void **state)
 	load(r, 2, 100);
 	ticks(r, 1);
 	assert_int_equal(rd2(r, 2), 100);
-	ticks(r, 49);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(49, 2, 1);
 	assert_int_equal(rd2(r, 2), 2); /* by two */
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(1, 2, 0);
 	assert_int_equal(rd2(r, 2), 100);
-	ticks(r, 49);
-	assert_int_equal(out(r, 2), 0);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(49, 2, 0);
+	OUT_AFTER(1, 2, 1);
 	/* A new count takes over at the half's end: the low part is the new one's. */
 	load(r, 2, 21);
-	ticks(r, 49);
-	assert_int_equal(out(r, 2), 1);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(49, 2, 1);
+	OUT_AFTER(1, 2, 0);
 	assert_int_equal(rd2(r, 2), 20);
-	ticks(r, 9);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(9, 2, 0);
 	ticks(r, 1);
 	/* An odd one is high a tick longer. */
 	assert_int_equal(out(r, 2), 1);
-	ticks(r, 10);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(10, 2, 1);
 	assert_int_equal(rd2(r, 2), 0);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(1, 2, 0);
 	/* From the low half the whole period is new. */
 	load(r, 2, 8);
-	ticks(r, 10);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(10, 2, 1);
 	assert_int_equal(rd2(r, 2), 8);
-	ticks(r, 4);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(4, 2, 0);
 	i8254_gate(&r->p, 2, 0);
 	assert_int_equal(out(r, 2), 1);
 	ticks(r, 100);
 	i8254_gate(&r->p, 2, 1);
-	ticks(r, 1 + 3);
-	assert_int_equal(out(r, 2), 1);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(1 + 3, 2, 1);
+	OUT_AFTER(1, 2, 0);
 	control(r, 0xbe);
 	assert_int_equal(status(r, 2) >> 1 & 7, 3);
 }
@@ -400,25 +379,19 @@ static void mode_4(void **state)
 	i8254_gate(&r->p, 2, 1);
 	control(r, 0xb8);
 	load(r, 2, 100);
-	ticks(r, 100);
-	assert_int_equal(out(r, 2), 1);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 0);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 1);
-	ticks(r, 65535); /* no second strobe */
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(100, 2, 1);
+	OUT_AFTER(1, 2, 0);
+	OUT_AFTER(1, 2, 1);
+	OUT_AFTER(65535, 2, 1); /* no second strobe */
 	load(r, 2, 100);
 	ticks(r, 51);
 	load(r, 2, 10); /* starts over */
-	ticks(r, 11);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(11, 2, 0);
 	load(r, 2, 10);
 	i8254_gate(&r->p, 2, 0);
 	ticks(r, 100);
 	i8254_gate(&r->p, 2, 1);
-	ticks(r, 10);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(10, 2, 0);
 }
 
 static void mode_5(void **state)
@@ -427,24 +400,18 @@ static void mode_5(void **state)
 
 	control(r, 0xba);
 	load(r, 2, 100);
-	ticks(r, 101);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(101, 2, 1);
 	i8254_gate(&r->p, 2, 1);
-	ticks(r, 100);
-	assert_int_equal(out(r, 2), 1);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 0);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 1);
+	OUT_AFTER(100, 2, 1);
+	OUT_AFTER(1, 2, 0);
+	OUT_AFTER(1, 2, 1);
 	i8254_gate(&r->p, 2, 0);
 	i8254_gate(&r->p, 2, 1);
 	ticks(r, 50);
 	i8254_gate(&r->p, 2, 0);
 	i8254_gate(&r->p, 2, 1); /* triggered again */
-	ticks(r, 100);
-	assert_int_equal(out(r, 2), 1);
-	ticks(r, 1);
-	assert_int_equal(out(r, 2), 0);
+	OUT_AFTER(100, 2, 1);
+	OUT_AFTER(1, 2, 0);
 }
 
 static void refresh_toggles(void **state)

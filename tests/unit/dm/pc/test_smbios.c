@@ -16,7 +16,9 @@ static struct smbios s;
 
 static struct smbios_config config(uint32_t cpus)
 {
-	return (struct smbios_config){ "name", uuid, cpus, 3ull << 30, 5ull << 30 };
+	return (struct smbios_config){
+		.name = "name", .uuid = uuid, .n_cpus = cpus, .low_end = 3ull << 30, .high_size = 5ull << 30
+	};
 }
 
 static int teardown(void **state)

@@ -218,6 +218,21 @@ static void test_intx(void **state)
 	pci_bus_ops.irq(&r.bus, other, 0);
 	assert_int_equal(r.pirq, 0);
 	assert_int_equal(r.pirq_calls, 2);
+	/* The board drives a pin beside the function's, whatever its registers say. */
+	pci_bus_ops.board_irq(&r.bus, DEVFN >> 3, 1, 1);
+	pci_bus_ops.board_irq(&r.bus, DEVFN >> 3, 1, 1);
+	assert_int_equal(r.pirq, 1);
+	pci_bus_ops.irq(&r.bus, f, 1);
+	pci_bus_ops.board_irq(&r.bus, DEVFN >> 3, 1, 0);
+	assert_int_equal(r.pirq, 1);
+	pci_bus_ops.irq(&r.bus, f, 0);
+	pci_bus_ops.board_irq(&r.bus, DEVFN >> 3, 1, 0);
+	assert_int_equal(r.pirq, 0);
+	assert_int_equal(r.pirq_calls, 4);
+	pci_bus_ops.board_irq(&r.bus, 32, 1, 1);
+	pci_bus_ops.board_irq(&r.bus, 5, 0, 1);
+	pci_bus_ops.board_irq(&r.bus, 5, 5, 1);
+	assert_int_equal(r.pirq, 0);
 	pci_bus_ops.irq(&r.bus, f, 1);
 	rig_set(&r, DEVFN, 4, 2, 0x400);
 	assert_int_equal(r.pirq, 0);

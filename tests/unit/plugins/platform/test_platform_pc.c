@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dm/xen/intr.h"
 #include "fake/host-fake.h"
 #include "gamut/irq.h"
 #include "gamut/pc.h"
@@ -146,7 +147,7 @@ static uint32_t config(uint32_t devfn, uint32_t reg)
 	return (uint32_t)in(0xcfc, 4);
 }
 
-/* A file of the configuration device, by its directory; its size, or -1. */
+/* A file of the configuration device, by its directory; its size, or -1. Its bytes come next. */
 static int64_t find_file(const char *name)
 {
 	uint8_t count[4], e[64];
@@ -157,8 +158,10 @@ static int64_t find_file(const char *name)
 	for (int n = count[3]; n; n--) {
 		for (int i = 0; i < 64; i++)
 			e[i] = (uint8_t)in(0x511, 1);
-		if (!strcmp((char *)e + 8, name))
-			return e[2] << 8 | e[3];
+		if (strcmp((char *)e + 8, name))
+			continue;
+		out(0x510, 2, (uint32_t)e[4] << 8 | e[5]);
+		return e[2] << 8 | e[3];
 	}
 	return -1;
 }
@@ -187,6 +190,11 @@ static void test_firmware(void **state)
 	assert_int_equal(host_fake_in(h, GAMUT_SPACE_MMIO, 0xd0001000, 4), UINT32_MAX);
 }
 
+static bool is_xen(const char *id)
+{
+	return !strcmp(id, GAMUT_GRANTS) || !strcmp(id, GAMUT_XENBUS) || !strcmp(id, GAMUT_XEN_UNPLUG);
+}
+
 static void test_interfaces(void **state)
 {
 	const struct gamut_pci_bus_ops *pci;
@@ -200,9 +208,8 @@ static void test_interfaces(void **state)
 	(void)state;
 	power_on();
 	for (const char *const *give = d->gives; *give; give++)
-		assert_non_null(d->ops->interface(self, *give, 1));
+		assert_int_equal(!d->ops->interface(self, *give, 1), is_xen(*give));
 	assert_null(d->ops->interface(self, GAMUT_PCI_BUS, 2));
-	assert_null(d->ops->interface(self, "grants", 1));
 	pci = d->ops->interface(self, GAMUT_PCI_BUS, 1);
 	assert_int_equal(pci->add(self, &desc, NULL, &f), 0);
 	assert_int_equal(pci->devfn(self, f), 2 << 3);
@@ -255,6 +262,124 @@ static void test_direct(void **state)
 	assert_int_equal(h->ended, GAMUT_END_POWEROFF);
 	out(0x64, 1, 0xfe); /* without firmware, INIT is a reset */
 	assert_int_equal(h->ended, GAMUT_END_REBOOT);
+}
+
+/* ---- with Xen's interrupts ---- */
+
+static struct xen_intr intr;
+static uint32_t unplugged;
+
+static void on_unplug(void *opaque, uint32_t kinds)
+{
+	(void)opaque;
+	unplugged = kinds;
+}
+
+static void give_xen(uint32_t can)
+{
+	assert_int_equal(xen_intr_init_pc(&intr, h->host, h->inst, can), 0);
+	host_fake_give(h, GAMUT_XEN_INTERRUPTS, GAMUT_XEN_REVISION, &xen_intr_ops, &intr);
+	host_fake_give(h, GAMUT_EVENT_CHANNELS, GAMUT_XEN_REVISION, &xen_intr_evtchn_ops, &intr);
+}
+
+static void end_xen(void)
+{
+	d->ops->stop(self);
+	d->ops->destroy(self);
+	self = NULL;
+	xen_intr_finish(&intr);
+}
+
+static uint32_t features(void)
+{
+	struct xen_feature_info *info = (void *)(h->ram + 0x5000);
+
+	info->submap_idx = 0;
+	assert_int_equal(host_fake_call(h, __HYPERVISOR_xen_version, XENVER_get_features, 0x5000, 0), 0);
+	return info->submap;
+}
+
+static void test_xen(void **state)
+{
+	const struct gamut_xen_unplug_ops *unplug;
+	const struct gamut_xenbus_ops *bus;
+	struct { uint64_t addr, size; uint32_t type; } __attribute__((packed)) map[2];
+
+	(void)state;
+	give_xen(GAMUT_XEN_INTR_VECTOR | GAMUT_XEN_INTR_TIME);
+	power_on();
+	assert_int_equal(host_fake_cpuid(h, UINT32_MAX, 0x40000000, 0)->regs[1], 0x566e6558); /* "XenV" */
+	assert_true(host_fake_cpuid(h, 0, 0x40000004, 0)->regs[0] & 1u << 6);
+	assert_true(features() & 1u << XENFEAT_hvm_callback_vector && features() & 1u << XENFEAT_hvm_safe_pvclock);
+	assert_false(features() & 1u << XENFEAT_hvm_pirqs);
+	assert_int_equal(config(2 << 3, 0), 0x00015853);
+	assert_int_equal(in(0x10, 2), 0x49d2);
+	/* Firmware is told to keep its hands off the frames of HVM params. */
+	assert_int_equal(find_file("etc/e820"), 40);
+	for (size_t i = 0; i < sizeof(map); i++)
+		((uint8_t *)map)[i] = (uint8_t)in(0x511, 1);
+	assert_int_equal(map[1].addr, 0xfeff8000);
+	assert_int_equal(map[1].size, 0x8000);
+	assert_int_equal(map[1].type, 2);
+	bus = d->ops->interface(self, GAMUT_XENBUS, 1);
+	assert_non_null(bus);
+	assert_true(bus->special_gfn(self) > 0xfeff8); /* the first is the store's */
+	assert_non_null(d->ops->interface(self, GAMUT_GRANTS, 1));
+	unplug = d->ops->interface(self, GAMUT_XEN_UNPLUG, 1);
+	assert_int_equal(unplug->add(self, GAMUT_XEN_UNPLUG_NICS, on_unplug, NULL), 0);
+	out(0x10, 2, 3);
+	assert_int_equal(unplugged, 3);
+	end_xen();
+}
+
+static void test_xen_by_line(void **state)
+{
+	(void)state;
+	give_xen(0);
+	power_on();
+	assert_false(host_fake_cpuid(h, 0, 0x40000004, 0)->regs[0] & 1u << 6);
+	assert_false(features() & (1u << XENFEAT_hvm_callback_vector | 1u << XENFEAT_hvm_safe_pvclock));
+	assert_true(features() & 1u << XENFEAT_auto_translated_physmap);
+	end_xen();
+}
+
+/* The guest has put frames where the machine wants something; a reset finds everything in its place. */
+static void test_xen_reset(void **state)
+{
+	struct xen_add_to_physmap *add = (void *)(h->ram + 0x5000);
+
+	(void)state;
+	give_xen(GAMUT_XEN_INTR_VECTOR | GAMUT_XEN_INTR_TIME);
+	make_kernel(XLF_KERNEL_64);
+	power_on();
+	*add = (struct xen_add_to_physmap){ .domid = DOMID_SELF, .space = XENMAPSPACE_grant_table, .gpfn = 0x100 };
+	assert_int_equal(host_fake_call(h, __HYPERVISOR_memory_op, XENMEM_add_to_physmap, 0x5000, 0), 0);
+	assert_non_null(h->over[0x100]);
+	*add = (struct xen_add_to_physmap){ .domid = DOMID_SELF, .space = XENMAPSPACE_shared_info, .gpfn = 0xa0 };
+	assert_int_equal(host_fake_call(h, __HYPERVISOR_memory_op, XENMEM_add_to_physmap, 0x5000, 0), 0);
+	memset(h->hole + 0xa0, 0, 0x60);
+	memset(h->ram, 0, RAM);
+	assert_int_equal(d->ops->pause(self), 0);
+	assert_int_equal(d->ops->reset(self), 0);
+	assert_int_equal(d->ops->resume(self), 0);
+	assert_null(h->over[0x100]);
+	assert_null(h->over[0xa0]);
+	assert_non_null(h->over[0xfeff8]);
+	assert_int_equal(h->vcpu[0].state.rip, 0x100200);
+	end_xen();
+}
+
+static void test_no_trace_of_xen(void **state)
+{
+	(void)state;
+	power_on();
+	assert_null(host_fake_cpuid(h, UINT32_MAX, 0x40000000, 0));
+	assert_int_equal(config(2 << 3, 0), UINT32_MAX);
+	assert_int_equal((uint16_t)in(0x10, 2), 0xffff);
+	assert_int_equal((uint8_t)in(0xe9, 1), 0xff);
+	assert_int_equal(find_file("etc/e820"), 20);
+	for (uint32_t i = 0; i < HOST_FAKE_HYPERCALLS; i++)
+		assert_null(h->hypercalls[i].fn);
 }
 
 static void test_through_bios(void **state)
@@ -351,7 +476,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(firmware), T(interfaces), T(direct), T(through_bios), T(reset), T(init), T(refused), T(order), T(bad_order),
-		T(testdev),
+		T(testdev), T(xen), T(xen_by_line), T(xen_reset), T(no_trace_of_xen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

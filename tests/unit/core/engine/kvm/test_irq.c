@@ -108,6 +108,22 @@ static void new_state_is_asked_anew(void **state)
 	assert_int_equal(r->accepted, 0);
 }
 
+/* What the kernel notes in the shared page about one under way stays there when it has been delivered. */
+static void one_delivered_does_not_come_back(void **state)
+{
+	RIG(r);
+	rig_real(r, RIG_BYTES(0x0f, 0x30, 0xf4)); /* wrmsr; hlt */
+	r->state.gpr[RCX] = 0x1b;
+	r->state.gpr[RAX] = 0xfee00100;
+	r->state.gpr[RDX] = 0;
+	rig_set(r);
+	rig_wants(r, EXIT_WRMSR);
+	kvm_sregs(r->v)->interrupt_bitmap[0] |= 1ull << 0x33;
+	r->exit.msr.fault = false;
+	rig_wants(r, EXIT_HLT);
+	assert_int_equal(r->accepted, 0);
+}
+
 /* ---- kicks -------------------------------------------------------------------------- */
 
 struct kicker {
@@ -255,6 +271,7 @@ int main(void)
 		RIG_TEST(an_nmi_needs_no_flag),
 		RIG_TEST(two_nmis_are_two),
 		RIG_TEST(new_state_is_asked_anew),
+		RIG_TEST(one_delivered_does_not_come_back),
 		RIG_TEST(a_running_guest_comes_out),
 		RIG_TEST(a_running_guest_is_interrupted),
 		RIG_TEST(kicks_do_not_get_lost),

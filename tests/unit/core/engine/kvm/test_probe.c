@@ -41,7 +41,11 @@ struct fake {
 	struct kvm_userspace_memory_region memory;
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
+	bool cpuid; /* the vCPU has one */
 };
+
+#define EFER_LME 0x100u
+#define ENTRIES  40u /* of CPUID */
 
 static int fake_open(void *opaque, const char *path)
 {
@@ -142,12 +146,23 @@ static int fake_ioctl(void *opaque, int fd, unsigned long request, void *arg)
 	case KVM_CREATE_VCPU:
 		f->n_open++;
 		return FD_VCPU;
+	case KVM_GET_SUPPORTED_CPUID:
+		assert_int_equal(fd, FD_KVM);
+		if (((struct kvm_cpuid2 *)arg)->nent < ENTRIES)
+			return -E2BIG;
+		((struct kvm_cpuid2 *)arg)->nent = ENTRIES;
+		return 0;
+	case KVM_SET_CPUID2:
+		assert_int_equal(fd, FD_VCPU);
+		f->cpuid = ((struct kvm_cpuid2 *)arg)->nent == ENTRIES;
+		return 0;
 	case KVM_GET_SREGS:
 		memset(arg, 0, sizeof(f->sregs));
 		return 0;
 	case KVM_SET_SREGS:
 		memcpy(&f->sregs, arg, sizeof(f->sregs));
-		return 0;
+		/* As Linux 6.12 has it. */
+		return f->sregs.efer & EFER_LME && !f->cpuid ? -EINVAL : 0;
 	case KVM_SET_REGS:
 		memcpy(&f->regs, arg, sizeof(f->regs));
 		return 0;
@@ -281,6 +296,8 @@ static void every_failure_has_its_reason(void **state)
 		{ KVM_SET_USER_MEMORY_REGION, -EINVAL, "no memory for a VM" },
 		{ KVM_GET_VCPU_MMAP_SIZE, -ENOTTY, "no vCPU" },
 		{ KVM_CREATE_VCPU, -EEXIST, "no vCPU" },
+		{ KVM_GET_SUPPORTED_CPUID, -E2BIG, "no CPUID" },
+		{ KVM_SET_CPUID2, -EINVAL, "no CPUID" },
 		{ KVM_GET_SREGS, -ENOTTY, "64-bit ring 0" },
 		{ KVM_SET_SREGS, -EINVAL, "64-bit ring 0" },
 		{ KVM_SET_REGS, -EINVAL, "64-bit ring 0" },

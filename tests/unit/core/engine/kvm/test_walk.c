@@ -8,6 +8,8 @@
 
 enum { P = 1, W = 2, U = 4, A = 0x20, D = 0x40, PS = 0x80 };
 #define NX (1ull << 63)
+#define KEY(n) ((uint64_t)(n) << 59)
+#define PKE (1ull << 22) /* of CR4 */
 
 /* Long mode at a privilege, VA mapped by one page with these bits in its last entry. */
 static void map_page(struct rig *r, unsigned cpl, uint64_t bits)
@@ -73,6 +75,68 @@ static void rights_of_a_page(void **state)
 			fail_msg("case %u", i);
 		if (!cases[i].read)
 			assert_int_equal(word, 0x1234);
+	}
+}
+
+static bool has_keys(struct rig *r)
+{
+	struct cpuid_entry *entries;
+	uint32_t n;
+	bool has = false;
+
+	assert_int_equal(engine_kvm.cpuid_supported(r->vm, &entries, &n), 0);
+	for (uint32_t i = 0; i < n; i++)
+		has |= entries[i].leaf == 7 && entries[i].subleaf == 0 && entries[i].regs[2] & 1u << 3;
+	free(entries);
+	return has;
+}
+
+/* PKRU is the guest's: it writes it itself. */
+static void set_pkru(struct rig *r, uint32_t value)
+{
+	rig_long(r, RIG_BYTES(0x0f, 0x01, 0xef, 0xf4)); /* wrpkru; hlt */
+	r->state.cr4 |= PKE;
+	r->state.gpr[RAX] = value;
+	r->state.gpr[RCX] = r->state.gpr[RDX] = 0;
+	rig_set(r);
+	rig_wants(r, EXIT_HLT);
+}
+
+static void rights_by_protection_key(void **state)
+{
+	static const struct {
+		unsigned cpl;
+		uint64_t bits;
+		uint32_t pkru; /* two bits a key: no writes, no access */
+		uint64_t cr0, cr4; /* to clear */
+		int read, write;
+	} cases[] = {
+		{ 3, P | W | U | KEY(5), 0, 0, 0, 0, 0 },
+		{ 3, P | W | U | KEY(5), 1u << 10, 0, 0, -EFAULT, -EFAULT },
+		{ 3, P | W | U | KEY(5), 2u << 10, 0, 0, 0, -EFAULT },
+		{ 3, P | W | U | KEY(5), ~(3u << 10), 0, 0, 0, 0 },
+		{ 3, P | W | U | KEY(5), 3u << 10, 0, PKE, 0, 0 },
+		{ 3, P | W | U, 1, 0, 0, -EFAULT, -EFAULT },
+		{ 3, P | U | KEY(15), 0, 0, 0, 0, -EFAULT },
+		{ 0, P | W | U | KEY(15), 1u << 30, 0, 0, -EFAULT, -EFAULT },
+		{ 0, P | W | U | KEY(15), 2u << 30, 0, 0, 0, -EFAULT },
+		{ 0, P | W | U | KEY(15), 2u << 30, 0x10000, 0, 0, 0 }, /* WP off */
+		{ 0, P | W | KEY(5), 3u << 10, 0, 0, 0, 0 },            /* the kernel's own */
+	};
+
+	RIG(r);
+	if (!has_keys(r))
+		skip();
+	for (unsigned i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t word = 0;
+
+		set_pkru(r, cases[i].pkru);
+		map_page(r, cases[i].cpl, cases[i].bits);
+		r->state.cr0 &= ~cases[i].cr0;
+		r->state.cr4 |= PKE & ~cases[i].cr4;
+		rig_set(r);
+		if (copy(r, VA, &word, 4, false) != cases[i].read || copy(r, VA, &word, 4, true) != cases[i].write)
+			fail_msg("case %u", i);
 	}
 }
 
@@ -250,6 +314,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG_TEST(rights_of_a_page),
+		RIG_TEST(rights_by_protection_key),
 		RIG_TEST(rights_are_the_least_on_the_way),
 		RIG_TEST(accessed_and_dirty),
 		RIG_TEST(copies_cross_pages),
