@@ -242,30 +242,6 @@ void vblk_reqs_drop(struct vblk_queue *q)
 
 /* ---- data ------------------------------------------------------------------------------- */
 
-/* n bytes of the pieces of a chain from `at` on as an iov, neighbours in memory as one entry. */
-static uint32_t lay_out(const struct virtq_seg *seg, uint32_t n_seg, uint32_t at, uint32_t n, struct iovec *iov)
-{
-	uint32_t entries = 0;
-
-	for (uint32_t i = 0; i < n_seg && n; i++) {
-		struct iovec *last = entries ? &iov[entries - 1] : NULL;
-		uint32_t part;
-
-		if (at >= seg[i].len) {
-			at -= seg[i].len;
-			continue;
-		}
-		part = seg[i].len - at < n ? seg[i].len - at : n;
-		if (last && (uint8_t *)last->iov_base + last->iov_len == seg[i].host + at)
-			last->iov_len += part;
-		else
-			iov[entries++] = (struct iovec){.iov_base = seg[i].host + at, .iov_len = part};
-		n -= part;
-		at = 0;
-	}
-	return entries;
-}
-
 static bool range_ok(const struct vblk_queue *q, uint64_t sector, uint64_t n)
 {
 	uint64_t capacity = q->b->c.block->info.capacity / VBLK_SECTOR;
@@ -341,8 +317,8 @@ static void read_or_write(struct vblk_queue *q, const struct virtio_blk_outhdr *
 	        .iov = q->iov,
 	        .offset = h->sector * VBLK_SECTOR,
 	        .length = length,
-	        .n_iov = write ? lay_out(c->seg, c->n_out, HEADER, length, q->iov)
-	                       : lay_out(c->seg + c->n_out, c->n_in, 0, length, q->iov),
+	        .n_iov = write ? virtq_iov(c->seg, c->n_out, HEADER, length, q->iov)
+	                       : virtq_iov(c->seg + c->n_out, c->n_in, 0, length, q->iov),
 	};
 	transfer(q, on_vcpu);
 }

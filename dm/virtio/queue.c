@@ -337,3 +337,26 @@ uint32_t virtq_copy_in(const struct virtq_chain *chain, uint32_t at, const void 
 {
 	return copy(chain->seg + chain->n_out, chain->n_in, at, (uint8_t *)buf, n, true);
 }
+
+uint32_t virtq_iov(const struct virtq_seg *seg, uint32_t n_seg, uint32_t at, uint32_t n, struct iovec *iov)
+{
+	uint32_t entries = 0;
+
+	for (uint32_t i = 0; i < n_seg && n; i++) {
+		struct iovec *last = entries ? &iov[entries - 1] : NULL;
+		uint32_t part;
+
+		if (at >= seg[i].len) {
+			at -= seg[i].len;
+			continue;
+		}
+		part = seg[i].len - at < n ? seg[i].len - at : n;
+		if (last && (uint8_t *)last->iov_base + last->iov_len == seg[i].host + at)
+			last->iov_len += part;
+		else
+			iov[entries++] = (struct iovec){.iov_base = seg[i].host + at, .iov_len = part};
+		n -= part;
+		at = 0;
+	}
+	return entries;
+}

@@ -29,6 +29,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include <linux/virtio_ring.h>
 
@@ -110,5 +111,10 @@ bool virtq_listen(struct virtq *q);
 uint32_t virtq_copy_out(const struct virtq_chain *chain, uint32_t at, void *buf, uint32_t n);
 /* Up to n bytes to the writable part. */
 uint32_t virtq_copy_in(const struct virtq_chain *chain, uint32_t at, const void *buf, uint32_t n);
+/*
+ * n bytes of n_seg segments from `at` on as an iov of up to n_seg entries,
+ * neighbours in memory as one; returns how many.
+ */
+uint32_t virtq_iov(const struct virtq_seg *seg, uint32_t n_seg, uint32_t at, uint32_t n, struct iovec *iov);
 
 #endif

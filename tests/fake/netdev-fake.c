@@ -5,14 +5,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void out_of_memory(void)
+{
+	fputs("netdev-fake: out of memory\n", stderr);
+	exit(99);
+}
+
 static void keep(struct netdev_fake *n, const struct netdev_frame *frame)
 {
+	uint8_t *data = realloc(n->sent[n->n_sent].data, frame->length + 1);
 	uint32_t at = 0;
 
+	if (!data)
+		out_of_memory();
+	n->sent[n->n_sent].data = data;
 	for (uint32_t i = 0; i < frame->n_iov; i++) {
-		memcpy(n->sent[n->n_sent].data + at, frame->iov[i].iov_base, frame->iov[i].iov_len);
+		memcpy(data + at, frame->iov[i].iov_base, frame->iov[i].iov_len);
 		at += (uint32_t)frame->iov[i].iov_len;
 	}
+	n->sent[n->n_sent].offload = frame->offload;
 	n->sent[n->n_sent++].length = at;
 }
 
@@ -36,6 +47,11 @@ static void fake_ready(struct netdev *dev)
 	((struct netdev_fake *)dev)->readies++;
 }
 
+static void fake_set_offload(struct netdev *dev, uint32_t can)
+{
+	((struct netdev_fake *)dev)->can = can;
+}
+
 static void fake_flush(struct netdev *dev)
 {
 	((struct netdev_fake *)dev)->flushes++;
@@ -47,7 +63,12 @@ static void fake_close(struct netdev *dev)
 }
 
 static const struct netdev_ops ops = {
-        .send = fake_send, .ready = fake_ready, .flush = fake_flush, .close = fake_close};
+        .send = fake_send,
+        .ready = fake_ready,
+        .set_offload = fake_set_offload,
+        .flush = fake_flush,
+        .close = fake_close,
+};
 
 struct netdev_fake *netdev_fake_create(void)
 {
@@ -55,10 +76,8 @@ struct netdev_fake *netdev_fake_create(void)
 
 	if (n)
 		n->sent = calloc(NETDEV_FAKE_FRAMES, sizeof(*n->sent));
-	if (!n || !n->sent) {
-		fputs("netdev-fake: out of memory\n", stderr);
-		exit(99);
-	}
+	if (!n || !n->sent)
+		out_of_memory();
 	n->netdev.ops = &ops;
 	n->netdev.info.name = "fake";
 	n->room = UINT32_MAX;
@@ -67,6 +86,8 @@ struct netdev_fake *netdev_fake_create(void)
 
 void netdev_fake_destroy(struct netdev_fake *n)
 {
+	for (uint32_t i = 0; i < NETDEV_FAKE_FRAMES; i++)
+		free(n->sent[i].data);
 	free(n->sent);
 	free(n);
 }

@@ -11,12 +11,14 @@ struct netdev_fake {
 	struct netdev netdev; /* hand this to the front end */
 	struct netdev_front front;
 	struct {
-		uint8_t data[NETDEV_FRAME_MAX];
+		uint8_t *data;
 		uint32_t length;
+		struct netdev_offload offload;
 	} *sent; /* NETDEV_FAKE_FRAMES of them */
 	uint32_t n_sent, n_calls;
 	uint32_t room; /* frames that send still takes; UINT32_MAX at first */
 	uint32_t readies, flushes;
+	uint32_t can; /* what set_offload said last */
 };
 
 struct netdev_fake *netdev_fake_create(void);
