@@ -13,6 +13,7 @@
 
 #include "dm/bare/board.h"
 #include "dm/xen/domain.h"
+#include "dm/xen/power.h"
 #include "dm/xen/pvh.h"
 #include "gamut/plugin.h"
 #include "gamut/power.h"
@@ -174,10 +175,25 @@ static void destroy(void *self)
 	free(p);
 }
 
+static int power_request(void *self, uint32_t what)
+{
+	return xen_power_request(bus_of(self), what);
+}
+
+static const struct gamut_power_ops power = { sizeof(power), power_request };
+
+/* A bare board has no button: who wants the guest to end has to ask in the guest. */
+static const void *xen_interface(const char *id, uint32_t revision)
+{
+	if (!strcmp(id, GAMUT_POWER))
+		return revision == GAMUT_POWER_REVISION ? &power : NULL;
+	return domain_tables(id, revision);
+}
+
 static const void *interface(void *self, const char *id, uint32_t revision)
 {
 	struct platform_pvh *p = self;
-	const void *ops = p->xen ? domain_tables(id, revision) : NULL;
+	const void *ops = p->xen ? xen_interface(id, revision) : NULL;
 
 	return ops ? ops : bare_board_interface(&p->board, id, revision);
 }

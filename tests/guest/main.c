@@ -33,6 +33,23 @@ void measure_report(const char *name, uint64_t value, const char *unit)
 	print("measure: %s %lu %s\n", name, value, unit);
 }
 
+/* Hardware-reduced ACPI (4.8.3.7) where there is no hypercall: type 5 into the FADT's sleep control register. */
+static void bare_power_off(void)
+{
+	const uint8_t *rsdp = (const void *)probe.start->rsdp_paddr, *xsdt, *fadt;
+	uint16_t port;
+
+	if (!rsdp)
+		return;
+	xsdt = (const void *)*(const uint64_t *)(const void *)(rsdp + 24);
+	for (uint32_t i = 36; i < *(const uint32_t *)(const void *)(xsdt + 4); i += 8) {
+		fadt = (const void *)*(const uint64_t *)(const void *)(xsdt + i);
+		port = *(const uint16_t *)(const void *)(fadt + 248);
+		if (fadt[0] == 'F' && fadt[1] == 'A' && port)
+			outb(port, 5 << 2 | 0x20);
+	}
+}
+
 void probe_end(unsigned reason)
 {
 	struct sched_shutdown arg = { .reason = reason };
@@ -45,6 +62,8 @@ void probe_end(unsigned reason)
 		__builtin_trap();
 	if (probe.pc && reason == SHUTDOWN_poweroff)
 		pc_power_off();
+	if (probe.start && !probe.xen_base && reason == SHUTDOWN_poweroff)
+		bare_power_off();
 	outb(0xf4, (uint8_t)reason); /* isa-debug-exit, where a test has one */
 	for (;;)
 		__asm__ volatile("cli; hlt");

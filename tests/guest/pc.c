@@ -135,6 +135,24 @@ void pc_power_off(void)
 		outw((uint16_t)pc.pm1_control, (uint16_t)(1u << 13 | (uint32_t)pc.s5_type << 10));
 }
 
+/* KVM's clock: a record with an even version that goes on with the TSC, and a wall clock. */
+static void check_kvm(void)
+{
+	static volatile uint32_t clock[8] __attribute__((aligned(32))), wall[3] __attribute__((aligned(4)));
+	uint32_t r[4];
+
+	cpuid(1, 0, r);
+	check(r[2] >> 31, "CPUID: there is a hypervisor");
+	cpuid(0x40000001, 0, r);
+	if (!check((r[0] & (1u << 3 | 1u << 24)) == (1u << 3 | 1u << 24), "KVM: a stable clock"))
+		return;
+	wrmsr(0x4b564d01, (uint64_t)clock | 1);
+	wrmsr(0x4b564d00, (uint64_t)wall);
+	check(clock[0] && !(clock[0] & 1) && clock[6], "KVM: the clock is written");
+	check(wall[0] && !(wall[0] & 1) && wall[1] > 1700000000 && wall[2] < 1000000000, "KVM: the wall clock is written");
+	wrmsr(0x4b564d01, 0);
+}
+
 static void check_hypervisor_leaves(void)
 {
 	static const char *const names[] = { "XenVMMXenVMM", "KVMKVMKVM\0\0\0", "Microsoft Hv", "TCGTCGTCGTCG" };
@@ -143,6 +161,11 @@ static void check_hypervisor_leaves(void)
 
 	if (probe.xen_base)
 		return;
+	cpuid(0x40000000, 0, r);
+	if (r[1] == 0x4b4d564b) { /* "KVMK" */
+		check_kvm();
+		return;
+	}
 	cpuid(1, 0, r);
 	check(!(r[2] >> 31), "CPUID: says nothing of a hypervisor");
 	for (uint32_t leaf = 0x40000000; leaf < 0x40010000; leaf += 0x100) {

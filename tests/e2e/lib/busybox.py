@@ -16,11 +16,13 @@ GUEST_TYPE = {"pvh": "PVH", "pv": "PV", "hvm-pv-drivers": "HVM", "pvhvm": "HVM"}
 # Linux 5.16 dropped the word "paravirtualized" from its banner, and has a name for its PV guests that says only Xen.
 BANNER = {"pvh": r"Booting (paravirtualized )?kernel on Xen PVH", "pv": r"Booting (paravirtualized )?kernel on Xen( PV)?$",
           "hvm": r"Booting (paravirtualized )?kernel on bare hardware",
+          "kvm": r"Booting (paravirtualized )?kernel on KVM",
           **dict.fromkeys(("hvm-pv-drivers", "pvhvm"), r"Booting (paravirtualized )?kernel on Xen HVM")}
 # And this is where all of them tell PV.
 DETECTED = {"pvh": "Hypervisor detected: Xen", "pv": "Hypervisor detected: Xen PV",
             "hvm-pv-drivers": "Hypervisor detected: Xen HVM", "pvhvm": "Hypervisor detected: Xen HVM"}
-EXAMPLE = {"pvh": "pvh", "pv": "pv", "hvm": "hvm-kernel", "hvm-pv-drivers": "hvm-pv-drivers", "pvhvm": "pvhvm"}
+EXAMPLE = {"pvh": "pvh", "pv": "pv", "hvm": "hvm-kernel", "hvm-pv-drivers": "hvm-pv-drivers", "pvhvm": "pvhvm",
+           "kvm": "kvm"}
 
 
 def example(way):
@@ -35,6 +37,11 @@ def names_itself(c, mode, log):
         said = c.command("cat /sys/hypervisor/guest_type")
         check(re.search(rf"^{GUEST_TYPE[mode]}\r?$", said, re.M), f"guest_type is {GUEST_TYPE[mode]}", said)
         check(DETECTED[mode] in log, "dmesg names the hypervisor", log[:3000])
+    elif mode == "kvm":
+        check("No such file" in c.command("cat /sys/hypervisor/type"), "knows nothing of Xen")
+        for words in ("Hypervisor detected: KVM", "kvm-clock: Using msrs 4b564d01 and 4b564d00",
+                      "Switched to clocksource kvm-clock"):
+            check(words in log, f"dmesg: {words}", log[:3000])
     else:
         check("No such file" in c.command("cat /sys/hypervisor/type"), "knows of no hypervisor")
         found = re.findall(r"^.*(?:Hypervisor detected|\b[Xx]en\b|\bKVM\b|kvm-clock).*$", log, re.M)
@@ -75,7 +82,7 @@ def terminated(way):
     with Console(*example(way)) as c:
         c.expect(PROMPT)
         c.proc.terminate()
-        wanted = -signal.SIGTERM if way.startswith("hvm") else POWEROFF
+        wanted = -signal.SIGTERM if way.startswith(("hvm", "kvm")) else POWEROFF
         check(c.wait(20) == wanted, "SIGTERM shuts a guest down that listens, and ends another", c.proc.returncode)
         check(c.terminal_restored(), "SIGTERM: the terminal is as before")
     with Console(*example(way)) as c:

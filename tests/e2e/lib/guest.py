@@ -32,11 +32,11 @@ os.environ["XDG_RUNTIME_DIR"] = RUNTIME.name
 
 # The ways that are there: mode on engine.
 WAYS = ("pvh/bt", "pvh/kvm", "pv/bt", "pv/kvm", "hvm/bt", "hvm/kvm", "hvm-pv-drivers/bt", "hvm-pv-drivers/kvm",
-        "pvhvm/bt", "pvhvm/kvm")
+        "pvhvm/bt", "pvhvm/kvm", "kvm/bt", "kvm/kvm")
 # Those that a test runs in unless it names others.
 MODES = ("pvh", "pv", "hvm")
 # On a PC, and on a PC with Xen's parts.
-PC_MODES = ("hvm", "hvm-pv-drivers", "pvhvm")
+PC_MODES = ("hvm", "hvm-pv-drivers", "pvhvm", "kvm")
 XEN_PC_MODES = ("hvm-pv-drivers", "pvhvm")
 
 
@@ -52,7 +52,8 @@ def console_of(way):
 def disk_of(way, unit=0):
     """A disk's name in the domain file, and in Linux."""
     letter = "abcd"[unit]
-    return ("hd" + letter, "sd" + letter) if mode_of(way) == "hvm" else ("xvd" + letter, "xvd" + letter)
+    names = {"hvm": ("hd", "sd"), "kvm": ("vd", "vd")}.get(mode_of(way), ("xvd", "xvd"))
+    return names[0] + letter, names[1] + letter
 
 # What no kernel says that is well: dmesg is searched for it.
 TROUBLE = re.compile(r"^.*(?:WARNING:|BUG:|Oops|Call Trace|general protection|segfault|traps: |unchecked MSR|"
