@@ -36,12 +36,16 @@ const struct preset presets[] = {
 };
 const size_t n_presets = sizeof(presets) / sizeof(presets[0]);
 
-/* All of `when` hold: the domain cannot work. */
+/*
+ * All of `when` hold: the domain cannot work. What is wrong is between the first
+ * two; the third only chooses the remedy. The first remedy of each rule that a
+ * domain breaks, all taken together, make a domain that works.
+ */
 struct rule {
 	struct {
 		enum gamut_axis axis;
 		const char *words[5];
-	} when[3]; /* the last may be left out */
+	} when[3]; /* the third may be left out */
 	const char *why;
 	const char *instead;
 };
@@ -65,31 +69,46 @@ static const struct rule rules[] = {
 	{ { { C, { "xen" } }, { I, { "apic" } }, { P, { "pvh" } } },
 	  "without a PC a guest takes Xen's events by a vector alone, which an APIC's lines do not have",
 	  "use interrupts = \"xen\", or console = \"serial\"" },
-	{ { { D, { "ide" } }, { P, { "pvh", "pv" } } },
-	  "an IDE disk hangs on the PC's PIIX chip, and this platform has none",
+	{ { { D, { "ide" } }, { P, { "pv" } } },
+	  "an IDE disk is part of a PC's chip set, and this platform has none",
 	  "use disk = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
+	{ { { D, { "ide" } }, { P, { "pvh" } }, { I, { "xen" } } },
+	  "an IDE disk is part of a PC's chip set, and this platform has none",
+	  "use disk = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
+	{ { { D, { "ide" } }, { P, { "pvh" } }, { I, { "apic", "kvmclock" } } },
+	  "an IDE disk is part of a PC's chip set, and this platform has none",
+	  "use disk = \"virtio\", or platform = \"pc\" (mode = \"hvm\")" },
 	{ { { D, { "virtio" } }, { P, { "pv" } } },
 	  "a virtio disk needs a PCI bus or a place in memory, and this platform has neither",
 	  "use disk = \"xen\", or platform = \"pc\" (mode = \"kvm\")" },
-	{ { { N, { "e1000", "rtl8139" } }, { P, { "pvh", "pv" } } },
+	{ { { N, { "e1000", "rtl8139" } }, { P, { "pv" } } },
 	  "an emulated network card is a PCI function, and this platform has no PCI bus",
 	  "use net = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
+	{ { { N, { "e1000", "rtl8139" } }, { P, { "pvh" } }, { I, { "xen" } } },
+	  "an emulated network card is a PCI function, and this platform has no PCI bus",
+	  "use net = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
+	{ { { N, { "e1000", "rtl8139" } }, { P, { "pvh" } }, { I, { "apic", "kvmclock" } } },
+	  "an emulated network card is a PCI function, and this platform has no PCI bus",
+	  "use net = \"virtio\", or platform = \"pc\" (mode = \"hvm\")" },
 	{ { { N, { "virtio" } }, { P, { "pv" } } },
 	  "a virtio network card needs a PCI bus or a place in memory, and this platform has neither",
 	  "use net = \"xen\", or platform = \"pc\" (mode = \"kvm\")" },
 	{ { { C, { "serial" } }, { P, { "pv" } } },
 	  "a serial port needs an interrupt controller, and this platform has none",
 	  "use console = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
-	{ { { C, { "vga" } }, { P, { "pvh", "pv" } } },
+	{ { { C, { "vga" } }, { P, { "pv" } } },
 	  "screen and keyboard are a PC's, and this platform has none",
 	  "use console = \"xen\", or platform = \"pc\" (mode = \"hvm\")" },
-	{ { { D, { "xen" } }, { I, { "kvmclock" } } },
+	{ { { C, { "vga" } }, { P, { "pvh" } } },
+	  "screen and keyboard are a PC's, and this platform has none",
+	  "use console = \"serial\", or platform = \"pc\" (mode = \"hvm\")" },
+	{ { { D, { "xen" } }, { I, { "kvmclock" } }, { P, { "pc", "pvh" } } },
 	  "a guest takes its machine for KVM's or for Xen's, never for both, and so finds only one of the two",
 	  "use disk = \"virtio\", or interrupts = \"xen\" or \"apic\"" },
-	{ { { N, { "xen" } }, { I, { "kvmclock" } } },
+	{ { { N, { "xen" } }, { I, { "kvmclock" } }, { P, { "pc", "pvh" } } },
 	  "a guest takes its machine for KVM's or for Xen's, never for both, and so finds only one of the two",
 	  "use net = \"virtio\", or interrupts = \"xen\" or \"apic\"" },
-	{ { { C, { "xen" } }, { I, { "kvmclock" } } },
+	{ { { C, { "xen" } }, { I, { "kvmclock" } }, { P, { "pc", "pvh" } } },
 	  "a guest takes its machine for KVM's or for Xen's, never for both, and so finds only one of the two",
 	  "use console = \"serial\", or interrupts = \"xen\" or \"apic\"" },
 };

@@ -86,7 +86,7 @@ static const struct {
 	{ "pv", { [GAMUT_AXIS_CONSOLE] = "serial" },
 	  { "console = \"serial\"", "platform = \"pv\"", "interrupt controller", "use console = \"xen\"" },
 	  10 + GAMUT_AXIS_CONSOLE },
-	{ "pvh", { [GAMUT_AXIS_DISK] = "ide" }, { "disk = \"ide\"", "platform = \"pvh\"", "PIIX", "use disk" }, 10 },
+	{ "pvh", { [GAMUT_AXIS_DISK] = "ide" }, { "disk = \"ide\"", "platform = \"pvh\"", "chip set", "use disk" }, 10 },
 	{ "pv", { [GAMUT_AXIS_DISK] = "virtio" }, { "disk = \"virtio\"", "platform = \"pv\"", "PCI", "use disk" }, 10 },
 	{ "pvh", { [GAMUT_AXIS_NET] = "rtl8139" }, { "net = \"rtl8139\"", "platform", "PCI", "use net" }, 11 },
 	{ "pvh", { [GAMUT_AXIS_CONSOLE] = "vga" }, { "console = \"vga\"", "platform = \"pvh\"", "PC", "use console" },
