@@ -18,13 +18,10 @@
 
 #include "option.h"
 
-static const char *const typed_only[] = {"type", NULL};
-static const char *const of_consoles[] = {"type", "to", NULL};
-
 static const struct conf_list lists[] = {
-        {GAMUT_AXIS_DISK, "disks", "disk", "xen", false, typed_only},
-        {GAMUT_AXIS_NET, "nics", "network card", "xen", false, typed_only},
-        {GAMUT_AXIS_CONSOLE, "consoles", "console", "serial", true, of_consoles},
+        {GAMUT_AXIS_DISK, "disks", "disk", "xen", false},
+        {GAMUT_AXIS_NET, "nics", "network card", "xen", false},
+        {GAMUT_AXIS_CONSOLE, "consoles", "console", "serial", true},
 };
 
 #define N_LISTS (sizeof(lists) / sizeof(lists[0]))

@@ -423,6 +423,7 @@ static void add_list(struct conf_loader *l, const struct conf_list *list)
 {
 	const struct axis_choice *axis = &l->c->axes.axis[list->axis], *own;
 	const config_setting_t *groups = l->lists[list->axis];
+	const char *const *others = option_reserved(list->axis);
 	int n = groups ? config_setting_length(groups) : 0;
 	char where[32];
 
@@ -434,9 +435,9 @@ static void add_list(struct conf_loader *l, const struct conf_list *list)
 		snprintf(where, sizeof(where), "%s[%d]", list->name, i);
 		own = conf_device_choice(l, list->axis, (uint32_t)i);
 		if (own)
-			add_instance(l, list->axis, own, (uint32_t)i + list->further, where, group, list->others);
+			add_instance(l, list->axis, own, (uint32_t)i + list->further, where, group, others);
 		else if (!list->further && !conf_is_typed(group) && axis->desc)
-			add_instance(l, list->axis, axis, (uint32_t)i, where, group, list->others);
+			add_instance(l, list->axis, axis, (uint32_t)i, where, group, others);
 	}
 }
 

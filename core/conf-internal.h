@@ -69,11 +69,10 @@ void conf_check_host(struct conf_loader *l);
 /* An axis that has a list in the domain file. */
 struct conf_list {
 	enum gamut_axis axis;
-	const char *name;          /* "disks" */
-	const char *what;          /* a device of it, for messages */
-	const char *example;       /* a type */
-	bool further;              /* besides the device that the axis chooses, and always with a type */
-	const char *const *others; /* keys of its groups that are no options of the plugin's */
+	const char *name;    /* "disks" */
+	const char *what;    /* a device of it, for messages */
+	const char *example; /* a type */
+	bool further;        /* besides the device that the axis chooses, and always with a type */
 };
 
 /* NULL: the axis has no list. */

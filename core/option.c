@@ -24,6 +24,13 @@ bool option_word_ok(const char *word)
 	return n > 0;
 }
 
+const char *const *option_reserved(enum gamut_axis axis)
+{
+	static const char *const type[] = {"type", NULL}, *const of_console[] = {"type", "to", NULL};
+
+	return axis == GAMUT_AXIS_DISK || axis == GAMUT_AXIS_NET ? type : axis == GAMUT_AXIS_CONSOLE ? of_console : NULL;
+}
+
 bool option_choice_ok(const struct gamut_option *option, const char *text)
 {
 	for (const char *const *c = option->choices; *c; c++)

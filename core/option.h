@@ -15,6 +15,12 @@ bool option_is_path(const struct gamut_option *option);
 /* A word for files and keys: letters, digits, '-' and '_', at most 63 of them, not empty. */
 bool option_word_ok(const char *word);
 
+/*
+ * Keys in the groups of an axis' list in a domain file that are the core's own,
+ * NULL-terminated: no option can have such a name. NULL: the axis has no list.
+ */
+const char *const *option_reserved(enum gamut_axis axis);
+
 /* Whether text is one of the choices. */
 bool option_choice_ok(const struct gamut_option *option, const char *text);
 

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "option.h"
+
 #define MAX_NEEDED 64
 
 struct object {
@@ -178,6 +180,27 @@ static void check_name(const struct gamut_plugin *symbol, const char *path, stru
 	free(real);
 }
 
+/* An option that no domain file can give: no fault to refuse the plugin for, but nothing that its author wants. */
+static void check_reserved(const struct object *o)
+{
+	char err[8];
+	struct plugin *p = plugin_open(o->path, err, sizeof(err));
+
+	for (size_t i = 0; p && i < p->n_descriptors; i++) {
+		const struct gamut_descriptor *d = &p->descriptors[i].d;
+		const char *const *word = option_reserved(d->axis);
+
+		for (; word && *word; word++)
+			for (uint32_t j = 0; j < d->n_options; j++)
+				if (strcmp(d->options[j].name, *word) == 0)
+					diag_error(o->diag, o->path, 0,
+					           "%s: option \"%s\" cannot be given: in a domain file that key of a %s is the core's",
+					           d->choice, *word, axis_name(d->axis));
+	}
+	if (p)
+		plugin_close(p);
+}
+
 static void check_loaded(const struct object *o)
 {
 	char *path;
@@ -200,8 +223,10 @@ static void check_loaded(const struct object *o)
 	if (symbol && o->symbol_size >= 4 * sizeof(uint32_t) && symbol->size > o->symbol_size)
 		diag_error(o->diag, o->path, 0, "%s is %llu bytes long, and says it has %u",
 		           GAMUT_PLUGIN_SYMBOL, (unsigned long long)o->symbol_size, symbol->size);
-	else if (symbol && plugin_validate(symbol, o->path, false, o->diag) == 0)
+	else if (symbol && plugin_validate(symbol, o->path, false, o->diag) == 0) {
 		check_name(symbol, o->path, o->diag);
+		check_reserved(o);
+	}
 	dlclose(handle);
 }
 

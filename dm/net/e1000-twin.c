@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dm/net/e1000.h"
 #include "gamut/plugin.h"
 #include "gamut/xen.h"
 
@@ -110,7 +109,7 @@ static void unplug(void *opaque, uint32_t kinds)
 static int make_device(struct e1000_twin *t, const struct gamut_pci_bus_ops *bus, void *bus_self)
 {
 	struct e1000_config config = {.host = t->host, .inst = t->inst};
-	int err = e1000_rom_read(t->host, t->inst, &t->rom, &config.rom_size);
+	int err = pci_rom_read(t->host, t->inst, E1000_ROM_DEFAULT, &t->rom, &config.rom_size);
 
 	if (err)
 		return err;

@@ -21,8 +21,9 @@
 #ifndef NET_E1000_TWIN_H
 #define NET_E1000_TWIN_H
 
-#include "dm/net/e1000-rom.h"
+#include "dm/net/e1000.h"
 #include "dm/netdev/netdev.h"
+#include "dm/pci/rom.h"
 
 struct e1000_twin;
 
@@ -34,7 +35,7 @@ extern const char *const e1000_twin_choices[];
 	               "An e1000 that the guest can use instead until it unplugs it; auto: on a PC", "auto"), \
 	 .choices = e1000_twin_choices},                                                                     \
 	{                                                                                                    \
-		NETDEV_OPTION(PATH, "rom", "emulated: " E1000_ROM_HELP, NULL)                                \
+		NETDEV_OPTION(PATH, "rom", "emulated: " PCI_ROM_HELP(E1000_ROM_DEFAULT), NULL)                \
 	}
 
 /*

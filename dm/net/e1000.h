@@ -14,6 +14,9 @@
 
 #include "dm/netdev/netdev.h"
 
+/* What such a card boots by network from where no other ROM is given: Debian's iPXE. See dm/pci/rom.h. */
+#define E1000_ROM_DEFAULT "/usr/lib/ipxe/qemu/pxe-e1000.rom"
+
 struct e1000;
 
 struct e1000_config {

@@ -5,6 +5,10 @@
 
 #include "gamut/host.h"
 
+/* Help text of the option; fallback is a string literal. */
+#define PCI_ROM_HELP(fallback)                                                                               \
+	"Expansion ROM, for network boot; \"\": none. If not given " fallback ", where that exists"
+
 /*
  * The file that the option "rom" names ("": none); without the option
  * `fallback`, if that is there. *rom is NULL when there is none, else the

@@ -78,7 +78,7 @@ enum gamut_option_type {
 struct gamut_option {
 	uint32_t size;
 	uint32_t type; /* enum gamut_option_type */
-	const char *name;
+	const char *name; /* not "type" on the axes disk, net, console, nor "to" on console: these keys are the core's */
 	const char *help;              /* one line, no full stop */
 	const char *default_value;     /* as text; NULL: no default */
 	int64_t min, max;              /* for GAMUT_OPTION_INT, both inclusive */

@@ -65,17 +65,11 @@ static int check_dev(struct disk_virtio *d)
 
 static int open_block(struct disk_virtio *d)
 {
-	struct block_options options;
 	const char *path;
-	char err[256];
 
 	if (!d->host->option_string(d->inst, "path", &path))
 		return d->host->fail(d->inst, EINVAL, "a disk needs a path");
-	block_options_read(d->host, d->inst, &options);
-	d->block = block_open(d->host, d->inst, path, &options, err, sizeof(err));
-	if (!d->block)
-		return d->host->fail(d->inst, errno ? errno : EIO, "%s", err);
-	return 0;
+	return block_open_instance(d->host, d->inst, path, false, &d->block);
 }
 
 static int make_device(struct disk_virtio *d)

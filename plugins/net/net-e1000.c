@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dm/net/e1000-rom.h"
 #include "dm/net/e1000.h"
+#include "dm/pci/rom.h"
 #include "gamut/plugin.h"
 
 struct net_e1000 {
@@ -34,7 +34,7 @@ static int make_device(struct net_e1000 *n)
 
 	if (err)
 		return err;
-	err = e1000_rom_read(n->host, n->inst, &n->rom, &config.rom_size);
+	err = pci_rom_read(n->host, n->inst, E1000_ROM_DEFAULT, &n->rom, &config.rom_size);
 	if (err)
 		return err;
 	config.rom = n->rom;
@@ -101,7 +101,7 @@ static const struct gamut_ops ops = {
 
 static const struct gamut_option options[] = {
         NETDEV_OPTIONS,
-        {NETDEV_OPTION(PATH, "rom", E1000_ROM_HELP, NULL)},
+        {NETDEV_OPTION(PATH, "rom", PCI_ROM_HELP(E1000_ROM_DEFAULT), NULL)},
 };
 
 static const char *const needs[] = {GAMUT_PCI_BUS, NULL};

@@ -129,9 +129,7 @@ static const struct gamut_ops ops = {
 static const struct gamut_option options[] = {
         NETDEV_OPTIONS,
         {NETDEV_OPTION(INT, "queues", "Pairs of queues; a vCPU each, up to 8, if not given", NULL), .min = 1, .max = 31},
-        {NETDEV_OPTION(PATH, "rom",
-                       "Expansion ROM, for network boot; \"\": none. If not given " ROM_DEFAULT ", where that exists",
-                       NULL)},
+        {NETDEV_OPTION(PATH, "rom", PCI_ROM_HELP(ROM_DEFAULT), NULL)},
 };
 
 static const char *const needs[] = {GAMUT_VIRTIO_TRANSPORT, NULL};

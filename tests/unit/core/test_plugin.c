@@ -200,6 +200,7 @@ static void check_names_everything(void **state)
 	(void)state;
 	check_says(FAKE "/disk-xen.so", NULL, 0);
 	check_says(FAKE "/disk-future.so", NULL, 0);
+	CHECK_SAYS(BAD "/disk-reserved-key.so", "reserved-key: option \"type\" cannot be given");
 	CHECK_SAYS(BAD "/disk-undefined.so", "undefined symbol core_secret",
 	           "undefined symbol core_other_secret");
 	CHECK_SAYS(BAD "/disk-extra-export.so", "exports leaked_function");
