@@ -215,7 +215,8 @@ static uint8_t read_lsr(struct uart *u)
 	if (behind && u->fcr & FCR_ENABLE)
 		value |= LSR_FIFO;
 	u->lsr_errors = 0;
-	if (!(value & LSR_DR) && u->polls < UART_POLLS && ++u->polls == UART_POLLS)
+	/* Without THRE it is the transmitter that is waited for. */
+	if (!(value & LSR_DR) && value & LSR_THRE && u->polls < UART_POLLS && ++u->polls == UART_POLLS)
 		tell_room(u);
 	return value;
 }

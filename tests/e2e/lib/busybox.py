@@ -82,7 +82,7 @@ def terminated(way):
     with Console(*example(way)) as c:
         c.expect(PROMPT)
         c.proc.terminate()
-        wanted = -signal.SIGTERM if way.startswith(("hvm", "kvm")) else POWEROFF
+        wanted = -signal.SIGTERM if mode_of(way) in ("hvm", "kvm") else POWEROFF
         check(c.wait(20) == wanted, "SIGTERM shuts a guest down that listens, and ends another", c.proc.returncode)
         check(c.terminal_restored(), "SIGTERM: the terminal is as before")
     with Console(*example(way)) as c:

@@ -163,7 +163,7 @@ def kvm_lacks(way, small=False):
     if engine != "kvm":
         return None
     kvm = host_kvm()
-    enough = ("pv", "hvm") if small else ("pv",)
+    enough = ("pv", "hvm", "kvm") if small else ("pv",)
     if kvm["kind"] == "none" or (kvm["kind"] == "software" and mode not in enough):
         return kvm["reason"]
     return None

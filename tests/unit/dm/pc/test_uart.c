@@ -427,6 +427,29 @@ static void waits_for_a_listener(void **state)
 	assert_int_equal(send(r, "c"), 1);
 }
 
+/* Who waits for the transmitter does not wait for a byte, however long the peer takes. */
+static void waiting_to_send_is_no_poll(void **state)
+{
+	struct rig *r = *state;
+
+	r->room = 0;
+	wr(r, MCR, 8);
+	assert_int_equal(send(r, "a"), 0);
+	while (rd(r, LSR) & 0x20)
+		wr(r, THR, 'x');
+	for (unsigned i = 0; i < 10 * UART_POLLS; i++)
+		rd(r, LSR);
+	assert_int_equal(r->rooms, 0);
+	assert_int_equal(send(r, "a"), 0);
+	r->room = UINT32_MAX;
+	r->ports.ops.kick(&r->ports, 0);
+	host_fake_run(r->f);
+	for (unsigned i = 0; i < UART_POLLS; i++)
+		rd(r, LSR);
+	assert_int_equal(r->rooms, 1);
+	assert_int_equal(send(r, "a"), 1);
+}
+
 static void overrun(void **state)
 {
 	struct rig *r = *state;
@@ -531,6 +554,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(fifo_takes_sixteen, setup, teardown),
 		cmocka_unit_test_setup_teardown(loop_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(waits_for_a_listener, setup, teardown),
+		cmocka_unit_test_setup_teardown(waiting_to_send_is_no_poll, setup, teardown),
 		cmocka_unit_test_setup_teardown(overrun, setup, teardown),
 		cmocka_unit_test_setup_teardown(break_is_an_error_of_its_byte, setup, teardown),
 		cmocka_unit_test_setup_teardown(modem_interrupt, setup, teardown),
