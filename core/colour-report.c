@@ -391,11 +391,11 @@ void colour_print(const json_t *report, bool ansi, FILE *out)
 	json_object_foreach(json_object_get(report, "axes"), name, axis)
 		print_axis(name, axis, ansi, out);
 	if (json_array_size(plugins))
-		fprintf(out, "\n%-18s %13s %12s %9s %7s\n", "plugin", "", "exits", "exits/s", "time");
+		fprintf(out, "\n%-22s %13s %12s %9s %7s\n", "plugin", "", "exits", "exits/s", "time");
 	for (size_t i = 0; i < json_array_size(plugins); i++) {
 		const json_t *p = json_array_get(plugins, i);
 
-		fprintf(out, "%-18s ", text(p, "name"));
+		fprintf(out, "%-22s ", text(p, "name"));
 		print_pair(p, 10, ansi, out);
 		fprintf(out, " %12" PRIu64 " %9.0f %6.1f%%\n", number(p, "exits"),
 		        json_real_value(json_object_get(p, "exits_per_s")),
