@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 # No two running domains of a user have the same name; what runs beside a benchmark must not meet it.
@@ -86,6 +87,34 @@ def refusal(path):
     """Why this host cannot run a domain file, or None."""
     _, status, out, err = start_to_end([str(BUILD / "gamut"), "check", str(path)])
     return None if status == 0 else " ".join((err + out).replace(str(path), "").split()).lstrip(":0123456789 ")
+
+
+def cpu_seconds(pid):
+    """That a process and its threads have used, those of the kernel that work for it included."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run_guest_watched(name, command, mark, *, hangs=None, timeout=TIMEOUT):
+    """What the guest printed, and for each line that begins with the mark (line, wall seconds, CPU seconds of the
+    process when it came)."""
+    while True:
+        lines, marks, start = [], [], time.monotonic()
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT) as proc:
+            stop = threading.Timer(timeout, proc.kill)
+            stop.start()
+            for line in proc.stdout:
+                lines.append(line.decode(errors="replace").rstrip())
+                if lines[-1].startswith(mark):
+                    marks.append((lines[-1], time.monotonic() - start, cpu_seconds(proc.pid)))
+            status = proc.wait()
+            stop.cancel()
+        if status == 0 and "gamut-init: status 0" in lines:
+            return lines, marks
+        if hangs is None or status >= 0 or len(hangs) >= MAX_HANGS:
+            raise SystemExit(f"{name}: status {status}, no orderly end\n" + "\n".join(lines[-40:]))
+        hangs.append(name)
 
 
 def run_guest(name, command, *, hangs=None, timeout=TIMEOUT):

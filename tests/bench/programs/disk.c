@@ -4,7 +4,7 @@
  *
  * What a disk does past the guest's page cache, one request at a time: in sequence in
  * pieces of 256 KiB, and 4 KiB at random places. Prints "disk: NAME VALUE UNIT".
- * Overwrites the disk.
+ * Overwrites the disk. Each line comes when it is measured.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -77,7 +77,9 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	size -= size % PIECE;
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	memset(buf, 0x5a, PIECE);
+	printf("disk: start\n");
 	sequence(fd, "seq-read", 0, buf, size);
 	sequence(fd, "seq-write", 1, buf, size);
 	at_random(fd, "random-read", 0, buf, size);
