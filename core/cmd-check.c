@@ -16,17 +16,32 @@ static const char help_head[] =
         "Exit status: 0 all files are good, 1 a problem was found, 2 bad usage.\n\n"
         "Keys of a domain file (defaults in parentheses):\n";
 
+/* Whether an instance before this one is of the same type. */
+static bool repeated(const struct domain_config *c, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (c->instances[i].desc == c->instances[n].desc)
+			return true;
+	return false;
+}
+
+/* "disk=xen+ide (3)": the types that there are, and of how many devices. */
 static void print_axis(const struct domain_config *c, enum gamut_axis axis)
 {
-	printf(" %s=%s", axis_name(axis), c->axes.axis[axis].choice);
-	if (axis == GAMUT_AXIS_DISK || axis == GAMUT_AXIS_NET) {
-		unsigned n = 0;
+	unsigned n = 0;
 
-		for (uint32_t i = 0; i < c->n_instances; i++)
-			n += c->instances[i].axis == axis;
-		if (n > 1)
-			printf(" (%u)", n);
+	printf(" %s=", axis_name(axis));
+	for (uint32_t i = 0; i < c->n_instances; i++) {
+		if (c->instances[i].axis != axis)
+			continue;
+		if (!repeated(c, i))
+			printf("%s%s", n ? "+" : "", c->instances[i].choice);
+		n++;
 	}
+	if (n == 0)
+		fputs(c->axes.axis[axis].choice, stdout);
+	if (n > 1)
+		printf(" (%u)", n);
 }
 
 static void print_good(const struct domain_config *c, const struct engine_choice *engine)

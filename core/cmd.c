@@ -12,6 +12,7 @@ const struct cmd cmds[] = {
         {"run", "run domains in the foreground", cmd_run},
         {"list", "the domains that run", cmd_list},
         {"info", "everything about a domain", cmd_info},
+        {"color", "which mode a guest is really in, live", cmd_color},
         {"console", "attach to a console of a domain; Ctrl-] leaves", cmd_console},
         {"pause", "stop a domain until it is resumed", cmd_pause},
         {"resume", "let a paused domain go on", cmd_resume},

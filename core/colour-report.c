@@ -71,9 +71,15 @@ static uint64_t growth(const json_t *item, const json_t *earlier, const char *ke
 static const char *const sign_keys[] = { "plugin", "axis", "name", NULL };
 static const char *const plugin_keys[] = { "name", NULL };
 
+/* The earlier signs; NULL: none, or they were of another life of the guest. */
+static const json_t *earlier_signs(const json_t *now, const json_t *before)
+{
+	return number(now, "resets") == number(before, "resets") ? json_object_get(before, "signs") : NULL;
+}
+
 static size_t read_signs(const json_t *now, const json_t *before, struct colour_sign *signs)
 {
-	const json_t *list = json_object_get(now, "signs"), *then = json_object_get(before, "signs");
+	const json_t *list = json_object_get(now, "signs"), *then = earlier_signs(now, before);
 	size_t n = 0;
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
@@ -105,6 +111,11 @@ static int derive(const json_t *now, const json_t *before, struct colour *colour
 	colour_derive(signs, n, colour);
 	free(signs);
 	return 0;
+}
+
+void colour_hide_configuration(json_t *snapshot)
+{
+	json_object_del(snapshot, "plugins");
 }
 
 /* ---- the report ------------------------------------------------------------------------ */
@@ -163,7 +174,7 @@ static void add_configured(json_t *list, const json_t *plugin)
 
 static json_t *axis_signs(const json_t *now, const json_t *before, const char *axis, double seconds)
 {
-	const json_t *all = json_object_get(now, "signs"), *then = json_object_get(before, "signs");
+	const json_t *all = json_object_get(now, "signs"), *then = earlier_signs(now, before);
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < json_array_size(all); i++) {
@@ -179,6 +190,24 @@ static json_t *axis_signs(const json_t *now, const json_t *before, const char *a
 		json_object_set_new(object, "per_s",
 		                    json_real((double)growth(item, same_in(then, item, sign_keys), "count") / seconds));
 		json_array_append_new(list, object);
+	}
+	return list;
+}
+
+/* What else was seen: the pairs of the signs but that one. */
+static json_t *also_seen(const json_t *signs, const json_t *observed)
+{
+	static const char *const keys[] = { "colour", "choice", NULL };
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < json_array_size(signs); i++) {
+		const json_t *s = json_array_get(signs, i);
+		const char *colour = text(s, "colour"), *choice = text(s, "choice");
+
+		if (same_in(list, s, keys) ||
+		    (!strcmp(colour, text(observed, "colour")) && !strcmp(choice, text(observed, "choice"))))
+			continue;
+		json_array_append_new(list, pair(colour, choice));
 	}
 	return list;
 }
@@ -204,6 +233,8 @@ static json_t *axis_report(const json_t *now, const json_t *before, int axis, co
 	                    seen->seen ? pair(colour_name(seen->colour), seen->family) : json_null());
 	account_put(&account, object);
 	json_object_set_new(object, "signs", axis_signs(now, before, name, seconds));
+	json_object_set_new(object, "also",
+	                    also_seen(json_object_get(object, "signs"), json_object_get(object, "observed")));
 	return object;
 }
 
@@ -237,6 +268,7 @@ json_t *colour_report(const json_t *now, const json_t *before)
 		return NULL;
 	}
 	json_object_set_new(report, "domain", json_text(text(now, "domain")));
+	json_object_set_new(report, "state", json_text(json_string_value(json_object_get(now, "state"))));
 	json_object_set_new(report, "mode", json_text(colour.row));
 	json_object_set_new(report, "why", json_text(colour.why));
 	json_object_set_new(report, "engine", json_text(text(json_object_get(now, "engine"), "name")));
@@ -277,19 +309,21 @@ static void print_pair(const json_t *p, int width, bool ansi, FILE *out)
 	fprintf(out, "%s%-2s %-*s%s", paint(colour, ansi), colour, width, text(p, "choice"), plain(ansi));
 }
 
-/* The signs that say what was observed, the busiest first to be read: as many as a line takes. */
-static void print_signs(const json_t *axis, FILE *out)
+static bool is_pair(const json_t *a, const json_t *b)
 {
-	const json_t *signs = json_object_get(axis, "signs");
-	const json_t *observed = json_object_get(axis, "observed");
+	return !strcmp(text(a, "colour"), text(b, "colour")) && !strcmp(text(a, "choice"), text(b, "choice"));
+}
+
+/* The signs of a colour and choice: as many as a line takes. */
+static void print_signs(const json_t *signs, const json_t *of, FILE *out)
+{
 	int shown = 0;
 
 	for (size_t i = 0; i < json_array_size(signs) && shown < 3; i++) {
 		const json_t *s = json_array_get(signs, i);
 		double rate = json_real_value(json_object_get(s, "per_s"));
 
-		if (strcmp(text(s, "colour"), text(observed, "colour")) ||
-		    strcmp(text(s, "choice"), text(observed, "choice")))
+		if (!is_pair(s, of))
 			continue;
 		fprintf(out, "%s%s %" PRIu64, shown++ ? ", " : "", text(s, "name"), number(s, "count"));
 		if (rate >= 1)
@@ -297,30 +331,53 @@ static void print_signs(const json_t *axis, FILE *out)
 	}
 }
 
+/* NULL: nothing there. */
+static void print_cell(const json_t *p, const char *none, bool ansi, FILE *out)
+{
+	if (json_is_object(p))
+		print_pair(p, 10, ansi, out);
+	else
+		fprintf(out, "%-13s", none);
+	fprintf(out, " ");
+}
+
+/* The first line has what the guest is taken for; below it what else was configured and seen. */
 static void print_axis(const char *name, const json_t *axis, bool ansi, FILE *out)
 {
-	const json_t *configured = json_object_get(axis, "configured"), *observed = json_object_get(axis, "observed");
-	size_t n = json_array_size(configured);
+	const json_t *configured = json_object_get(axis, "configured"), *also = json_object_get(axis, "also");
+	const json_t *signs = json_object_get(axis, "signs");
+	size_t n = json_array_size(configured), m = json_array_size(also) + 1;
 
-	fprintf(out, "%-11s ", name);
-	if (n)
-		print_pair(json_array_get(configured, 0), 10, ansi, out);
-	else
-		fprintf(out, "%-13s", "-");
-	fprintf(out, " ");
-	if (json_is_object(observed))
-		print_pair(observed, 10, ansi, out);
-	else
-		fprintf(out, "%-13s", "-");
-	fprintf(out, " %9.0f %6.1f%%  ", json_real_value(json_object_get(axis, "exits_per_s")),
-	        json_real_value(json_object_get(axis, "load")) * 100);
-	print_signs(axis, out);
-	fprintf(out, "\n");
-	for (size_t i = 1; i < n; i++) {
-		fprintf(out, "%-11s ", "");
-		print_pair(json_array_get(configured, i), 10, ansi, out);
+	for (size_t i = 0; i < n || i < m; i++) {
+		const json_t *seen = i ? json_array_get(also, i - 1) : json_object_get(axis, "observed");
+
+		fprintf(out, "%-11s ", i ? "" : name);
+		print_cell(json_array_get(configured, i), i ? "" : "-", ansi, out);
+		print_cell(seen, i ? "" : "-", ansi, out);
+		if (i)
+			fprintf(out, "%9s %7s  ", "", "");
+		else
+			fprintf(out, "%9.0f %6.1f%%  ", json_real_value(json_object_get(axis, "exits_per_s")),
+			        json_real_value(json_object_get(axis, "load")) * 100);
+		if (json_is_object(seen))
+			print_signs(signs, seen, out);
 		fprintf(out, "\n");
 	}
+}
+
+static void print_head(const json_t *report, bool ansi, FILE *out)
+{
+	const char *state = text(report, "state");
+
+	fprintf(out, "%s: mode %s%s%s: %s\n", text(report, "domain"), ansi ? "\x1b[1m" : "", text(report, "mode"),
+	        plain(ansi), text(report, "why"));
+	fprintf(out, "engine %s, %" PRIu64 " vCPU%s, %.1f s", text(report, "engine"), number(report, "vcpus"),
+	        number(report, "vcpus") == 1 ? "" : "s", (double)number(report, "wall_ns") / NS_PER_S);
+	if (number(report, "resets"))
+		fprintf(out, ", reset %" PRIu64 " time%s", number(report, "resets"), number(report, "resets") == 1 ? "" : "s");
+	if (*state && strcmp(state, "running"))
+		fprintf(out, ", %s", state);
+	fprintf(out, "\n\n");
 }
 
 void colour_print(const json_t *report, bool ansi, FILE *out)
@@ -329,14 +386,12 @@ void colour_print(const json_t *report, bool ansi, FILE *out)
 	const char *name;
 	json_t *axis;
 
-	fprintf(out, "%s: mode %s%s%s: %s\n", text(report, "domain"), ansi ? "\x1b[1m" : "", text(report, "mode"),
-	        plain(ansi), text(report, "why"));
-	fprintf(out, "engine %s, %" PRIu64 " vCPU%s, %.1f s\n\n", text(report, "engine"), number(report, "vcpus"),
-	        number(report, "vcpus") == 1 ? "" : "s", (double)number(report, "wall_ns") / NS_PER_S);
+	print_head(report, ansi, out);
 	fprintf(out, "%-11s %-13s %-13s %9s %7s  %s\n", "axis", "configured", "observed", "exits/s", "time", "signs");
 	json_object_foreach(json_object_get(report, "axes"), name, axis)
 		print_axis(name, axis, ansi, out);
-	fprintf(out, "\n%-18s %13s %12s %9s %7s\n", "plugin", "", "exits", "exits/s", "time");
+	if (json_array_size(plugins))
+		fprintf(out, "\n%-18s %13s %12s %9s %7s\n", "plugin", "", "exits", "exits/s", "time");
 	for (size_t i = 0; i < json_array_size(plugins); i++) {
 		const json_t *p = json_array_get(plugins, i);
 

@@ -20,6 +20,9 @@
  */
 json_t *colour_report(const json_t *now, const json_t *before);
 
+/* Takes out of a snapshot what was configured: what is left is what the guest did. */
+void colour_hide_configuration(json_t *snapshot);
+
 /* The report for reading; in the colours of the spectrum when `ansi`. */
 void colour_print(const json_t *report, bool ansi, FILE *out);
 

@@ -3,13 +3,7 @@
 
 #include <string.h>
 
-/* Guests of every colour touch the emulated parts of these first: the stronger colour is what they came to. */
-static bool strongest_wins(unsigned axis)
-{
-	return axis != GAMUT_AXIS_DISK && axis != GAMUT_AXIS_NET && axis != GAMUT_AXIS_CONSOLE;
-}
-
-/* But a PC is one once it is touched, whatever hypercalls there are beside. */
+/* What a guest came to says more than what it touched on the way. But a PC is one once it is touched. */
 static unsigned strength(unsigned axis, uint8_t colour)
 {
 	static const uint8_t order[] = { [GAMUT_COLOUR_V] = 0, [GAMUT_COLOUR_VH] = 1, [GAMUT_COLOUR_P] = 2 };
@@ -41,7 +35,7 @@ static bool says_more(const struct colour_sign *signs, size_t n, const struct co
 {
 	uint64_t x, y;
 
-	if (strongest_wins(a->axis) && strength(a->axis, a->colour) != strength(b->axis, b->colour))
+	if (strength(a->axis, a->colour) != strength(b->axis, b->colour))
 		return strength(a->axis, a->colour) > strength(b->axis, b->colour);
 	x = busy(signs, n, a, true);
 	y = busy(signs, n, b, true);

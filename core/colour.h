@@ -6,10 +6,12 @@
  * Plugins count signs (host->sign): a request served by the Xen ring, the
  * callback vector set, the PIT programmed. Each is of one colour on one axis,
  * and of one plugin's family ("xen", "virtio", "ide"). On an axis the guest is
- * taken for what its strongest signs say: hardware over paravirtual over
- * emulated on interrupts, platform and MMU, where every guest touches emulated
- * parts on its way to better ones; the busiest of late on disk and net, where
- * firmware may have used another device than the kernel does.
+ * taken for what its strongest signs say: paravirtual over hardware over
+ * emulated, because every guest touches emulated parts on its way to better
+ * ones, its firmware does so longer than its kernel, and a CD-ROM drive that
+ * is asked for its disc every other second beside a quiet PV disk does not
+ * make another guest of it. Only a PC is one once it is touched. Among equals
+ * the busiest of late counts.
  *
  * The row follows from the axes by a table. Pure: what is put in is all there is.
  */

@@ -2,7 +2,7 @@
 /*
  * Consoles: where on the host the guest's consoles go. `console` is about the
  * device that axes.console chooses; each group of `consoles` is one more
- * device, with a plugin and options of its own (conf-instances.c), and `to`,
+ * device, with a plugin and options of its own (conf-devices.c), and `to`,
  * which is as `console`:
  *
  *   "stdio" "pty" "socket" "socket:PATH" "file:PATH" "none", or a list of them
@@ -192,7 +192,8 @@ static int name_consoles(struct conf_loader *l)
 
 void conf_consoles_read(struct conf_loader *l)
 {
-	int n = l->consoles ? config_setting_length(l->consoles) : 0, rc = 0;
+	const config_setting_t *list = l->lists[GAMUT_AXIS_CONSOLE];
+	int n = list ? config_setting_length(list) : 0, rc = 0;
 	struct domain_config *c = l->c;
 	bool taken = false;
 	char where[40];
@@ -204,7 +205,7 @@ void conf_consoles_read(struct conf_loader *l)
 	}
 	c->n_consoles = (uint32_t)n + 1;
 	for (int i = 0; i < n; i++) {
-		const config_setting_t *group = config_setting_get_elem(l->consoles, (unsigned)i);
+		const config_setting_t *group = config_setting_get_elem(list, (unsigned)i);
 		const config_setting_t *to = config_setting_get_member(group, "to");
 
 		snprintf(where, sizeof(where), "consoles[%d].to", i);

@@ -315,13 +315,19 @@ static int read_instance(struct reading *r, const config_setting_t *group)
 
 /* ---- among the instances of an axis ------------------------------------------------------ */
 
-/* Options that no two instances of an axis may share. */
+/*
+ * Options that no two instances of an axis may share: addresses of cards,
+ * whatever they are of. A disk's name is a place only among disks of its type;
+ * two types that have one place in common, as an IDE disk and the twin of a
+ * Xen disk have, settle that themselves (dm/ide/seat.h).
+ */
 static const struct {
 	enum gamut_axis axis;
 	const char *list, *option;
+	bool of_type;
 } unique[] = {
-        {GAMUT_AXIS_DISK, "disks", "dev"},
-        {GAMUT_AXIS_NET, "nics", "mac"},
+        {GAMUT_AXIS_DISK, "disks", "dev", true},
+        {GAMUT_AXIS_NET, "nics", "mac", false},
 };
 
 static void check_unique(struct conf_loader *l, const struct instance_config *a,
@@ -331,8 +337,8 @@ static void check_unique(struct conf_loader *l, const struct instance_config *a,
 		const struct option_value *va = find_value(a, unique[i].option),
 		                          *vb = find_value(b, unique[i].option);
 
-		if (a->axis != unique[i].axis || !va || !vb || !va->str || !vb->str ||
-		    strcasecmp(va->str, vb->str) != 0)
+		if (a->axis != unique[i].axis || (unique[i].of_type && a->desc != b->desc) || !va || !vb ||
+		    !va->str || !vb->str || strcasecmp(va->str, vb->str) != 0)
 			continue;
 		conf_error(l, vb->line ? vb->line : b->line,
 		           "%s[%" PRIu32 "].%s: \"%s\" is %s[%" PRIu32 "]'s already; give another",
@@ -394,11 +400,6 @@ static void check_pairs(struct conf_loader *l)
 
 /* ---- all of them --------------------------------------------------------------------------- */
 
-static bool is_list_axis(enum gamut_axis axis)
-{
-	return axis == GAMUT_AXIS_DISK || axis == GAMUT_AXIS_NET;
-}
-
 static int add_instance(struct conf_loader *l, enum gamut_axis axis, const struct axis_choice *a, uint32_t unit,
                         const char *where, const config_setting_t *group, const char *const *others)
 {
@@ -417,19 +418,25 @@ static int add_instance(struct conf_loader *l, enum gamut_axis axis, const struc
 	return read_instance(&r, group);
 }
 
-static void add_list(struct conf_loader *l, enum gamut_axis axis)
+/* A group whose type is wrong has had its error; one that is no group, too. */
+static void add_list(struct conf_loader *l, const struct conf_list *list)
 {
-	const config_setting_t *list = l->lists[axis];
-	const char *name = axis == GAMUT_AXIS_DISK ? "disks" : "nics";
-	int n = list ? config_setting_length(list) : 0;
+	const struct axis_choice *axis = &l->c->axes.axis[list->axis], *own;
+	const config_setting_t *groups = l->lists[list->axis];
+	int n = groups ? config_setting_length(groups) : 0;
 	char where[32];
 
 	for (int i = 0; i < n; i++) {
-		const config_setting_t *group = config_setting_get_elem(list, (unsigned)i);
+		const config_setting_t *group = config_setting_get_elem(groups, (unsigned)i);
 
-		snprintf(where, sizeof(where), "%s[%d]", name, i);
-		if (config_setting_type(group) == CONFIG_TYPE_GROUP)
-			add_instance(l, axis, &l->c->axes.axis[axis], (uint32_t)i, where, group, NULL);
+		if (config_setting_type(group) != CONFIG_TYPE_GROUP)
+			continue;
+		snprintf(where, sizeof(where), "%s[%d]", list->name, i);
+		own = conf_device_choice(l, list->axis, (uint32_t)i);
+		if (own)
+			add_instance(l, list->axis, own, (uint32_t)i + list->further, where, group, list->others);
+		else if (!list->further && !conf_is_typed(group) && axis->desc)
+			add_instance(l, list->axis, axis, (uint32_t)i, where, group, list->others);
 	}
 }
 
@@ -441,61 +448,17 @@ static void add_single(struct conf_loader *l, enum gamut_axis axis)
 	add_instance(l, axis, &l->c->axes.axis[axis], 0, where, l->options[axis], NULL);
 }
 
-/* ---- further consoles ---- */
-
-/* Rules and needs are those of a domain whose console this is. */
-static int check_console(struct conf_loader *l, const struct axis_choice *a)
-{
-	struct axis_choices choices = l->c->axes;
-
-	choices.axis[GAMUT_AXIS_CONSOLE] = *a;
-	return preset_check_rules(&choices, l->c->file, l->diag) ||
-	                       preset_check_needs(&choices, l->plugins, l->c->file, l->diag) ?
-	               -1 :
-	               0;
-}
-
-static int find_console(struct conf_loader *l, const char *where, const config_setting_t *group, struct axis_choice *a)
-{
-	const config_setting_t *type = config_setting_get_member(group, "type");
-	const char *word = type ? config_setting_get_string(type) : NULL;
-	char err[1024];
-
-	if (!word || !option_word_ok(word) || !strcmp(word, CHOICE_NONE))
-		return conf_error(l, conf_setting_line(type ? type : group),
-		                  "%s.type: wants the console's kind; write type = \"serial\"", where);
-	*a = (struct axis_choice){.choice = word, .line = conf_setting_line(type), .overridden = true};
-	a->desc = plugin_find(l->plugins, GAMUT_AXIS_CONSOLE, word, &a->plugin, err, sizeof(err));
-	if (!a->desc)
-		return conf_error(l, a->line, "%s.type: %s", where, err);
-	return check_console(l, a);
-}
-
-static void add_consoles(struct conf_loader *l)
-{
-	static const char *const others[] = {"type", "to", NULL};
-	int n = l->consoles ? config_setting_length(l->consoles) : 0;
-	struct axis_choice a;
-	char where[40];
-
-	for (int i = 0; i < n; i++) {
-		const config_setting_t *group = config_setting_get_elem(l->consoles, (unsigned)i);
-
-		snprintf(where, sizeof(where), "consoles[%d]", i);
-		if (find_console(l, where, group, &a) == 0)
-			add_instance(l, GAMUT_AXIS_CONSOLE, &a, (uint32_t)i + 1, where, group, others);
-	}
-}
-
 /* Disks on "none", options of "none": somebody expects a device that will not be there. */
 static void check_without_plugin(struct conf_loader *l, enum gamut_axis axis)
 {
-	const config_setting_t *s = is_list_axis(axis) ? l->lists[axis] : l->options[axis];
+	const struct conf_list *list = conf_list_of(axis);
+	bool devices = list && !list->further;
+	const config_setting_t *s = devices ? l->lists[axis] : l->options[axis];
 
-	if (s && config_setting_length(s) > 0 && strcmp(l->c->axes.axis[axis].choice, CHOICE_NONE) == 0)
-		conf_error(l, conf_setting_line(s),
-		           "%s: axes.%s is \"%s\"; choose one that has a device, or leave these out",
-		           config_setting_name(s), axis_name(axis), CHOICE_NONE);
+	if (strcmp(l->c->axes.axis[axis].choice, CHOICE_NONE) == 0 && s && config_setting_length(s) > 0 &&
+	    (!devices || conf_has_untyped(l, axis)))
+		conf_error(l, conf_setting_line(s), "%s: axes.%s is \"%s\"; choose one that has a device%s, or leave these out",
+		           config_setting_name(s), axis_name(axis), CHOICE_NONE, devices ? ", give each its type" : "");
 }
 
 static size_t count_instances(const struct conf_loader *l)
@@ -505,7 +468,19 @@ static size_t count_instances(const struct conf_loader *l)
 	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
 		if (l->lists[axis])
 			n += (size_t)config_setting_length(l->lists[axis]);
-	return n + (l->consoles ? (size_t)config_setting_length(l->consoles) : 0);
+	return n;
+}
+
+static void add_axis(struct conf_loader *l, enum gamut_axis axis)
+{
+	const struct conf_list *list = conf_list_of(axis);
+
+	if (!l->c->axes.axis[axis].desc)
+		check_without_plugin(l, axis);
+	else if (!list || list->further)
+		add_single(l, axis);
+	if (list)
+		add_list(l, list);
 }
 
 void conf_instances_read(struct conf_loader *l)
@@ -520,16 +495,8 @@ void conf_instances_read(struct conf_loader *l)
 		conf_no_memory(l);
 		return;
 	}
-	for (int i = 0; i < GAMUT_AXIS_COUNT; i++) {
-		if (!l->c->axes.axis[order[i]].desc)
-			check_without_plugin(l, order[i]);
-		else if (is_list_axis(order[i]))
-			add_list(l, order[i]);
-		else
-			add_single(l, order[i]);
-		if (order[i] == GAMUT_AXIS_CONSOLE)
-			add_consoles(l);
-	}
+	for (int i = 0; i < GAMUT_AXIS_COUNT; i++)
+		add_axis(l, order[i]);
 	check_pairs(l);
 }
 

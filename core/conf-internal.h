@@ -14,9 +14,9 @@ struct conf_loader {
 	struct plugin_set *plugins;
 	struct diag *diag;
 	struct preset_wish wish;
-	const config_setting_t *lists[GAMUT_AXIS_COUNT];   /* disks, nics; NULL when not given */
+	const config_setting_t *lists[GAMUT_AXIS_COUNT];   /* disks, nics, consoles; NULL when not given */
 	const config_setting_t *options[GAMUT_AXIS_COUNT]; /* groups of the options group */
-	const config_setting_t *console, *consoles;        /* NULL when not given */
+	const config_setting_t *console;                   /* NULL when not given */
 };
 
 /* Adds a problem of the file being loaded. Always returns -1. */
@@ -63,6 +63,34 @@ bool conf_disk_usable(const char *path, bool readonly, char *why, size_t why_len
 
 /* Memory against what the host has, processors in the affinity list. */
 void conf_check_host(struct conf_loader *l);
+
+/* ---- conf-devices.c: lists of devices, and devices with a type of their own ---- */
+
+/* An axis that has a list in the domain file. */
+struct conf_list {
+	enum gamut_axis axis;
+	const char *name;          /* "disks" */
+	const char *what;          /* a device of it, for messages */
+	const char *example;       /* a type */
+	bool further;              /* besides the device that the axis chooses, and always with a type */
+	const char *const *others; /* keys of its groups that are no options of the plugin's */
+};
+
+/* NULL: the axis has no list. */
+const struct conf_list *conf_list_of(enum gamut_axis axis);
+
+/*
+ * Finds the plugin of every device with a type, into l->c->devices and
+ * l->wish. Those that are wrong have had their error. 0 or -1 (memory).
+ */
+int conf_devices_read(struct conf_loader *l);
+void conf_devices_finish(struct domain_config *c);
+/* The device's own choice; NULL: it has none, or a wrong one. */
+const struct axis_choice *conf_device_choice(const struct conf_loader *l, enum gamut_axis axis, uint32_t index);
+/* Whether a group says what type it is of. */
+bool conf_is_typed(const config_setting_t *group);
+/* Whether the list has devices that take the choice of their axis. */
+bool conf_has_untyped(const struct conf_loader *l, enum gamut_axis axis);
 
 /* ---- conf-instances.c ---- */
 

@@ -30,7 +30,6 @@ enum key_type {
 	KEY_INSTANCES, /* a list of groups: the instances on `axis` */
 	KEY_OPTIONS,   /* a group of options of the instance on `axis` */
 	KEY_CONSOLE,   /* l->console: conf-console.c */
-	KEY_CONSOLES,  /* l->consoles: a list of groups */
 	KEY_TYPE_COUNT
 };
 
@@ -82,9 +81,9 @@ static const struct key keys[] = {
 	  .help = "privileged instructions and page tables" },
 	{ "axes.console", KEY_AXIS, .axis = GAMUT_AXIS_CONSOLE, .example = "\"xen\"", .help = "the console device" },
 	{ "disks", KEY_INSTANCES, .axis = GAMUT_AXIS_DISK, .example = "( { dev = \"xvda\"; path = \"disk.img\"; } )",
-	  .help = "a list of groups; their keys: gamut plugin info disk-..." },
+	  .help = "a list of groups: type (as axes.disk, which it is without), and the keys of gamut plugin info disk-..." },
 	{ "nics", KEY_INSTANCES, .axis = GAMUT_AXIS_NET, .example = "( { mac = \"00:16:3e:01:02:03\"; } )",
-	  .help = "a list of groups; their keys: gamut plugin info net-..." },
+	  .help = "a list of groups: type (as axes.net, which it is without), and the keys of gamut plugin info net-..." },
 	{ "options", KEY_GROUP, .example = "{ platform = { }; }",
 	  .help = "options of the plugins on the other axes: gamut plugin info NAME" },
 	{ "options.interrupts", KEY_OPTIONS, .axis = GAMUT_AXIS_INTERRUPTS, .example = "{ }", .help = "" },
@@ -93,7 +92,7 @@ static const struct key keys[] = {
 	{ "options.console", KEY_OPTIONS, .axis = GAMUT_AXIS_CONSOLE, .example = "{ }", .help = "" },
 	{ "console", KEY_CONSOLE, .example = "( \"stdio\", \"pty\" )",
 	  .help = "where the guest's console goes on the host: stdio, pty, socket[:PATH], file:PATH, none; one or a list (stdio)" },
-	{ "consoles", KEY_CONSOLES, .example = "( { type = \"serial\"; port = 1; to = \"pty\"; } )",
+	{ "consoles", KEY_INSTANCES, .axis = GAMUT_AXIS_CONSOLE, .example = "( { type = \"serial\"; port = 1; to = \"pty\"; } )",
 	  .help = "further consoles: a list of groups with type (as axes.console), to (as console), and the plugin's options" },
 	{ "sched", KEY_GROUP, .example = "{ weight = 256; }", .help = "the domain's share of the processors" },
 	{ "sched.weight", KEY_INT, FIELD(weight), .min = 1, .max = 65535, .def = "256", .example = "256",
@@ -397,16 +396,6 @@ static int read_console(struct conf_loader *l, const struct key *key, const conf
 	return 0;
 }
 
-/* One that is no list of groups is not looked at any further. */
-static int read_consoles(struct conf_loader *l, const struct key *key, const config_setting_t *s)
-{
-	int rc = check_groups(l, key, s);
-
-	if (!rc)
-		l->consoles = s;
-	return rc;
-}
-
 static int read_options(struct conf_loader *l, const struct key *key, const config_setting_t *s)
 {
 	if (config_setting_type(s) != CONFIG_TYPE_GROUP)
@@ -424,7 +413,6 @@ static const key_reader readers[KEY_TYPE_COUNT] = {
         [KEY_UUID] = read_uuid,           [KEY_INT] = read_int,         [KEY_ENUM] = read_enum,
         [KEY_CPUS] = read_cpus,           [KEY_GROUP] = read_group,     [KEY_AXIS] = read_axis,
         [KEY_INSTANCES] = read_instances, [KEY_OPTIONS] = read_options, [KEY_CONSOLE] = read_console,
-        [KEY_CONSOLES] = read_consoles,
 };
 
 /* ---- groups, and the file as the outermost ------------------------------------- */

@@ -87,11 +87,6 @@ static void keep_words(struct axis_choices *axes)
 		axes->axis[axis].choice = axes->axis[axis].desc ? axes->axis[axis].desc->choice : CHOICE_NONE;
 }
 
-static int list_length(const config_setting_t *list)
-{
-	return list ? config_setting_length(list) : 0;
-}
-
 /* 0 when every axis has its descriptor. */
 static int resolve_axes(struct conf_loader *l)
 {
@@ -100,8 +95,10 @@ static int resolve_axes(struct conf_loader *l)
 
 	l->wish.mode_line = conf_line(l->c, "mode");
 	l->wish.has_kernel = conf_line(l->c, "boot.kernel") != 0; /* a wrong one has had its answer */
-	l->wish.has_disk = list_length(l->lists[GAMUT_AXIS_DISK]) > 0;
-	l->wish.has_net = list_length(l->lists[GAMUT_AXIS_NET]) > 0;
+	if (conf_devices_read(l))
+		return -1;
+	l->wish.has_disk = conf_has_untyped(l, GAMUT_AXIS_DISK);
+	l->wish.has_net = conf_has_untyped(l, GAMUT_AXIS_NET);
 	preset = choose_preset(l);
 	if (!preset)
 		return -1;
@@ -223,6 +220,7 @@ void conf_destroy(struct domain_config *config)
 		return;
 	conf_consoles_finish(config);
 	conf_instances_finish(config);
+	conf_devices_finish(config);
 	conf_keys_finish(config);
 	free(config->lines);
 	free(config->dir);
@@ -240,10 +238,9 @@ unsigned conf_line(const struct domain_config *config, const char *key)
 }
 
 /* instead: an engine that has everything, or NULL. */
-static int check_engine_axis(const struct domain_config *config, enum gamut_axis axis, const char *engine,
-                             const struct engine_caps *caps, const char *instead, struct diag *diag)
+static int check_engine_choice(const struct domain_config *config, const struct axis_choice *a, enum gamut_axis axis,
+                               const char *engine, const struct engine_caps *caps, const char *instead, struct diag *diag)
 {
-	const struct axis_choice *a = &config->axes.axis[axis];
 	struct engine_caps have = *caps;
 	const char *why;
 	int rc = 0;
@@ -255,9 +252,9 @@ static int check_engine_axis(const struct domain_config *config, enum gamut_axis
 			continue;
 		why = given == &have.hap || given == &have.shadow ? have.paging : NULL;
 		rc = diag_error(diag, config->file, a->line,
-		                "axes: %s = \"%s\" needs \"%s\", which the engine %s does not have on this host%s%s; "
+		                "%s: %s = \"%s\" needs \"%s\", which the engine %s does not have on this host%s%s; "
 		                "%s%s%s",
-		                axis_name(axis), a->choice, *need, engine, why ? ": " : "", why ? why : "",
+		                a->where ? a->where : "axes", axis_name(axis), a->choice, *need, engine, why ? ": " : "", why ? why : "",
 		                instead ? "use engine = \"" : "choose another ", instead ? instead : axis_name(axis),
 		                instead ? "\"" : "");
 	}
@@ -267,10 +264,12 @@ static int check_engine_axis(const struct domain_config *config, enum gamut_axis
 int conf_check_engine(const struct domain_config *config, const char *engine, const struct engine_caps *caps,
                       const char *instead, struct diag *diag)
 {
+	const struct axis_choice *a;
+	enum gamut_axis axis;
 	int rc = 0;
 
-	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
-		if (check_engine_axis(config, axis, engine, caps, instead, diag))
+	for (size_t i = 0; (a = preset_choice(&config->axes, i, &axis)); i++)
+		if (check_engine_choice(config, a, axis, engine, caps, instead, diag))
 			rc = -1;
 	if (config->vcpus > (int64_t)caps->max_vcpus)
 		rc = diag_error(diag, config->file, conf_line(config, "vcpus"),

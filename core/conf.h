@@ -93,6 +93,8 @@ struct domain_config {
 	char *bt_debug;        /* never NULL */
 
 	struct axis_choices axes;
+	struct device_choice *devices; /* axes.devices */
+	size_t n_devices;
 
 	struct console_config *consoles; /* by the unit of their instances; never none */
 	uint32_t n_consoles;

@@ -86,6 +86,16 @@ static uint32_t host_unit(struct gamut_inst *inst)
 	return inst->config->unit;
 }
 
+static uint32_t host_unit_of_choice(struct gamut_inst *inst)
+{
+	const struct instance_config *other = inst->domain->config->instances;
+	uint32_t n = 0;
+
+	for (; other != inst->config; other++)
+		n += other->desc == inst->config->desc;
+	return n;
+}
+
 static const char *host_domain_name(struct gamut_inst *inst)
 {
 	return inst->domain->config->name;
@@ -504,4 +514,5 @@ const struct gamut_host gamut_host_table = {
 	.sign = host_sign,
 	.hypercall_fallback = host_hypercall_fallback,
 	.vcpu_unhalt = host_vcpu_unhalt,
+	.unit_of_choice = host_unit_of_choice,
 };

@@ -134,12 +134,11 @@ static bool gives(const struct gamut_descriptor *d, const char *id)
 
 static bool given(const struct axis_choices *choices, const struct gamut_descriptor *to, const char *id)
 {
-	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
-		const struct gamut_descriptor *d = choices->axis[axis].desc;
+	const struct axis_choice *a;
 
-		if (d && d != to && gives(d, id))
+	for (size_t i = 0; (a = preset_choice(choices, i, NULL)); i++)
+		if (a->desc && a->desc != to && gives(a->desc, id))
 			return true;
-	}
 	return false;
 }
 
@@ -168,10 +167,9 @@ static void add_givers(struct line *line, const struct plugin_set *plugins, cons
 		line_add(line, ", and no plugin installed gives that");
 }
 
-static int check_need(const struct axis_choices *choices, enum gamut_axis axis, const char *need,
+static int check_need(const struct axis_choices *choices, const struct axis_choice *a, const char *need,
                       const struct plugin_set *plugins, const char *file, struct diag *diag)
 {
-	const struct axis_choice *a = &choices->axis[axis];
 	char givers[512] = "";
 	struct line line = {givers, sizeof(givers), 0};
 
@@ -179,36 +177,33 @@ static int check_need(const struct axis_choices *choices, enum gamut_axis axis, 
 		return 0;
 	add_givers(&line, plugins, need);
 	return diag_error(diag, file, a->line,
-	                  "axes: %s = \"%s\" needs \"%s\", which nothing else chosen gives%s",
-	                  axis_name(axis), a->choice, need, givers);
+	                  "%s: %s = \"%s\" needs \"%s\", which nothing else chosen gives%s",
+	                  a->where ? a->where : "axes", axis_name(a->desc->axis), a->choice, need, givers);
 }
 
 int preset_check_needs(const struct axis_choices *choices, const struct plugin_set *plugins, const char *file,
                        struct diag *diag)
 {
+	const struct axis_choice *a;
 	int rc = 0;
 
-	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
-		const struct gamut_descriptor *d = choices->axis[axis].desc;
-
-		for (const char *const *need = d ? d->needs : NULL; need && *need; need++)
-			if (check_need(choices, axis, *need, plugins, file, diag))
+	for (size_t i = 0; (a = preset_choice(choices, i, NULL)); i++)
+		for (const char *const *need = a->desc ? a->desc->needs : NULL; need && *need; need++)
+			if (check_need(choices, a, *need, plugins, file, diag))
 				rc = -1;
-	}
 	return rc;
 }
 
 bool preset_legal(const struct axis_choices *choices)
 {
+	const struct axis_choice *a;
+
 	if (!preset_rules_hold(choices))
 		return false;
-	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
-		const struct gamut_descriptor *d = choices->axis[axis].desc;
-
-		for (const char *const *need = d ? d->needs : NULL; need && *need; need++)
-			if (strncmp(*need, ENGINE_NEED, strlen(ENGINE_NEED)) != 0 && !given(choices, d, *need))
+	for (size_t i = 0; (a = preset_choice(choices, i, NULL)); i++)
+		for (const char *const *need = a->desc ? a->desc->needs : NULL; need && *need; need++)
+			if (strncmp(*need, ENGINE_NEED, strlen(ENGINE_NEED)) != 0 && !given(choices, a->desc, *need))
 				return false;
-	}
 	return true;
 }
 
@@ -234,16 +229,15 @@ bool *preset_engine_cap(struct engine_caps *caps, const char *need)
 
 void preset_engine_needs(const struct axis_choices *choices, struct engine_caps *caps)
 {
-	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
-		const struct gamut_descriptor *d = choices->axis[axis].desc;
+	const struct axis_choice *a;
 
-		for (const char *const *need = d ? d->needs : NULL; need && *need; need++) {
+	for (size_t i = 0; (a = preset_choice(choices, i, NULL)); i++)
+		for (const char *const *need = a->desc ? a->desc->needs : NULL; need && *need; need++) {
 			bool *cap = preset_engine_cap(caps, *need);
 
 			if (cap)
 				*cap = true;
 		}
-	}
 }
 
 /* ---- auto ---------------------------------------------------------------------- */

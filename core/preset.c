@@ -124,7 +124,8 @@ const struct preset *preset_find(const char *name)
 
 void preset_apply(const struct preset *preset, const struct preset_wish *wish, struct axis_choices *choices)
 {
-	*choices = (struct axis_choices){.preset = preset};
+	*choices = (struct axis_choices){
+	        .preset = preset, .devices = wish->devices, .n_devices = wish->n_devices};
 	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
 		struct axis_choice *a = &choices->axis[axis];
 
@@ -136,6 +137,22 @@ void preset_apply(const struct preset *preset, const struct preset_wish *wish, s
 		choices->axis[D].choice = CHOICE_NONE;
 	if (!wish->has_net && !choices->axis[N].overridden)
 		choices->axis[N].choice = CHOICE_NONE;
+}
+
+const struct axis_choice *preset_choice(const struct axis_choices *choices, size_t i, enum gamut_axis *axis)
+{
+	enum gamut_axis ignored;
+
+	if (!axis)
+		axis = &ignored;
+	*axis = (enum gamut_axis)i;
+	if (i < GAMUT_AXIS_COUNT)
+		return &choices->axis[i];
+	i -= GAMUT_AXIS_COUNT;
+	if (i >= choices->n_devices)
+		return NULL;
+	*axis = choices->devices[i].axis;
+	return &choices->devices[i].choice;
 }
 
 bool preset_needs_kernel(const struct axis_choices *choices)
@@ -161,6 +178,33 @@ static bool rule_broken(const struct rule *rule, const struct axis_choices *choi
 	return true;
 }
 
+static bool rule_is_about(const struct rule *rule, enum gamut_axis axis)
+{
+	for (int i = 0; i < 3 && rule->when[i].words[0]; i++)
+		if (rule->when[i].axis == axis)
+			return true;
+	return false;
+}
+
+/* The choices as they are to a device: its own in the place of its axis'. */
+static struct axis_choices seen_by(const struct axis_choices *choices, const struct device_choice *device)
+{
+	struct axis_choices seen = *choices;
+
+	seen.axis[device->axis] = device->choice;
+	return seen;
+}
+
+static bool device_rules_hold(const struct axis_choices *choices, const struct device_choice *device)
+{
+	const struct axis_choices seen = seen_by(choices, device);
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rule_broken(&rules[i], &seen))
+			return false;
+	return true;
+}
+
 bool preset_rules_hold(const struct axis_choices *choices)
 {
 	static const enum gamut_axis needed[] = {P, M, I};
@@ -170,6 +214,9 @@ bool preset_rules_hold(const struct axis_choices *choices)
 			return false;
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (rule_broken(&rules[i], choices))
+			return false;
+	for (size_t i = 0; i < choices->n_devices; i++)
+		if (!device_rules_hold(choices, &choices->devices[i]))
 			return false;
 	return true;
 }
@@ -209,22 +256,40 @@ static int check_not_none(const struct axis_choices *choices, const char *file, 
 	return rc;
 }
 
+static int report_broken(const struct rule *rule, const struct axis_choices *choices, const char *where, unsigned line,
+                         const char *file, struct diag *diag)
+{
+	char a[128], b[128];
+
+	setting_text(choices, rule->when[0].axis, a, sizeof(a));
+	setting_text(choices, rule->when[1].axis, b, sizeof(b));
+	return diag_error(diag, file, line, "%s: %s cannot work with %s: %s; %s", where, a, b, rule->why, rule->instead);
+}
+
+/* Rules about other axes have been checked with those. */
+static int check_device_rules(const struct axis_choices *choices, const struct device_choice *device, const char *file,
+                              struct diag *diag)
+{
+	const struct axis_choices seen = seen_by(choices, device);
+	int rc = 0;
+
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rule_is_about(&rules[i], device->axis) && rule_broken(&rules[i], &seen))
+			rc = report_broken(&rules[i], &seen, device->choice.where, device->choice.line, file, diag);
+	return rc;
+}
+
 int preset_check_rules(const struct axis_choices *choices, const char *file, struct diag *diag)
 {
 	int rc = check_not_none(choices, file, diag);
-	char a[128], b[128];
 
 	if (rc)
 		return rc;
-	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
-		const struct rule *rule = &rules[i];
-
-		if (!rule_broken(rule, choices))
-			continue;
-		setting_text(choices, rule->when[0].axis, a, sizeof(a));
-		setting_text(choices, rule->when[1].axis, b, sizeof(b));
-		rc = diag_error(diag, file, rule_line(rule, choices), "axes: %s cannot work with %s: %s; %s",
-		                a, b, rule->why, rule->instead);
-	}
+	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+		if (rule_broken(&rules[i], choices))
+			rc = report_broken(&rules[i], choices, "axes", rule_line(&rules[i], choices), file, diag);
+	for (size_t i = 0; i < choices->n_devices; i++)
+		if (check_device_rules(choices, &choices->devices[i], file, diag))
+			rc = -1;
 	return rc;
 }

@@ -39,19 +39,31 @@ struct axis_choice {
 	bool overridden;                     /* by the domain file's axes group */
 	const struct plugin *plugin;         /* NULL for "none" and before loading */
 	const struct gamut_descriptor *desc; /* likewise */
+	const char *where;                   /* of a device's own choice: "disks[1].type"; NULL: the axis' */
+};
+
+/* A device that has a choice of its own, whatever its axis has. */
+struct device_choice {
+	enum gamut_axis axis;
+	uint32_t index; /* in the domain file's list of these devices */
+	struct axis_choice choice;
 };
 
 struct axis_choices {
 	const struct preset *preset;
 	struct axis_choice axis[GAMUT_AXIS_COUNT];
+	const struct device_choice *devices; /* by axis and index, with their descriptors */
+	size_t n_devices;
 };
 
 /* What a domain file says about axes, before a preset is applied. */
 struct preset_wish {
 	unsigned mode_line;
-	bool has_kernel, has_disk, has_net;
+	bool has_kernel, has_disk, has_net; /* disks and cards that take the axis' choice */
 	const char *override[GAMUT_AXIS_COUNT]; /* NULL: the preset's */
 	unsigned line[GAMUT_AXIS_COUNT];        /* of the overrides */
+	const struct device_choice *devices;    /* go into the choices as they are */
+	size_t n_devices;
 };
 
 /* preset + overrides; disk and net become "none" when the domain has none and they are not overridden. */
@@ -61,8 +73,15 @@ void preset_apply(const struct preset *preset, const struct preset_wish *wish, s
 bool preset_needs_kernel(const struct axis_choices *choices);
 
 /*
+ * Every choice that may have an instance: i below GAMUT_AXIS_COUNT is that
+ * axis', from there on they are the devices'. NULL behind the last; *axis may
+ * be left out.
+ */
+const struct axis_choice *preset_choice(const struct axis_choices *choices, size_t i, enum gamut_axis *axis);
+
+/*
  * Checks the choices against the rules (before loading: only words are looked
- * at). Problems go to diag with `file`. 0 or -1.
+ * at), each device in its axis' place. Problems go to diag with `file`. 0 or -1.
  */
 int preset_check_rules(const struct axis_choices *choices, const char *file, struct diag *diag);
 /* The same, silently. */
@@ -93,7 +112,7 @@ bool preset_legal(const struct axis_choices *choices);
 /* The member of caps that a need "engine:..." asks for; NULL for a need of another kind, or an unknown one. */
 bool *preset_engine_cap(struct engine_caps *caps, const char *need);
 
-/* Sets in caps what the descriptors chosen need of their engine. */
+/* Sets in caps what the descriptors chosen need of their engine, those of devices included. */
 void preset_engine_needs(const struct axis_choices *choices, struct engine_caps *caps);
 
 /*

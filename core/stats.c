@@ -270,7 +270,7 @@ static json_t *memory(const struct domain *d)
 
 /* ---- all of it --------------------------------------------------------------------------------- */
 
-json_t *stats_collect(struct domain *d)
+json_t *stats_activity(struct domain *d)
 {
 	json_t *object = json_object();
 
@@ -286,7 +286,15 @@ json_t *stats_collect(struct domain *d)
 	json_object_set_new(object, "signs", signs(d));
 	json_object_set_new(object, "engine", engine(d));
 	json_object_set_new(object, "vcpus", vcpu_list(d));
-	json_object_set_new(object, "memory", memory(d));
+	return object;
+}
+
+json_t *stats_collect(struct domain *d)
+{
+	json_t *object = stats_activity(d);
+
+	if (object)
+		json_object_set_new(object, "memory", memory(d));
 	return object;
 }
 

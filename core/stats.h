@@ -14,6 +14,8 @@
 
 /* A new object, or NULL when memory is short. Control thread, or any while the domain lives. */
 json_t *stats_collect(struct domain *d);
+/* The same but for "memory", for which the kernel has to walk all of the process's pages: for who looks often. */
+json_t *stats_activity(struct domain *d);
 /* For reading, not for programs. */
 void stats_print(const json_t *stats, FILE *out);
 /* 0, or -errno with nothing left at path. `stats` may be an array of several domains. */

@@ -194,3 +194,16 @@ json_t *control_stats(struct control *control)
 	pthread_mutex_unlock(&control->domain_lock);
 	return object;
 }
+
+json_t *control_activity(struct control *control)
+{
+	json_t *object = NULL;
+
+	pthread_mutex_lock(&control->domain_lock);
+	if (control->domain)
+		object = stats_activity(control->domain);
+	if (object)
+		json_object_set_new(object, "state", json_string(state_of(control)));
+	pthread_mutex_unlock(&control->domain_lock);
+	return object;
+}

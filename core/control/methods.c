@@ -73,6 +73,7 @@ static const struct {
 	{ "summary", control_summary },
 	{ "info", control_info },
 	{ "stats", control_stats },
+	{ "activity", control_activity },
 };
 
 static control_source find_source(const char *name)
@@ -109,6 +110,11 @@ static void do_stats(struct request *r)
 	tell(r, control_stats);
 }
 
+static void do_activity(struct request *r)
+{
+	tell(r, control_activity);
+}
+
 /* Snapshots begin when the domain runs: until then there is nothing to send. */
 void control_snapshot(struct client *c)
 {
@@ -128,7 +134,7 @@ static void do_watch(struct request *r)
 	if (ms < CONTROL_INTERVAL_MIN || ms > CONTROL_INTERVAL_MAX) {
 		say_error(r->client, r->id, "bad-params", "interval_ms is from 20 to 3600000");
 	} else if (!source) {
-		say_error(r->client, r->id, "bad-params", "method is \"summary\", \"info\" or \"stats\"");
+		say_error(r->client, r->id, "bad-params", "method is \"summary\", \"info\", \"stats\" or \"activity\"");
 	} else if (client_set_timer(r->client, (int)ms)) {
 		say_error(r->client, r->id, "failed", "the host has no timer left");
 	} else {
@@ -330,6 +336,7 @@ static const struct method {
 	{ "pause", do_pause },     { "resume", do_resume },     { "reset", do_reset },
 	{ "shutdown", do_shutdown }, { "destroy", do_destroy }, { "watch", do_watch },
 	{ "unwatch", do_unwatch }, { "events", do_events },     { "console", do_console },
+	{ "activity", do_activity },
 };
 
 static const struct method *find_method(const char *name)

@@ -111,5 +111,7 @@ json_t *control_summary(struct control *control);
 json_t *control_info(struct control *control);
 /* NULL as well when there is no domain now. */
 json_t *control_stats(struct control *control);
+/* Likewise. */
+json_t *control_activity(struct control *control);
 
 #endif

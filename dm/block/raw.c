@@ -12,13 +12,17 @@
 #include <linux/falloc.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "dm/block/raw.h"
 
-/* A write to the page cache that takes longer has waited; and for how long none is tried then. */
-#define SLOW_NS      2000000u
-#define SLOW_REST_NS 50000000u
+/* A write to the page cache that takes longer may have waited. */
+#define SLOW_NS 2000000u
+/* How long after such a one the next ones are watched, whether they wait. */
+#define WATCH_NS 1000000000u
+/* One that waited is followed by a rest so many times as long: a vCPU waits a ninth of its time at most. */
+#define REST 8u
 
 static bool aligned_for_direct(const struct raw_file *file, const struct block_req *req)
 {
@@ -64,22 +68,41 @@ static uint64_t clock_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* How often this thread has gone to sleep in the kernel; that others took its processor does not count. */
+static long sleeps(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
+}
+
+/* On a busy host slow is not yet waiting; to ask costs as much as a small write, so it is asked when there is cause. */
+static void judge_slow(struct raw *raw, uint64_t start, uint64_t end, bool watched, long slept)
+{
+	if (watched && sleeps() != slept)
+		__atomic_store_n(&raw->slow_until, end + REST * (end - start), __ATOMIC_RELAXED);
+	__atomic_store_n(&raw->watch_until, end + WATCH_NS, __ATOMIC_RELAXED);
+}
+
 /*
  * Into the page cache: a copy, as a rule. Few file systems can promise it, so
- * it is tried; one that took long (the host writes back what it has, or reads
+ * it is tried; one that had to wait (the host writes back what it has, or reads
  * the rest of a page) has the next ones go the long way for a while.
  */
 static ssize_t write_cached(struct raw *raw, const struct block_req *req)
 {
 	uint64_t start = clock_ns(), end;
+	bool watched = start < __atomic_load_n(&raw->watch_until, __ATOMIC_RELAXED);
+	long slept;
 	ssize_t n;
 
 	if (start < __atomic_load_n(&raw->slow_until, __ATOMIC_RELAXED))
 		return -1;
+	slept = watched ? sleeps() : 0;
 	n = pwritev2(raw->file.fd, req->iov, (int)req->n_iov, (off_t)req->offset, 0);
 	end = clock_ns();
 	if (end - start > SLOW_NS)
-		__atomic_store_n(&raw->slow_until, end + SLOW_REST_NS, __ATOMIC_RELAXED);
+		judge_slow(raw, start, end, watched, slept);
 	return n;
 }
 

@@ -41,8 +41,9 @@ struct raw {
 	const struct gamut_host *host;
 	struct gamut_inst *inst;
 	struct raw_file file;
-	int no_nowait;       /* the file system cannot promise not to wait. Atomic. */
-	uint64_t slow_until; /* CLOCK_MONOTONIC: no write at once before. Atomic. */
+	int no_nowait;        /* the file system cannot promise not to wait. Atomic. */
+	uint64_t slow_until;  /* CLOCK_MONOTONIC: no write at once before. Atomic. */
+	uint64_t watch_until; /* Likewise: before that it is watched whether one sleeps. Atomic. */
 	int zero_mode; /* fallocate mode for WRITE_ZEROES; steps down when the file system lacks it. Atomic.
 	                */
 };

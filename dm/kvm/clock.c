@@ -61,7 +61,6 @@ void kvm_clock_set(struct kvm_pv_vcpu *v, uint32_t vcpu, uint64_t value)
 	v->clock = value;
 	if (!(value & KVM_MSR_ENABLED))
 		return;
-	kvm_pv_count(v->pv->clocks);
 	kvm_clock_write(v, vcpu, false);
 }
 

@@ -10,6 +10,7 @@
 #include "gamut/plugin.h"
 
 #define ALL_VCPUS UINT32_MAX
+#define CR0_PG (1u << 31)
 #define CPUID1_ECX_HYPERVISOR (1u << 31)
 #define BIT(feature) (1u << (feature))
 
@@ -60,6 +61,23 @@ static int write_locked(struct kvm_pv *p, uint32_t vcpu, uint32_t msr, uint64_t 
 	}
 }
 
+/*
+ * SeaBIOS has KVM's clock on the boot processor tell how fast the TSC is, and
+ * leaves it registered: that says nothing of the guest. Unlike an operating
+ * system it does not page.
+ */
+static bool by_firmware(const struct kvm_pv *p, uint32_t vcpu)
+{
+	struct gamut_vcpu_state state = { .size = sizeof(state) };
+
+	return !p->host->vcpu_get(p->inst, vcpu, &state) && !(state.cr0 & CR0_PG);
+}
+
+static bool is_clock(uint32_t msr)
+{
+	return msr == MSR_KVM_SYSTEM_TIME || msr == MSR_KVM_SYSTEM_TIME_NEW;
+}
+
 static int msr_write(void *opaque, uint32_t vcpu, uint32_t msr, uint64_t value)
 {
 	struct kvm_pv *p = opaque;
@@ -68,6 +86,8 @@ static int msr_write(void *opaque, uint32_t vcpu, uint32_t msr, uint64_t value)
 	/* An end of interrupt goes to other chips, and that with no lock held. */
 	if (msr == MSR_KVM_PV_EOI_EN)
 		return lapic_pv_eoi(p->apics, vcpu, value);
+	if (is_clock(msr) && value & KVM_MSR_ENABLED && !by_firmware(p, vcpu))
+		kvm_pv_count(p->clocks);
 	pthread_mutex_lock(&p->vcpu[vcpu].lock);
 	rc = write_locked(p, vcpu, msr, value);
 	pthread_mutex_unlock(&p->vcpu[vcpu].lock);

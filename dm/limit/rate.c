@@ -23,21 +23,31 @@ static bool parse_number(const char **text, uint64_t *value)
 	return true;
 }
 
+/* What a letter before the unit multiplies by: 1 when it is none. */
+static uint64_t multiplier(char letter)
+{
+	switch (letter) {
+	case 'G':
+		return 1000000000u;
+	case 'M':
+		return 1000000u;
+	case 'K':
+		return 1000u;
+	default:
+		return 1;
+	}
+}
+
+/* 32 bits times 10^9 fit. */
 static bool parse_bytes(const char **text, uint64_t *value)
 {
+	uint64_t times;
+
 	if (!parse_number(text, value))
 		return false;
-	switch (**text) {
-	case 'G':
-		*value *= 1000;
-		/* fall through */
-	case 'M':
-		*value *= 1000;
-		/* fall through */
-	case 'K':
-		*value *= 1000;
-		(*text)++;
-	}
+	times = multiplier(**text);
+	*value *= times;
+	*text += times > 1;
 	if (**text != 'b' && **text != 'B')
 		return false;
 	if (**text == 'b')

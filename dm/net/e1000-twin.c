@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dm/net/e1000.h"
+#include "gamut/plugin.h"
 #include "gamut/xen.h"
 
 const char *const e1000_twin_choices[] = {"auto", "true", "false", NULL};
@@ -17,8 +18,9 @@ struct e1000_twin {
 	struct netdev *netdev;
 	struct e1000 *device; /* NULL: none */
 	void *rom;
-	uint32_t plugged; /* atomic; the device is in its slot */
-	bool connected;   /* the PV front end is, [io] */
+	uint32_t plugged;    /* atomic; the device is in its slot */
+	bool connected;      /* the PV front end is, [io] */
+	uint64_t *unplugged; /* sign: the guest wants the PV card alone */
 };
 
 static bool to_card(const struct e1000_twin *t)
@@ -89,6 +91,7 @@ struct e1000_twin *e1000_twin_create(const struct gamut_host *host, struct gamut
 	t->host = host;
 	t->inst = inst;
 	t->pv = *pv;
+	t->unplugged = host->sign(inst, GAMUT_AXIS_NET, GAMUT_COLOUR_P, "unplug");
 	return t;
 }
 
@@ -98,8 +101,10 @@ static void unplug(void *opaque, uint32_t kinds)
 	struct e1000_twin *t = opaque;
 
 	(void)kinds;
-	if (__atomic_exchange_n(&t->plugged, 0, __ATOMIC_ACQ_REL))
-		e1000_unplug(t->device);
+	if (!__atomic_exchange_n(&t->plugged, 0, __ATOMIC_ACQ_REL))
+		return;
+	__atomic_fetch_add(t->unplugged, 1, __ATOMIC_RELAXED);
+	e1000_unplug(t->device);
 }
 
 static int make_device(struct e1000_twin *t, const struct gamut_pci_bus_ops *bus, void *bus_self)

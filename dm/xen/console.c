@@ -18,6 +18,8 @@
 #include <xen/hvm/params.h>
 #include <xen/io/console.h>
 
+#include "gamut/plugin.h"
+
 /* How soon to offer output again that the terminal did not take. */
 #define RETRY_NS 5000000ull
 /* Bytes the tool stack lets a console daemon buffer for a guest. */
@@ -154,7 +156,7 @@ struct xen_console *xen_console_create(const struct gamut_host *host, struct gam
 	}
 	con->host = host;
 	con->inst = inst;
-	con->n_out = host->counter(inst, "console-bytes-out");
+	con->n_out = host->sign(inst, GAMUT_AXIS_CONSOLE, GAMUT_COLOUR_P, "console-bytes-out");
 	con->n_in = host->counter(inst, "console-bytes-in");
 	con->n_bad = host->counter(inst, "console-bad-indices");
 	con->pages = host->page_alloc(inst, 1, &page);

@@ -20,7 +20,7 @@
 
 /* ---- unplugging ---- */
 
-/* Guests unplug what they do not have, too: it is a sign only when something goes. */
+/* Guests unplug what they do not have, too: only what goes is counted. To whom it belonged, it is a sign. */
 static void unplug_one(struct xen_device *x, const struct xen_unplugger *u, uint32_t kinds)
 {
 	if (u->kinds & kinds & DISK_KINDS)
@@ -156,8 +156,8 @@ void xen_device_init(struct xen_device *x, struct xen_platform *xen)
 
 	*x = (struct xen_device){ .xen = xen };
 	pthread_mutex_init(&x->lock, NULL);
-	x->disks = host->sign(inst, GAMUT_AXIS_DISK, GAMUT_COLOUR_P, "disks unplugged");
-	x->nics = host->sign(inst, GAMUT_AXIS_NET, GAMUT_COLOUR_P, "cards unplugged");
+	x->disks = host->counter(inst, "disks unplugged");
+	x->nics = host->counter(inst, "cards unplugged");
 }
 
 void xen_device_finish(struct xen_device *x)

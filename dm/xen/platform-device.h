@@ -48,7 +48,7 @@ struct xen_device {
 	struct xen_unplugger *unplugger;
 	uint32_t n_unpluggers;
 	uint32_t flags, product, build; /* as written; atomic */
-	uint64_t *disks, *nics;         /* signs: emulated ones that went */
+	uint64_t *disks, *nics;         /* counters: emulated ones that went */
 };
 
 void xen_device_init(struct xen_device *x, struct xen_platform *xen);

@@ -267,7 +267,7 @@ struct gamut_host {
 	int (*option_int)(struct gamut_inst *inst, const char *name, int64_t *value);
 	int (*option_bool)(struct gamut_inst *inst, const char *name, int *value);
 	int (*option_string)(struct gamut_inst *inst, const char *name, const char **value);
-	/* Index of this instance on its axis: 0 for the first disk, 1 for the second, ... */
+	/* Index of this instance on its axis: 0 for the first disk, 1 for the second, ..., whatever types they are of. */
 	uint32_t (*unit)(struct gamut_inst *inst);
 	const char *(*domain_name)(struct gamut_inst *inst);
 	/* 16 bytes, given in the domain file or made from the name. */
@@ -560,6 +560,12 @@ struct gamut_host {
 	 * once. Not while halts are the engine's (irqchip_create). [any]
 	 */
 	void (*vcpu_unhalt)(struct gamut_inst *inst, uint32_t vcpu);
+
+	/*
+	 * As unit, among the instances of this one's own choice: 1 for the second
+	 * virtio disk, whatever other disks the domain has. From create on. [control]
+	 */
+	uint32_t (*unit_of_choice)(struct gamut_inst *inst);
 };
 
 #ifdef __cplusplus

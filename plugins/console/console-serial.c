@@ -23,6 +23,7 @@ struct console_serial {
 	struct gamut_defer *feed;
 	uint8_t input[256]; /* [at, n): taken from the terminal, not yet by the port. [io] */
 	uint32_t at, n;
+	uint64_t *said;       /* sign: bytes */
 	uint32_t short_write; /* the terminal was full: kick the port when there is room. [io] */
 };
 
@@ -33,6 +34,7 @@ static uint32_t receive(void *opaque, const void *buf, uint32_t len)
 	struct console_serial *c = opaque;
 	uint32_t n = c->host->console_write(c->inst, buf, len);
 
+	__atomic_fetch_add(c->said, n, __ATOMIC_RELAXED);
 	if (n < len)
 		__atomic_store_n(&c->short_write, 1, __ATOMIC_RELAXED);
 	return n;
@@ -97,6 +99,7 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 	c->inst = inst;
 	host->option_int(inst, "port", &port);
 	c->port = (uint32_t)port;
+	c->said = host->sign(inst, GAMUT_AXIS_CONSOLE, GAMUT_COLOUR_V, "serial-bytes-out");
 	c->feed = host->defer_create(inst, feed, c);
 	if (!c->feed) {
 		destroy(c);

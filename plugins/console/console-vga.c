@@ -39,6 +39,8 @@ struct console_vga {
 	void *screen_self, *keyboard_self;
 	int plain;
 	uint64_t *frames, *keys_dropped; /* counters */
+	uint64_t *changes;               /* sign: the screen was another than at the look before */
+	int looked;                      /* there was one since power-on. [io] */
 
 	/* The screen. [io] */
 	struct gamut_timer *frame;
@@ -143,6 +145,9 @@ static void refresh(struct console_vga *c, bool last)
 	bool changed = generation != c->drawn;
 
 	c->drawn = generation;
+	if (changed && c->looked)
+		__atomic_fetch_add(c->changes, 1, __ATOMIC_RELAXED);
+	c->looked = 1;
 	if (c->plain ? !page_due(c, changed) && !last : !changed)
 		return;
 	c->changed_since = 0;
@@ -294,6 +299,7 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 	c->plain = is_plain(host, inst);
 	c->frames = host->counter(inst, "frames");
 	c->keys_dropped = host->counter(inst, "keys-dropped");
+	c->changes = host->sign(inst, GAMUT_AXIS_CONSOLE, GAMUT_COLOUR_V, "screen changes");
 	c->frame = host->timer_create(inst, frame, c);
 	c->wait = host->timer_create(inst, waited, c);
 	if (!c->frame || !c->wait) {
@@ -341,6 +347,7 @@ static int reset(void *self)
 	memset(&c->keys, 0, sizeof(c->keys));
 	c->input_at = c->input_n = 0;
 	c->event_at = c->event_n = 0;
+	c->looked = 0;
 	return 0;
 }
 

@@ -49,7 +49,7 @@ static void name_of(uint32_t n, char *name, size_t size)
 /* A virtio disk has no name of its own: drivers count them. So a name can only be confirmed. */
 static int check_dev(struct disk_virtio *d)
 {
-	uint32_t unit = d->host->unit(d->inst);
+	uint32_t unit = d->host->unit_of_choice(d->inst);
 	char right[16];
 	const char *dev;
 

@@ -32,6 +32,7 @@ struct disk_xen {
 	uint32_t devid;
 	enum emulated emulated;
 	bool cdrom;
+	uint64_t *unplugged; /* sign: the guest wants the disk without its twin */
 };
 
 /* ---- create ------------------------------------------------------------------------------- */
@@ -122,6 +123,7 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 		return host->fail(inst, ENOMEM, "out of memory");
 	d->host = host;
 	d->inst = inst;
+	d->unplugged = host->sign(inst, GAMUT_AXIS_DISK, GAMUT_COLOUR_P, "unplug");
 	err = read_dev(d);
 	if (!err)
 		err = open_block(d);
@@ -140,8 +142,11 @@ static int create(const struct gamut_host *host, struct gamut_inst *inst, void *
 /* [vcpu] */
 static void unplug(void *opaque, uint32_t kinds)
 {
+	struct disk_xen *d = opaque;
+
 	(void)kinds;
-	ide_seat_unplug(&((struct disk_xen *)opaque)->seat);
+	__atomic_fetch_add(d->unplugged, 1, __ATOMIC_RELAXED);
+	ide_seat_unplug(&d->seat);
 }
 
 static int attach_twin(struct disk_xen *d)

@@ -987,6 +987,7 @@ static const struct gamut_host table = {
 	.option_bool = fake_option_bool,
 	.option_string = fake_option_string,
 	.unit = fake_unit,
+	.unit_of_choice = fake_unit,
 	.domain_name = fake_domain_name,
 	.domain_uuid = fake_domain_uuid,
 	.domain_id = fake_domain_id,

@@ -17,6 +17,8 @@
 
 #include "dm/xen/pv/pv-mmu.h"
 
+#include "gamut/plugin.h"
+
 #define GAP_FIRST 0xc0000000ull
 #define GAP_PAGES ((0xf0000000ull - GAP_FIRST) >> XEN_PAGE_SHIFT)
 #define RANGES_MAX 16u
@@ -298,8 +300,11 @@ static int make_frames(struct pv_domain *d)
 
 int pv_mmu_init(struct pv_domain *d)
 {
+	const struct xen_env *env = &d->env;
 	int rc;
 
+	d->entries = env->host->sign(env->inst, GAMUT_AXIS_MMU, GAMUT_COLOUR_P, "page table entries");
+	d->table_ops = env->host->sign(env->inst, GAMUT_AXIS_MMU, GAMUT_COLOUR_P, "page table operations");
 	d->mmu = calloc(1, sizeof(*d->mmu));
 	if (!d->mmu)
 		return -ENOMEM;

@@ -155,6 +155,7 @@ int pv_mmuext_one(struct pv_op *op, const struct mmuext_op *e)
 		pv_roots_commit(op);
 	if (e->cmd >= sizeof(ops) / sizeof(ops[0]) || !ops[e->cmd])
 		return (int)xen_unimplemented(&op->d->env);
+	pv_sign(op->d->table_ops);
 	return ops[e->cmd](op, e);
 }
 

@@ -117,5 +117,6 @@ int pv_entry_set(struct pv_op *op, enum pv_use level, uint64_t gpa, uint64_t ent
 		op->cpu->ops->pte_write(op->cpu, gpa, entry);
 	if (take)
 		pv_entry_put(op, level, rc ? entry : was);
+	pv_sign(op->d->entries);
 	return rc;
 }

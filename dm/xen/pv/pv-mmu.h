@@ -87,6 +87,12 @@ static inline void pv_unlock(struct pv_domain *d)
 		__atomic_clear(&d->mmu->lock, __ATOMIC_RELEASE);
 }
 
+/* Under the lock, so that no two add at a time; others look. */
+static inline void pv_sign(uint64_t *sign)
+{
+	__atomic_store_n(sign, __atomic_load_n(sign, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
+
 /* ---- guest memory ---- */
 
 static inline uint64_t pte_mfn(uint64_t entry)

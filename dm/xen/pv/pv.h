@@ -120,6 +120,7 @@ struct pv_domain {
 	struct pv_mmu *mmu;   /* the rest of the memory half's (pv-mmu.h) */
 
 	uint64_t *hypercalls, *bounces, *emulated, *exits_slow; /* counters */
+	uint64_t *entries, *table_ops; /* signs, added to under the lock */
 };
 
 /* Copies without vector registers. */

@@ -59,11 +59,13 @@ def qemu_pc_command(command, memory, ramdisk=RAMDISK, disk=None):
             "-append", f'console=ttyS0 panic=-1 gamut_exec="{command}"']
 
 
-def qemu_virtio_command(command, memory, ramdisk, disk, bus):
-    """The same under QEMU's TCG with a virtio disk, its default caching: bus mmio (-M microvm) or pci (-M pc)."""
-    words = qemu_command(command, memory, ramdisk) if bus == "mmio" else qemu_pc_command(command, memory, ramdisk)
-    device = "virtio-blk-device" if bus == "mmio" else "virtio-blk-pci"
-    return [*words, "-drive", f"file={disk},format=raw,if=none,id=disk", "-device", f"{device},drive=disk"]
+def qemu_virtio_command(command, memory, ramdisk, disk, row):
+    """The same under QEMU's TCG with a virtio disk: mmio (-M microvm), pci (-M pc) or pci-iothread."""
+    words = qemu_command(command, memory, ramdisk) if row == "mmio" else qemu_pc_command(command, memory, ramdisk)
+    device = "virtio-blk-device" if row == "mmio" else "virtio-blk-pci"
+    thread = ["-object", "iothread,id=io"] if row == "pci-iothread" else []
+    return [*words, *thread, "-drive", f"file={disk},format=raw,if=none,id=disk,cache=writeback,aio=threads",
+            "-device", f"{device},drive=disk" + (",iothread=io" if thread else "")]
 
 
 def start_to_end(command, timeout=TIMEOUT):
@@ -78,6 +80,12 @@ def start_to_end(command, timeout=TIMEOUT):
             out, err = proc.communicate()
             status = None
     return time.monotonic() - start, status, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def refusal(path):
+    """Why this host cannot run a domain file, or None."""
+    _, status, out, err = start_to_end([str(BUILD / "gamut"), "check", str(path)])
+    return None if status == 0 else " ".join((err + out).replace(str(path), "").split()).lstrip(":0123456789 ")
 
 
 def run_guest(name, command, *, hangs=None, timeout=TIMEOUT):

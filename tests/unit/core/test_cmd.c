@@ -74,6 +74,8 @@ static void run(struct result *r, char *const *args)
 
 static struct result r;
 
+static const char *const no_interval[] = { "", "0", "-1", "nan", "inf", "1s", "0.0199", "3600.1", "x" };
+
 static void bad_usage_is_two(void **state)
 {
 	(void)state;
@@ -93,6 +95,17 @@ static void bad_usage_is_two(void **state)
 	assert_int_equal(r.rc, CMD_USAGE);
 	RUN(&r, (char *)"advise", (char *)"a", (char *)"b");
 	assert_int_equal(r.rc, CMD_USAGE);
+	RUN(&r, (char *)"color");
+	assert_int_equal(r.rc, CMD_USAGE);
+	RUN(&r, (char *)"color", (char *)"a", (char *)"b");
+	assert_int_equal(r.rc, CMD_USAGE);
+	RUN(&r, (char *)"color", (char *)"--frob", (char *)"a");
+	assert_int_equal(r.rc, CMD_USAGE);
+	for (size_t i = 0; i < sizeof(no_interval) / sizeof(no_interval[0]); i++) {
+		RUN(&r, (char *)"color", (char *)"--interval", (char *)(uintptr_t)no_interval[i], (char *)"a");
+		assert_int_equal(r.rc, CMD_USAGE);
+		assert_non_null(strstr(r.err, "0.02 to 3600"));
+	}
 	RUN(&r, (char *)"plugin");
 	assert_int_equal(r.rc, CMD_USAGE);
 	RUN(&r, (char *)"plugin", (char *)"frob");

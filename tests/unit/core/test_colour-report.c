@@ -57,9 +57,11 @@ static void rates_are_between_two_looks(void **state)
 
 	(void)state;
 	assert_string_equal(json_string_value(at(report, "mode", NULL, NULL)), "PVHVM");
-	/* What moved since, not what moved most. */
+	/* What it came to, and what else was seen. */
 	assert_string_equal(json_string_value(at(disk, "observed", "choice", NULL)), "xen");
 	assert_int_equal(json_array_size(at(disk, "configured", NULL, NULL)), 2);
+	assert_int_equal(json_array_size(at(disk, "also", NULL, NULL)), 1);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(at(disk, "also", NULL, NULL), 0), "choice")), "ide");
 	assert_true(json_real_value(at(disk, "exits_per_s", NULL, NULL)) == 50.0);
 	assert_float_equal(json_real_value(at(disk, "load", NULL, NULL)), 0.01, 1e-6);
 	assert_int_equal(json_integer_value(at(disk, "exits", NULL, NULL)), 1100);
@@ -69,7 +71,7 @@ static void rates_are_between_two_looks(void **state)
 	/* The first look: over all that was. */
 	report = colour_report(now, NULL);
 	disk = at(report, "axes", "disk", NULL);
-	assert_string_equal(json_string_value(at(disk, "observed", "choice", NULL)), "ide");
+	assert_string_equal(json_string_value(at(disk, "observed", "choice", NULL)), "xen");
 	assert_true(json_real_value(at(disk, "exits_per_s", NULL, NULL)) == 550.0);
 	json_decref(report);
 
@@ -85,10 +87,15 @@ static void rates_are_between_two_looks(void **state)
 static void configuration_does_not_help(void **state)
 {
 	json_t *now = snapshot(1), *report;
+	json_t *plain = colour_report(now, NULL);
 
 	(void)state;
-	json_object_set_new(now, "plugins", json_array());
+	colour_hide_configuration(now);
+	assert_null(json_object_get(now, "plugins"));
 	report = colour_report(now, NULL);
+	assert_true(json_equal(at(report, "axes", "disk", "observed"), at(plain, "axes", "disk", "observed")));
+	assert_int_equal(json_array_size(at(report, "axes", "disk", "configured")), 0);
+	json_decref(plain);
 	assert_string_equal(json_string_value(at(report, "mode", NULL, NULL)), "PVHVM");
 	json_decref(report);
 	json_decref(now);
@@ -116,6 +123,24 @@ static void what_is_printed(void **state)
 	json_decref(now);
 }
 
+/* After a reset the guest is another, whatever the one before did: as much as before is still all that is new. */
+static void a_reset_starts_over(void **state)
+{
+	json_t *before = snapshot(1), *now = snapshot(2), *report;
+	const json_t *sign;
+
+	(void)state;
+	json_object_set_new(now, "resets", json_integer(1));
+	json_object_set_new(now, "state", json_string("paused"));
+	report = colour_report(now, before);
+	sign = json_array_get(at(report, "axes", "disk", "signs"), 0);
+	assert_true(json_real_value(json_object_get(sign, "per_s")) == 500.0);
+	assert_string_equal(json_string_value(at(report, "state", NULL, NULL)), "paused");
+	json_decref(report);
+	json_decref(now);
+	json_decref(before);
+}
+
 static void nothing_at_all(void **state)
 {
 	json_t *now = json_object(), *report = colour_report(now, NULL);
@@ -132,6 +157,7 @@ int main(void)
 		cmocka_unit_test(rates_are_between_two_looks),
 		cmocka_unit_test(configuration_does_not_help),
 		cmocka_unit_test(what_is_printed),
+		cmocka_unit_test(a_reset_starts_over),
 		cmocka_unit_test(nothing_at_all),
 	};
 

@@ -69,12 +69,12 @@ static void rows_follow_from_signs(void **state)
 	}
 }
 
-/* Firmware read the kernel by IDE; what the kernel uses since is what counts. */
-static void a_disk_is_what_is_busy_now(void **state)
+/* Firmware read the kernel by IDE, and a CD-ROM drive is asked for its disc: the guest came to its PV disk. */
+static void a_disk_is_what_the_guest_came_to(void **state)
 {
 	struct colour_sign signs[] = {
-		{ D, V, "ide", "requests", 100000, 0 },
-		{ D, P, "xen", "requests", 5, 2 },
+		{ D, V, "ide", "requests", 100000, 3 },
+		{ D, P, "xen", "requests", 5, 0 },
 		{ D, P, "xen", "connected", 1, 0 },
 	};
 	struct colour c;
@@ -84,11 +84,23 @@ static void a_disk_is_what_is_busy_now(void **state)
 	assert_int_equal(c.axis[D].colour, P);
 	assert_string_equal(c.axis[D].family, "xen");
 	assert_false(c.axis[N].seen);
-	/* Nothing moves any more: what moved most. */
+}
+
+/* Of the same colour: what moves now, and if nothing does, what moved most. */
+static void among_equals_the_busiest(void **state)
+{
+	struct colour_sign signs[] = {
+		{ D, P, "virtio", "requests", 100000, 0 },
+		{ D, P, "xen", "requests", 5, 2 },
+	};
+	struct colour c;
+
+	(void)state;
+	colour_derive(signs, 2, &c);
+	assert_string_equal(c.axis[D].family, "xen");
 	signs[1].recent = 0;
-	colour_derive(signs, 3, &c);
-	assert_int_equal(c.axis[D].colour, V);
-	assert_string_equal(c.axis[D].family, "ide");
+	colour_derive(signs, 2, &c);
+	assert_string_equal(c.axis[D].family, "virtio");
 }
 
 static void large_counts_do_not_wrap(void **state)
@@ -104,6 +116,10 @@ static void large_counts_do_not_wrap(void **state)
 
 	(void)state;
 	colour_derive(signs, 5, &c);
+	assert_string_equal(c.axis[D].family, "xen");
+	assert_int_equal(c.axis[D].colour, P);
+	/* Nor are those of the same colour. */
+	colour_derive((const struct colour_sign[]){ signs[0], signs[1], SIGN(D, V, "floppy", UINT64_MAX - 1) }, 3, &c);
 	assert_string_equal(c.axis[D].family, "ide");
 }
 
@@ -111,7 +127,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(rows_follow_from_signs),
-		cmocka_unit_test(a_disk_is_what_is_busy_now),
+		cmocka_unit_test(a_disk_is_what_the_guest_came_to),
+		cmocka_unit_test(among_equals_the_busiest),
 		cmocka_unit_test(large_counts_do_not_wrap),
 	};
 

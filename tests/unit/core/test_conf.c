@@ -272,6 +272,65 @@ static void axes_without_devices_are_none(void **state)
 	assert_int_equal(f->c->n_instances, 3);
 }
 
+/* ---- devices with a type of their own ---- */
+
+#define XVDA  "{ dev = \"xvda\"; path = \"a.img\"; }"
+#define PLAIN "{ type = \"plain\"; path = \"b.img\"; }"
+
+static const struct instance_config *disk(const struct fixture *f, uint32_t unit)
+{
+	for (uint32_t i = 0; i < f->c->n_instances; i++)
+		if (f->c->instances[i].axis == GAMUT_AXIS_DISK && f->c->instances[i].unit == unit)
+			return &f->c->instances[i];
+	return NULL;
+}
+
+static void a_disk_may_have_a_type_of_its_own(void **state)
+{
+	struct engine_caps needs = {0};
+	struct fixture *f = *state;
+
+	good(f, BASE "disks = ( " PLAIN ", " XVDA " );\n");
+	assert_string_equal(f->c->axes.axis[GAMUT_AXIS_DISK].choice, "xen");
+	assert_int_equal(f->c->n_devices, 1);
+	assert_string_equal(disk(f, 0)->choice, "plain");
+	assert_string_equal(disk(f, 0)->plugin->info.name, "disk-plain");
+	assert_null(conf_option(disk(f, 0), "type"));
+	assert_non_null(conf_option(disk(f, 0), "path"));
+	assert_string_equal(disk(f, 1)->choice, "xen");
+	/* What the device needs of the engine counts, and is told with its line. */
+	preset_engine_needs(&f->c->axes, &needs);
+	assert_true(needs.shadow && needs.hap);
+	assert_int_equal(conf_check_engine(f->c, "bt", &(struct engine_caps){.hap = true, .max_vcpus = 1}, NULL, &f->diag),
+	                 -1);
+	assert_non_null(strstr(f->diag.entries[0].text, "disks[0].type: disk = \"plain\" needs \"engine:shadow\""));
+	assert_int_equal(f->diag.entries[0].line, 2);
+
+	/* The axis' word is a type, too; then nobody takes the axis' choice. */
+	good(f, BASE "disks = ( " PLAIN ", { type = \"xen\"; dev = \"xvda\"; path = \"a.img\"; } );\n");
+	assert_string_equal(f->c->axes.axis[GAMUT_AXIS_DISK].choice, "none");
+	assert_string_equal(disk(f, 1)->choice, "xen");
+	good(f, BASE "axes = { disk = \"none\"; }; disks = ( { type = \"xen\"; dev = \"xvda\"; path = \"a.img\"; } );\n");
+	assert_string_equal(disk(f, 0)->choice, "xen");
+	good(f, BASE "nics = ( { type = \"xen\"; mac = \"00:16:3e:00:00:01\"; }, { } );\n");
+	assert_int_equal(f->c->n_instances, 6);
+
+	/* A name is one of its type, an address is not. */
+	good(f, BASE "disks = ( { type = \"plain\"; dev = \"xvda\"; path = \"b.img\"; }, " XVDA " );\n");
+	bad(f, BASE "nics = ( { type = \"xen\"; mac = \"00:16:3e:00:00:01\"; }, { mac = \"00:16:3E:00:00:01\"; } );\n", 2,
+	    "nics[1].mac:");
+}
+
+/* "plain" alone has a higher score than everything else together. */
+static void types_leave_auto_alone(void **state)
+{
+	struct fixture *f = *state;
+
+	good(f, "name = \"d\"; boot = { kernel = \"vmlinuz\"; }; disks = ( " XVDA ", " PLAIN " );\n");
+	assert_string_equal(f->c->axes.preset->name, "pvh");
+	assert_null(strstr(f->diag.entries[0].text, "score 5"));
+}
+
 static void auto_mode_says_why(void **state)
 {
 	struct fixture *f = *state;
@@ -397,6 +456,24 @@ static const struct {
 	{ "disks = ( { dev = \"xvda\"; path = \"a.img\"; }, { dev = \"xvda\"; path = \"b.img\"; } );",
 	  "disks[1].dev: \"xvda\" is disks[0]'s already" },
 	{ "disks = ( { dev = \"xvda\"; path = \"a.img\"; }, { dev = \"xvdb\"; path = \"./a.img\"; } );", "disks[0]'s already" },
+	/* types of their own */
+	{ "disks = ( { type = \"xem\"; dev = \"xvda\"; path = \"a.img\"; } );",
+	  "disks[0].type: there is no plugin disk-xem.so in" },
+	{ "disks = ( " XVDA ", { type = \"xeen\"; path = \"gone\"; } );", "did you mean \"xen\"?" },
+	{ "disks = ( { type = 5; dev = \"xvda\"; path = \"a.img\"; } );", "disks[0].type: wants the disk's kind" },
+	{ "disks = ( { type = \"none\"; } );", "disks[0].type: wants the disk's kind" },
+	{ "disks = ( { type = \"../xen\"; } );", "disks[0].type: wants the disk's kind" },
+	{ "nics = ( { type = \"\"; } );", "nics[0].type: wants the network card's kind; write type = \"xen\"" },
+	{ "nics = ( { type = \"e1001\"; } );", "nics[0].type: there is no plugin net-e1001.so in" },
+	{ "disks = ( " PLAIN " );", "disks[0].type: disk = \"plain\" needs \"block\", which nothing else chosen gives; "
+	  "it comes with disk = " },
+	{ "disks = ( " XVDA ", { type = \"plain\"; path = \"b.img\"; pth = 1; } );",
+	  "disks[1].pth: unknown key; did you mean \"path\"?" },
+	{ "disks = ( " XVDA ", { type = \"plain\"; path = \"a.img\"; } );", "disks[0]'s already" },
+	{ "axes = { disk = \"none\"; }; disks = ( { type = \"xen\"; dev = \"xvda\"; path = \"a.img\"; }, "
+	  "{ path = \"b.img\"; } );", "disks: axes.disk is \"none\"; choose one that has a device, give each its type" },
+	{ "axes = { interrupts = \"quiet\"; console = \"none\"; }; disks = ( { type = \"xen\"; dev = \"xvda\"; "
+	  "path = \"a.img\"; } );", "disks[0].type: disk = \"xen\" needs \"event-channels\"" },
 	{ "nics = ( { mac = \"00:16:3E:00:00:01\"; }, { mac = \"00:16:3e:00:00:01\"; } );", "nics[1].mac:" },
 	{ "nics = ( { forward = 1; } );", "nics[0].forward: wants a list of strings, not an integer" },
 	{ "nics = ( { forward = ( \"a\", 2 ); } );", "nics[0].forward[1]: wants a string, not an integer" },
@@ -630,6 +707,8 @@ int main(void)
 	        T(instances_in_order_of_start),
 	        T(options_with_many_values),
 	        T(axes_without_devices_are_none),
+	        T(a_disk_may_have_a_type_of_its_own),
+	        T(types_leave_auto_alone),
 	        T(auto_mode_says_why),
 	        T(same_name_same_uuid),
 	        T(each_mistake_has_one_answer),

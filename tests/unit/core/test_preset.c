@@ -120,6 +120,50 @@ static void illegal_combinations_name_both_settings(void **state)
 	}
 }
 
+/* clang-format off */
+/* A device in the place of its axis' choice. */
+static const struct {
+	const char *preset, *interrupts;
+	enum gamut_axis axis;
+	const char *type, *wrong; /* wrong: NULL when it can work */
+} devices[] = {
+	{ "hvm", "apic", GAMUT_AXIS_DISK, "xen", NULL },
+	{ "hvm", "apic", GAMUT_AXIS_NET, "virtio", NULL },
+	{ "pvh", "xen", GAMUT_AXIS_DISK, "virtio", NULL },
+	{ "pvh", "xen", GAMUT_AXIS_DISK, "ide", "disk = \"ide\" cannot work with platform = \"pvh\"" },
+	{ "pvh", "xen", GAMUT_AXIS_NET, "e1000", "net = \"e1000\" cannot work with platform = \"pvh\"" },
+	{ "pv", "xen", GAMUT_AXIS_DISK, "virtio", "disk = \"virtio\" cannot work with platform = \"pv\"" },
+	{ "kvm", "kvmclock", GAMUT_AXIS_NET, "xen", "net = \"xen\" cannot work with interrupts = \"kvmclock\"" },
+	{ "pv", "xen", GAMUT_AXIS_CONSOLE, "serial", "console = \"serial\" cannot work with platform = \"pv\"" },
+};
+/* clang-format on */
+
+static void devices_are_judged_in_their_axis_place(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++) {
+		const struct device_choice device = {
+		        devices[i].axis, 1, {.choice = devices[i].type, .line = 9, .overridden = true, .where = "disks[1].type"}};
+		struct preset_wish wish = all;
+		struct axis_choices choices;
+		struct diag diag = {0};
+
+		wish.devices = &device;
+		wish.n_devices = 1;
+		preset_apply(preset_find(devices[i].preset), &wish, &choices);
+		assert_string_equal(choices.axis[GAMUT_AXIS_INTERRUPTS].choice, devices[i].interrupts);
+		assert_int_equal(preset_check_rules(&choices, "f", &diag), devices[i].wrong ? -1 : 0);
+		assert_int_equal(preset_rules_hold(&choices), !devices[i].wrong);
+		assert_int_equal(diag.n, devices[i].wrong ? 1 : 0);
+		if (devices[i].wrong) {
+			assert_non_null(strstr(diag.entries[0].text, devices[i].wrong));
+			assert_int_equal(strncmp(diag.entries[0].text, "disks[1].type: ", 15), 0);
+			assert_int_equal(diag.entries[0].line, 9);
+		}
+		diag_finish(&diag);
+	}
+}
+
 /* A platform without a chip set, and not Xen's. */
 static void a_bare_platform_goes_with_virtio(void **state)
 {
@@ -237,6 +281,7 @@ int main(void)
 	        T(every_preset_obeys_the_rules),
 	        T(overrides_and_absent_devices),
 	        T(illegal_combinations_name_both_settings),
+	        T(devices_are_judged_in_their_axis_place),
 	        T(a_bare_platform_goes_with_virtio),
 	        T(missing_plugins_are_named_with_what_is_there),
 	        T(needs_are_matched_with_gives),

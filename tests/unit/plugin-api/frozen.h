@@ -137,7 +137,7 @@
 	AT(gamut_boot, image, 72), \
 	AT(gamut_boot, image_size, 80), \
 	AT(gamut_boot, not_elf, 88), \
-	SIZE(gamut_host, 632), \
+	SIZE(gamut_host, 640), \
 	AT(gamut_host, size, 0), \
 	AT(gamut_host, abi_major, 4), \
 	AT(gamut_host, abi_minor, 6), \
@@ -219,6 +219,7 @@
 	AT(gamut_host, sign, 608), \
 	AT(gamut_host, hypercall_fallback, 616), \
 	AT(gamut_host, vcpu_unhalt, 624), \
+	AT(gamut_host, unit_of_choice, 632), \
 	SIZE(gamut_evtchn_ops, 40), \
 	AT(gamut_evtchn_ops, size, 0), \
 	AT(gamut_evtchn_ops, alloc, 8), \

@@ -25,7 +25,9 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dm/block/block.h"
@@ -402,6 +404,55 @@ static void test_at_once_truncated_below_us(void **state)
 	assert_int_equal(truncate(d->disk, 4096), 0);
 	assert_int_equal(now(block, BLOCK_READ, buf, 0, 8192), -EAGAIN);
 	assert_int_equal(run_one(block, &inst, BLOCK_READ, buf, 0, 8192), -EIO);
+	block_close(block);
+}
+
+/* ---- writes at once that take long ---------------------------------------------- */
+
+enum { REALLY, SPINS, SLEEPS };
+static int cached_write = REALLY;
+
+static uint64_t ms_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* In the C library's place: takes long in a way that the test says. */
+ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	uint64_t start = ms_now();
+
+	if (cached_write == REALLY)
+		return syscall(SYS_pwritev2, fd, iov, n, offset, 0, flags);
+	if (cached_write == SLEEPS)
+		usleep(200000);
+	while (ms_now() < start + 4)
+		;
+	return (ssize_t)iov[0].iov_len;
+}
+
+/* A thread that lost its processor has not waited for the disk: only one that slept sends the next ones elsewhere. */
+static void test_at_once_slowly(void **state)
+{
+	const struct block_options options = {.direct = BLOCK_DIRECT_OFF};
+	struct dir *d = *state;
+	struct gamut_inst inst;
+	struct block *block = open_ok(&inst, d->disk, &options);
+	static char buf[512];
+
+	cached_write = SPINS;
+	for (int i = 0; i < 20; i++)
+		assert_int_equal(now(block, BLOCK_WRITE, buf, 0, sizeof(buf)), 0);
+	cached_write = SLEEPS;
+	while (!now(block, BLOCK_WRITE, buf, 0, sizeof(buf)))
+		;
+	/* And after a rest they are tried again. */
+	cached_write = REALLY;
+	while (now(block, BLOCK_WRITE, buf, 0, sizeof(buf)))
+		usleep(10000);
 	block_close(block);
 }
 
@@ -835,6 +886,7 @@ int main(void)
 	        FILE_TEST(test_readonly),
 	        FILE_TEST(test_at_once),
 	        FILE_TEST(test_at_once_truncated_below_us),
+	        FILE_TEST(test_at_once_slowly),
 	        FILE_TEST(test_at_once_readonly),
 	        FILE_TEST(test_truncated_below_us),
 	        FILE_TEST(test_short_write_then_error),

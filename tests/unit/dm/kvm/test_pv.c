@@ -136,7 +136,13 @@ static void clock_follows_the_tsc(void **state)
 	assert_true(c->version);
 	assert_int_equal(read_clock(c, 1500), 577);
 	assert_int_equal(c->flags, PVCLOCK_STABLE);
+	/* A firmware's, which does not page, is no sign of what the guest uses. */
+	assert_int_equal(host_fake_counter(r->f, "kvmclock registered"), 0);
+	r->f->vcpu[1].state.cr0 = 0x80000001;
+	assert_int_equal(host_fake_wrmsr(r->f, 1, MSR_KVM_SYSTEM_TIME, CLOCK | 1), 0);
+	assert_int_equal(host_fake_wrmsr(r->f, 1, MSR_KVM_SYSTEM_TIME, CLOCK), 0);
 	assert_int_equal(host_fake_counter(r->f, "kvmclock registered"), 1);
+	assert_int_equal(host_fake_wrmsr(r->f, 1, MSR_KVM_SYSTEM_TIME_NEW, CLOCK | 1), 0);
 	/* The old number is the same register. */
 	assert_int_equal(host_fake_rdmsr(r->f, 1, MSR_KVM_SYSTEM_TIME, &value), 0);
 	assert_int_equal(value, CLOCK | 1);

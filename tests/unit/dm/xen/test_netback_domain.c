@@ -117,10 +117,12 @@ static void frames_move(void **state)
 	struct world *w = *state;
 	struct shared_info *si = world_boot(w);
 	struct card d = {0};
+	union netif_rx_sring_entry *ring; /* the header has it as an array of one */
 	uint8_t frame[60];
 
 	begin(&d, w);
 	connect_front(&d);
+	ring = d.rx->ring;
 	memset(w->f->ram + BUFFER, 0xa5, 3000);
 	assert_int_equal(transmit(&d, DATA, 3000), NETIF_RSP_OKAY);
 	assert_true(take_event(si, d.port.port));
@@ -128,21 +130,21 @@ static void frames_move(void **state)
 	assert_memory_equal(d.net->sent[0].data, w->f->ram + BUFFER, 3000);
 	assert_int_equal(w->p.grants.entries[DATA].flags, GTF_permit_access | GTF_readonly);
 	memset(frame, 0x5a, sizeof(frame));
-	d.rx->ring[0].req = (netif_rx_request_t){.id = 3, .gref = DATA + 1};
+	ring[0].req = (netif_rx_request_t){.id = 3, .gref = DATA + 1};
 	d.rx->req_prod = 1;
 	assert_true(netdev_fake_give(d.net, frame, 60, 0));
 	assert_true(take_event(si, d.port.port));
-	assert_int_equal(d.rx->ring[0].rsp.status, 60);
+	assert_int_equal(ring[0].rsp.status, 60);
 	assert_memory_equal(w->f->ram + BUFFER + 4096, frame, 60);
 	assert_int_equal(w->p.grants.entries[DATA + 1].flags, GTF_permit_access);
 	/* A page that may only be read, and one that was never granted. */
-	d.rx->ring[1].req = (netif_rx_request_t){.id = 4, .gref = DATA};
-	d.rx->ring[2].req = (netif_rx_request_t){.id = 5, .gref = 0xffffffff};
+	ring[1].req = (netif_rx_request_t){.id = 4, .gref = DATA};
+	ring[2].req = (netif_rx_request_t){.id = 5, .gref = 0xffffffff};
 	d.rx->req_prod = 3;
 	assert_true(netdev_fake_give(d.net, frame, 60, 0));
 	assert_true(netdev_fake_give(d.net, frame, 60, 0));
-	assert_int_equal(d.rx->ring[1].rsp.status, NETIF_RSP_ERROR);
-	assert_int_equal(d.rx->ring[2].rsp.status, NETIF_RSP_ERROR);
+	assert_int_equal(ring[1].rsp.status, NETIF_RSP_ERROR);
+	assert_int_equal(ring[2].rsp.status, NETIF_RSP_ERROR);
 	assert_int_equal(transmit(&d, 77, 60), NETIF_RSP_ERROR);
 	put(&d, "state", 5);
 	host_fake_run(w->f);

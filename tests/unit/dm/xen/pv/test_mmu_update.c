@@ -43,6 +43,7 @@ static const struct {
 static void an_l1_entry_is_refused(void **state)
 {
 	struct rig *r = *state;
+	uint64_t sign = host_fake_counter(r->f, "page table entries");
 
 	for (uint64_t slot = 0; slot < 300; slot += 100)
 		for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
@@ -54,6 +55,10 @@ static void an_l1_entry_is_refused(void **state)
 	/* The last page of the monitor, and the one behind it. */
 	assert_int_equal(update(r, L1, 200, PTE(0xc0000 + r->d.mmu->n_pages - 1, RO)), -EBUSY);
 	assert_int_equal(update(r, L1, 200, PTE(0xc0000 + r->d.mmu->n_pages, RO)), -EPERM);
+	/* Only what is done is a sign. */
+	assert_int_equal(host_fake_counter(r->f, "page table entries"), sign);
+	assert_int_equal(update(r, L1, 200, 0), 0);
+	assert_int_equal(host_fake_counter(r->f, "page table entries"), sign + 1);
 }
 
 static void pages_of_other_parts_are_mapped(void **state)
