@@ -173,6 +173,7 @@ static bool step(struct bt_vcpu *v)
 static bool halted_exit(struct bt_vcpu *v)
 {
 	v->exit->reason = EXIT_HLT;
+	v->exit->hlt.over = false;
 	v->exit->rip = v->rip;
 	return false;
 }
