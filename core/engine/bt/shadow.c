@@ -54,6 +54,11 @@
  * all addresses (SDM vol. 3, 4.10.4.1): it compares all loose upper tables, and
  * of the lowest level just the one entry.
  *
+ * A table that is linked anew is compared, too. Something else may still lead to
+ * its shadow page - a root that is no longer in use, for one -, so that it
+ * outlived the table's last use here; what the guest wrote since then, into a
+ * page that was no table to it, needs no invalidation.
+ *
  * Protecting a page means finding the write tags that lead to it. A TLB can
  * only be searched by address; so with shadow paging a vCPU notes for each
  * frame where its write tag is (wtag), as long as there is but one.
@@ -285,6 +290,8 @@ static struct shadow_page *link_child(struct bt_vcpu *v, struct shadow_page *p, 
 		e = table_entry(s, c, value);
 		note_filled(p, at);
 		__atomic_store_n(&p->e[at], e, __ATOMIC_SEQ_CST);
+		if (c->loose)
+			compare(v, c);
 	}
 	adopt(v, child_of(s, e), p->owner);
 	if (!spt_agrees(s, p->role, e, spt_guest_entry(s, p, at))) {
