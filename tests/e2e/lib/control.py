@@ -6,6 +6,7 @@ import pathlib
 import re
 import select
 import socket
+import struct
 import subprocess
 import time
 
@@ -23,18 +24,24 @@ def gamut(*args, timeout=60, input_text=""):
     return proc.returncode, out, err
 
 
+def connect(sock, path):
+    """The kernel takes short paths only; and several threads have one working directory."""
+    folder = os.open(pathlib.Path(path).parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        sock.connect(f"/proc/self/fd/{folder}/{pathlib.Path(path).name}")
+    finally:
+        os.close(folder)
+
+
 class Stream:
     """A Unix socket, with what came so far as text."""
 
     def __init__(self, path):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # Not settimeout: with that, a queue that is full is an error at once and not a wait.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 20, 0))
+        connect(self.socket, path)
         self.socket.settimeout(20)
-        here = os.getcwd()
-        os.chdir(pathlib.Path(path).parent) # the kernel takes short paths only
-        try:
-            self.socket.connect(pathlib.Path(path).name)
-        finally:
-            os.chdir(here)
         self.text = ""
         self.at = 0
 
