@@ -422,23 +422,6 @@ const void *bt_on_poll(struct bt_vcpu *v)
 	return bt_dispatch(v);
 }
 
-static enum bt_step read_tsc(struct bt_vcpu *v, uint32_t arg, uint64_t next)
-{
-	uint64_t tsc;
-
-	if ((v->cr4 & CR4_TSD) || (v->key & KEY_MODE) != MODE_64 || (STEP_OP(arg) == OP_RDTSCP && !v->rdtscp))
-		return interp_step(v);
-	if (STEP_OP(arg) == OP_RDTSCP) {
-		v->gpr[RCX] = (uint32_t)v->tsc_aux;
-		__asm__ volatile("lfence" : : : "memory"); /* it waits for what is before it: clocks of vCPUs are compared with it */
-	}
-	tsc = sys_tsc(v);
-	v->gpr[RAX] = (uint32_t)tsc;
-	v->gpr[RDX] = tsc >> 32;
-	v->rip = next;
-	return STEP_OK;
-}
-
 /* CPL 0 needs no leave for a port; completed by vcpu_run without another look at the instruction. */
 static enum bt_step port_access(struct bt_vcpu *v, uint32_t arg)
 {
@@ -488,12 +471,10 @@ static enum bt_step step_hot(struct bt_vcpu *v, uint32_t arg)
 	case OP_IN:
 	case OP_OUT:
 		return port_access(v, arg);
-	case OP_RDTSC:
-	case OP_RDTSCP:
-		return read_tsc(v, arg, next);
 	case OP_SYSCALL:
 		return sys_syscall(v, next);
 	case OP_IRET:
+		v->replay.got = 0; /* should its stack be a device, the interpreter goes on with it, and has not read it yet */
 		return sys_iret(v, STEP_SIZE(arg));
 	case OP_SYSRET:
 		return sysret(v, STEP_SIZE(arg));

@@ -249,23 +249,9 @@ static bool trans_sti(struct trans *t)
 	return true;
 }
 
-static bool trans_mov_from_seg(struct trans *t, const struct insn *in)
-{
-	unsigned reg = in->rm;
-
-	if (in->reg > GAMUT_GS)
-		return false;
-	e_gs_load16(t, reg, (uint32_t)(offsetof(struct bt_vcpu, seg) + in->reg * sizeof(struct gamut_segment) +
-				       offsetof(struct gamut_segment, selector)));
-	def_regs(t, 1u << reg);
-	return true;
-}
-
 bool trans_flags_op(struct trans *t, const struct insn *in)
 {
 	switch (in->op) {
-	case OP_MOV_FROM_SEG:
-		return trans_mov_from_seg(t, in);
 	case OP_CLI:
 		if (t->ring3)
 			return false;
@@ -284,6 +270,6 @@ bool trans_flags_op(struct trans *t, const struct insn *in)
 		push_scratch(t, in);
 		return true;
 	default:
-		return false;
+		return trans_system(t, in);
 	}
 }

@@ -8,6 +8,7 @@
  *   trans-mem.c    the soft-TLB check and instructions with a memory operand
  *   trans-stack.c  push, pop, call, ret, leave
  *   trans-string.c movs, stos, lods, scas, cmps
+ *   trans-system.c segment registers and bases, clocks, PKRU
  *   trans-flow.c   leaving a block: links, jump cache, polls, stubs
  *
  * Registers. Guest r11 and r15 live in memory (gpr[]); the host's r11 (T0) and
@@ -251,10 +252,16 @@ bool trans_call(struct trans *t, const struct insn *in);
 bool trans_call_ind(struct trans *t, const struct insn *in);
 bool trans_jmp_ind(struct trans *t, const struct insn *in);
 bool trans_ret(struct trans *t, const struct insn *in);
-bool trans_flags_op(struct trans *t, const struct insn *in); /* cli sti cld std pushf, mov from a segment register */
+bool trans_flags_op(struct trans *t, const struct insn *in); /* cli sti cld std pushf, and what system_refine makes of that class */
 bool trans_string(struct trans *t, const struct insn *in);
 bool trans_loop(struct trans *t, const struct insn *in);
 bool stack_wide(const struct trans *t);
+
+/* ---- trans-system.c -------------------------------------------------------------------- */
+
+/* Right after decoding: a class of its own for what reads a field of the vCPU and no more. */
+void system_refine(struct insn *in);
+bool trans_system(struct trans *t, const struct insn *in);
 
 /* ---- trans-flow.c ---------------------------------------------------------------------- */
 

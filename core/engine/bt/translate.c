@@ -95,17 +95,6 @@ static bool ends_block(const struct insn *in)
 	}
 }
 
-/* mov r, sreg is for the interpreter by its class, but kernels do it often: it reads a field and no more. */
-static void refine(struct insn *in)
-{
-	if (in->op != OP_MOV_FROM_SEG || in->mod != 3 || in->opsize < 4)
-		return;
-	in->class_ = CLASS_FLAGS;
-	in->fl_read = in->fl_written = in->fl_undef = 0;
-	in->regs_read = 0;
-	in->regs_written = (uint16_t)(1u << in->rm);
-}
-
 /* Two words at any address; a call of memcpy, which a sanitizer makes of a builtin, would use vector registers. */
 struct two_words {
 	uint64_t word[2];
@@ -134,6 +123,7 @@ static void decode_block(struct trans *t)
 
 	if (t->crosses) {
 		insn_decode(&t->insn[0], t->cross, INSN_MAX, t->mode);
+		system_refine(&t->insn[0]);
 		t->insn_rip[t->n++] = rip;
 		return;
 	}
@@ -142,7 +132,7 @@ static void decode_block(struct trans *t)
 
 		if (!insn_decode(in, t->text[t->n], take_text(t, t->text[t->n], rip), t->mode))
 			break;
-		refine(in);
+		system_refine(in);
 		t->insn_rip[t->n++] = rip;
 		rip += in->len;
 		exits += in->class_ == CLASS_JCC || in->class_ == CLASS_LOOP;
@@ -243,6 +233,8 @@ static bool trans_one(struct trans *t, const struct insn *in, const uint8_t *byt
 		return trans_loop(t, in);
 	case CLASS_FLAGS:
 		return trans_flags_op(t, in);
+	case CLASS_SYS:
+		return trans_system(t, in);
 	default:
 		return false;
 	}

@@ -152,13 +152,51 @@ static void t_bases(struct gen *g)
 	put_bytes(g, "\x0f\x32", 2);
 }
 
+/* Fields of the processor that instructions read and write, and the bits of CR4 that allow it: TSD, FSGSBASE, PKE. */
+static void t_fields(struct gen *g)
+{
+	static const uint8_t bits[] = { 2, 16, 22 };
+	unsigned reg = pick(g, 16), seg = pick(g, 8);
+
+	if (g->kernel && pick(g, 2)) { /* mov rax, cr4; btc rax, bit; mov cr4, rax */
+		put_bytes(g, "\x0f\x20\xe0\x48\x0f\xba\xf8", 7);
+		put(g, bits[pick(g, 3)]);
+		put_bytes(g, "\x0f\x22\xe0", 3);
+	}
+	switch (pick(g, 5)) {
+	case 0: /* rd and wr of the bases */
+	case 1:
+		put(g, 0xf3);
+		put(g, 0x40 | (pick(g, 3) ? 8 : 0) | reg >> 3);
+		put_bytes(g, "\x0f\xae", 2);
+		put(g, 0xc0 | pick(g, 4) << 3 | (reg & 7));
+		put(g, pick(g, 2) ? 0x64 : 0x65);
+		access_data(g, pick(g, 4096));
+		break;
+	case 2: /* what the clock says is nobody's */
+		put_bytes(g, pick(g, 2) ? "\x0f\x31\x90" : "\x0f\x01\xf9", 3);
+		put_bytes(g, "\x0f\x94\xc0\x0f\xb6\xc0\x99", 7); /* sete al; movzx eax, al; cdq */
+		break;
+	case 3: /* rdpkru */
+		if (pick(g, 4))
+			put_bytes(g, "\x9c\x31\xc9\x9d", 4); /* ecx = 0, and flags as they were */
+		put_bytes(g, "\x0f\x01\xee", 3);
+		break;
+	default: /* mov m16, sreg */
+		put(g, 0x8c);
+		put_abs(g, seg, any_data(g));
+	}
+}
+
 static void user_body(struct gen *g)
 {
 	bool kernel = g->kernel;
 
 	g->kernel = false;
 	for (unsigned n = pick(g, 4); n; n--) {
-		if (pick(g, 3))
+		if (g->mode == MODE_64 && pick(g, 8) == 0)
+			t_fields(g);
+		else if (pick(g, 3))
 			add_insn(g);
 		else
 			add_pattern(g);
@@ -376,7 +414,7 @@ static void add_template(struct gen *g)
 	static void (*const templates[])(struct gen *) = {
 		t_plain,  t_plain,   t_plain,	 t_plain, t_flags, t_cli_sti,	t_pte,	   t_pte, t_control, t_segments, t_bases,
 		t_int, t_trap_flag, t_breakpoint, t_rep,     t_rep,	 t_tables, t_io,	   t_far,	 t_alias,    t_fpu,
-		t_msr,	  t_cpu,     t_mmio,
+		t_msr,	  t_cpu,     t_mmio,   t_fields,   t_fields,
 	};
 	unsigned at;
 
