@@ -13,13 +13,13 @@ static const char *begin_compile(void)
 
 static void do_compile(uint32_t n)
 {
-	static const char *const argv[] = { "/usr/bin/tcc", "-o", "/tmp/program", SOURCE, NULL };
+	static const char *const argv[] = {"/usr/bin/tcc", "-o", "/tmp/program", SOURCE, NULL};
 
 	for (uint32_t i = 0; i < n; i++)
 		run_program(argv, NULL);
 }
 
 const struct workload compile_workloads[] = {
-	{ "compile", UNIT_MS, do_compile, .begin = begin_compile },
-	{ 0 },
+        {"compile", UNIT_MS, do_compile, .begin = begin_compile},
+        {0},
 };

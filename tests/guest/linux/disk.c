@@ -18,7 +18,7 @@
 
 #include "bench.h"
 
-#define STRETCH_MS 20
+#define STRETCH_MS    20
 #define MAX_STRETCHES 1024
 
 struct requests {
@@ -113,10 +113,17 @@ static void add_job(struct command *c, const struct workload *w)
 
 static void run_all(void)
 {
-	static const char *const same[] = { "fio", "--ioengine=libaio", "--direct=1", "--thread", "--time_based",
-		                            "--norandommap", "--eta=never", "--per_job_logs=0", "--disable_slat=1",
-		                            "--disable_clat=1" };
-	struct command c = { .n = 0 };
+	static const char *const same[] = {"fio",
+	                                   "--ioengine=libaio",
+	                                   "--direct=1",
+	                                   "--thread",
+	                                   "--time_based",
+	                                   "--norandommap",
+	                                   "--eta=never",
+	                                   "--per_job_logs=0",
+	                                   "--disable_slat=1",
+	                                   "--disable_clat=1"};
+	struct command c = {.n = 0};
 
 	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++)
 		add_word(&c, "%s", same[i]);
@@ -158,16 +165,19 @@ static const char *begin_disk(void)
 	return access(options.disk, W_OK) ? "the disk is not there, or cannot be written" : NULL;
 }
 
-#define FIO(name_, unit_, words_) { .name = name_, .unit = unit_, .begin = begin_disk, .own = run_fio, .words = words_ }
+#define FIO(name_, unit_, words_)                                                                            \
+	{                                                                                                    \
+		.name = name_, .unit = unit_, .begin = begin_disk, .own = run_fio, .words = words_           \
+	}
 
 const struct workload disk_workloads[] = {
-	FIO("disk-seq-write-qd1", UNIT_MB_S, "write 128 1"),
-	FIO("disk-seq-write-qd16", UNIT_MB_S, "write 128 16"),
-	FIO("disk-seq-read-qd1", UNIT_MB_S, "read 128 1"),
-	FIO("disk-seq-read-qd16", UNIT_MB_S, "read 128 16"),
-	FIO("disk-rand-write-qd1", UNIT_OPS_S, "randwrite 4 1"),
-	FIO("disk-rand-write-qd16", UNIT_OPS_S, "randwrite 4 16"),
-	FIO("disk-rand-read-qd1", UNIT_OPS_S, "randread 4 1"),
-	FIO("disk-rand-read-qd16", UNIT_OPS_S, "randread 4 16"),
-	{ 0 },
+        FIO("disk-seq-write-qd1", UNIT_MB_S, "write 128 1"),
+        FIO("disk-seq-write-qd16", UNIT_MB_S, "write 128 16"),
+        FIO("disk-seq-read-qd1", UNIT_MB_S, "read 128 1"),
+        FIO("disk-seq-read-qd16", UNIT_MB_S, "read 128 16"),
+        FIO("disk-rand-write-qd1", UNIT_OPS_S, "randwrite 4 1"),
+        FIO("disk-rand-write-qd16", UNIT_OPS_S, "randwrite 4 16"),
+        FIO("disk-rand-read-qd1", UNIT_OPS_S, "randread 4 1"),
+        FIO("disk-rand-read-qd16", UNIT_OPS_S, "randread 4 16"),
+        {0},
 };

@@ -77,9 +77,9 @@ static void do_mprotect(uint32_t n)
 }
 
 const struct workload kernel_workloads[] = {
-	{ "syscall", UNIT_NS, do_syscall, .first = 64 },
-	{ "page-fault", UNIT_NS, do_fault, .first = 64 },
-	{ "mmap", UNIT_NS, do_mmap, .first = 16 },
-	{ "mprotect", UNIT_NS, do_mprotect, .first = 16, .begin = begin_mprotect, .end = end_mprotect },
-	{ 0 },
+        {"syscall", UNIT_NS, do_syscall, .first = 64},
+        {"page-fault", UNIT_NS, do_fault, .first = 64},
+        {"mmap", UNIT_NS, do_mmap, .first = 16},
+        {"mprotect", UNIT_NS, do_mprotect, .first = 16, .begin = begin_mprotect, .end = end_mprotect},
+        {0},
 };

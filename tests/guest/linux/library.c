@@ -18,7 +18,7 @@ static EVP_CIPHER_CTX *cipher;
 
 static const char *begin_aes(void)
 {
-	static const uint8_t key[16] = { 1 }, iv[12] = { 2 };
+	static const uint8_t key[16] = {1}, iv[12] = {2};
 
 	cipher = EVP_CIPHER_CTX_new();
 	if (!cipher || EVP_EncryptInit_ex(cipher, EVP_aes_128_gcm(), NULL, key, iv) != 1)
@@ -53,7 +53,7 @@ static EVP_MD_CTX *signer;
 /* A fixed key: a guest that has just started may have no random numbers yet. */
 static const char *begin_sign(void)
 {
-	static const uint8_t secret[32] = { 3 };
+	static const uint8_t secret[32] = {3};
 
 	key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, secret, sizeof(secret));
 	signer = EVP_MD_CTX_new();
@@ -134,10 +134,10 @@ static void end_zstd(void)
 }
 
 const struct workload library_workloads[] = {
-	{ "zstd-compress", UNIT_MB_S, do_zstd, .bytes = TEXT, .begin = begin_zstd, .end = end_zstd },
-	{ "zstd-decompress", UNIT_MB_S, do_unzstd, .bytes = TEXT, .begin = begin_zstd, .end = end_zstd },
-	{ "openssl-aes-gcm", UNIT_MB_S, do_aes, .bytes = PIECE, .begin = begin_aes, .end = end_aes },
-	{ "openssl-sha256", UNIT_MB_S, do_sha256, .bytes = PIECE },
-	{ "openssl-ed25519-sign", UNIT_OPS_S, do_sign, .begin = begin_sign, .end = end_sign },
-	{ 0 },
+        {"zstd-compress", UNIT_MB_S, do_zstd, .bytes = TEXT, .begin = begin_zstd, .end = end_zstd},
+        {"zstd-decompress", UNIT_MB_S, do_unzstd, .bytes = TEXT, .begin = begin_zstd, .end = end_zstd},
+        {"openssl-aes-gcm", UNIT_MB_S, do_aes, .bytes = PIECE, .begin = begin_aes, .end = end_aes},
+        {"openssl-sha256", UNIT_MB_S, do_sha256, .bytes = PIECE},
+        {"openssl-ed25519-sign", UNIT_OPS_S, do_sign, .begin = begin_sign, .end = end_sign},
+        {0},
 };

@@ -92,7 +92,7 @@ static uint64_t times(uint64_t x)
 /* Calls through pointers, and branches that depend on data. */
 static void loop_indirect(uint32_t n)
 {
-	static uint64_t (*volatile const table[])(uint64_t) = { add, turn, flip, times };
+	static uint64_t (*volatile const table[])(uint64_t) = {add, turn, flip, times};
 	uint64_t x = 1;
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -104,11 +104,11 @@ static void loop_indirect(uint32_t n)
 }
 
 const struct workload loop_workloads[] = {
-	{ "loop-integer", UNIT_NS, loop_integer, .first = 1 << 16 },
-	{ "loop-double", UNIT_NS, loop_double, .first = 1 << 16 },
-	{ "loop-memory", UNIT_NS, loop_memory, .first = 1 << 16 },
-	{ "loop-stream", UNIT_NS, loop_stream, .first = 1 << 16 },
-	{ "loop-calls", UNIT_NS, loop_calls, .first = 1 << 10 },
-	{ "loop-indirect", UNIT_NS, loop_indirect, .first = 1 << 16 },
-	{ 0 },
+        {"loop-integer", UNIT_NS, loop_integer, .first = 1 << 16},
+        {"loop-double", UNIT_NS, loop_double, .first = 1 << 16},
+        {"loop-memory", UNIT_NS, loop_memory, .first = 1 << 16},
+        {"loop-stream", UNIT_NS, loop_stream, .first = 1 << 16},
+        {"loop-calls", UNIT_NS, loop_calls, .first = 1 << 10},
+        {"loop-indirect", UNIT_NS, loop_indirect, .first = 1 << 16},
+        {0},
 };

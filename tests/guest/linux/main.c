@@ -15,14 +15,14 @@
 #include "bench.h"
 
 /* A sample is of 20 ms, so that a tick of the guest's or the host's is a small part of it. */
-static const struct effort whole = { 20e6, 500e6, 5, 21, 400 };
-static const struct effort quick = { 4e6, 60e6, 3, 7, 100 };
+static const struct effort whole = {20e6, 500e6, 5, 21, 400};
+static const struct effort quick = {4e6, 60e6, 3, 7, 100};
 
 struct options options;
 
 static const struct workload *const tables[] = {
-	loop_workloads,    kernel_workloads, process_workloads, library_workloads,
-	compile_workloads, disk_workloads,   net_workloads,
+        loop_workloads,    kernel_workloads, process_workloads, library_workloads,
+        compile_workloads, disk_workloads,   net_workloads,
 };
 
 static const struct workload *current;
@@ -135,7 +135,8 @@ static void read_options(int argc, char **argv)
 		else if (!strncmp(argv[i], "--peer=", 7))
 			options.peer = argv[i] + 7;
 		else {
-			fputs("usage: bench [--quick] [--disk=DEVICE] [--peer=ADDRESS:PORT] [NAME...]\n", stderr);
+			fputs("usage: bench [--quick] [--disk=DEVICE] [--peer=ADDRESS:PORT] [NAME...]\n",
+			      stderr);
 			exit(2);
 		}
 	}

@@ -13,7 +13,7 @@
 
 #include "bench.h"
 
-#define PIECE (64u << 10)
+#define PIECE   (64u << 10)
 #define MESSAGE 64u
 
 static uint8_t buffer[PIECE];
@@ -26,13 +26,13 @@ static bool parse(const char *text, struct sockaddr_in *to)
 
 	if (sscanf(text, "%63[0-9.]:%u", host, &port) != 2 || port > 65535)
 		return false;
-	*to = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	*to = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	return inet_pton(AF_INET, host, &to->sin_addr) == 1;
 }
 
 static const char *begin_net(void)
 {
-	struct timeval patience = { .tv_sec = 20 };
+	struct timeval patience = {.tv_sec = 20};
 	struct sockaddr_in to;
 	int one = 1;
 
@@ -83,7 +83,7 @@ static void say(const char *what, unsigned long long a, unsigned long long b)
 {
 	char line[64];
 	int n = b ? snprintf(line, sizeof(line), "%s %llu %llu\n", what, a, b)
-		  : snprintf(line, sizeof(line), "%s %llu\n", what, a);
+	          : snprintf(line, sizeof(line), "%s %llu\n", what, a);
 
 	if (write(peer, line, (size_t)n) != n)
 		give_up("to the peer");
@@ -113,9 +113,10 @@ static void do_echo(uint32_t n)
 }
 
 const struct workload net_workloads[] = {
-	{ "tcp-send", UNIT_MB_S, do_send, .bytes = PIECE, .first = 16, .most = 8192, .begin = begin_net, .end = end_net },
-	{ "tcp-receive", UNIT_MB_S, do_receive, .bytes = PIECE, .first = 16, .most = 8192, .begin = begin_net,
-	  .end = end_net },
-	{ "tcp-round-trip", UNIT_US, do_echo, .first = 4, .most = 1 << 20, .begin = begin_net, .end = end_net },
-	{ 0 },
+        {"tcp-send", UNIT_MB_S, do_send, .bytes = PIECE, .first = 16, .most = 8192, .begin = begin_net,
+         .end = end_net},
+        {"tcp-receive", UNIT_MB_S, do_receive, .bytes = PIECE, .first = 16, .most = 8192, .begin = begin_net,
+         .end = end_net},
+        {"tcp-round-trip", UNIT_US, do_echo, .first = 4, .most = 1 << 20, .begin = begin_net, .end = end_net},
+        {0},
 };

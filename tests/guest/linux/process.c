@@ -123,28 +123,27 @@ static void do_switch(uint32_t n)
 }
 
 /* Words, numbers, functions, here and there a process: what a start-up script is made of. */
-static const char script[] =
-	"f() { n=$((n + $1 % 7)); }\n"
-	"n=0 i=0\n"
-	"while [ $i -lt 400 ]; do\n"
-	"	i=$((i + 1))\n"
-	"	case $i in *00) x=$(echo $i | tr 0 1) ;; *5) f ${i}0 ;; *) f $i ;; esac\n"
-	"	t=\"$t${i#?}\"\n"
-	"done\n"
-	"[ $n = 1183 ] && [ ${#t} = 692 ] && [ $x = 411 ]\n";
+static const char script[] = "f() { n=$((n + $1 % 7)); }\n"
+                             "n=0 i=0\n"
+                             "while [ $i -lt 400 ]; do\n"
+                             "	i=$((i + 1))\n"
+                             "	case $i in *00) x=$(echo $i | tr 0 1) ;; *5) f ${i}0 ;; *) f $i ;; esac\n"
+                             "	t=\"$t${i#?}\"\n"
+                             "done\n"
+                             "[ $n = 1183 ] && [ ${#t} = 692 ] && [ $x = 411 ]\n";
 
 static void do_shell(uint32_t n)
 {
-	static const char *const argv[] = { "sh", "-c", script, NULL };
+	static const char *const argv[] = {"sh", "-c", script, NULL};
 
 	for (uint32_t i = 0; i < n; i++)
 		run_program(argv, NULL);
 }
 
 const struct workload process_workloads[] = {
-	{ "fork", UNIT_NS, do_fork },
-	{ "fork-exec", UNIT_NS, do_exec, .begin = begin_exec },
-	{ "context-switch", UNIT_NS, do_switch, .first = 16, .begin = begin_switch, .end = end_switch },
-	{ "shell-loop", UNIT_MS, do_shell },
-	{ 0 },
+        {"fork", UNIT_NS, do_fork},
+        {"fork-exec", UNIT_NS, do_exec, .begin = begin_exec},
+        {"context-switch", UNIT_NS, do_switch, .first = 16, .begin = begin_switch, .end = end_switch},
+        {"shell-loop", UNIT_MS, do_shell},
+        {0},
 };

@@ -35,7 +35,7 @@ static double quantile(const double *sorted, size_t n, double q)
 
 void report(const char *name, enum unit unit, double *values, size_t n)
 {
-	static const char *const units[] = { "ns", "us", "ms", "MB/s", "ops/s" };
+	static const char *const units[] = {"ns", "us", "ms", "MB/s", "ops/s"};
 
 	if (!n) {
 		skip(name, "not one sample");
