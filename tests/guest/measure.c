@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the operations of this mode cost: each is run in batches, and of the
- * batches the least and the median are reported, per operation.
+ * batches the quartiles are printed, per operation, in ns and in cycles of the
+ * time stamp counter, as core/bench/README.md has it.
  */
 #include "pc.h"
 #include "pv.h"
-
-#include <xen/io/blkif.h>
 
 #define BATCHES 21
 
@@ -182,28 +181,64 @@ static const struct operation operations[] = {
 	{ "xenstore-read", run_store, 20, XEN },
 };
 
+/* ---- lines ------------------------------------------------------------------ */
+
+/* Shell's: samples may be some thousands. */
 static void sort(uint64_t *v, unsigned n)
 {
-	for (unsigned i = 1; i < n; i++)
-		for (unsigned j = i; j && v[j - 1] > v[j]; j--) {
-			uint64_t t = v[j];
+	for (unsigned gap = n / 2; gap; gap /= 2)
+		for (unsigned i = gap; i < n; i++)
+			for (unsigned j = i; j >= gap && v[j - gap] > v[j]; j -= gap) {
+				uint64_t t = v[j];
 
-			v[j] = v[j - 1];
-			v[j - 1] = t;
-		}
+				v[j] = v[j - gap];
+				v[j - gap] = t;
+			}
 }
 
-void measure_values(const char *name, uint64_t *v, unsigned n, uint64_t divisor)
+/* The five figures of sorted samples; each is times multiplier / 2^32 / divisor, with two decimals. */
+static void line(const char *name, const char *unit, const uint64_t *v, unsigned n, uint64_t multiplier, uint64_t divisor)
 {
-	const char *unit = probe.clock ? "ns" : "ticks";
-	char full[48];
+	char figures[128];
+	size_t len = 0;
 
-	sort(v, n);
-	format_to(full, sizeof(full), "%s-min", name);
-	measure_report(full, v[0] / divisor, unit);
-	format_to(full, sizeof(full), "%s-median", name);
-	measure_report(full, v[n / 2] / divisor, unit);
+	for (unsigned q = 0; q <= 4; q++) {
+		unsigned __int128 exact = (unsigned __int128)v[(n - 1) * q / 4] * multiplier;
+		uint64_t hundredths = (uint64_t)(exact >> 24) * 100 / divisor >> 8;
+
+		len += format_to(figures + len, sizeof(figures) - len, " %lu.%02lu", hundredths / 100, hundredths % 100);
+	}
+	print("bench: %s %s %u%s\n", name, unit, n, figures);
 }
+
+#define ONE (1ull << 32)
+
+void measure_values(const char *name, uint64_t *samples_ns, unsigned n, uint64_t divisor)
+{
+	uint64_t ratio = clock_ns_per_tsc_32();
+
+	if (!n)
+		return;
+	sort(samples_ns, n);
+	if (ratio)
+		line(name, "ns", samples_ns, n, ONE, divisor);
+	line(name, "cycles", samples_ns, n, ratio ? ~0ull / ratio : ONE, divisor);
+}
+
+void measure_rate(const char *name, const char *unit, uint64_t *values, unsigned n)
+{
+	if (!n)
+		return;
+	sort(values, n);
+	line(name, unit, values, n, ONE, 1);
+}
+
+void measure_skip(const char *name, const char *reason)
+{
+	print("bench: skip %s %s\n", name, reason);
+}
+
+/* ---- running ------------------------------------------------------------------ */
 
 static void measure_operation(const struct operation *op)
 {
@@ -230,23 +265,6 @@ static void measure_timer(void)
 	measure_values("timer-lateness", late, BATCHES, 1);
 }
 
-static void measure_blk(void)
-{
-	static char page[PAGE_BYTES] PAGE_ALIGNED;
-	uint64_t took[BATCHES], start;
-	struct blk b = { 0 };
-
-	if (!blk_open(&b))
-		return;
-	for (unsigned i = 0; i < BATCHES; i++) {
-		start = clock_ns();
-		blk_page_io(&b, BLKIF_OP_READ, 8 * (i % 16), page);
-		took[i] = clock_ns() - start;
-	}
-	measure_values("disk-read-4k", took, BATCHES, 1);
-	blk_close(&b);
-}
-
 static bool hypercall_page_there(void)
 {
 	uint32_t r[4] = { 0 };
@@ -268,7 +286,7 @@ static void prepare(void)
 	}
 }
 
-void measure_all(void)
+static void measure_operations(void)
 {
 	unsigned there = (probe.xen_base ? XEN : 0) | (hypercall_page_there() ? PAGE : 0) | (probe.pv ? PV : PVH);
 
@@ -276,10 +294,16 @@ void measure_all(void)
 	for (unsigned i = 0; i < ARRAY_LEN(operations); i++)
 		if (!(operations[i].needs & ~there))
 			measure_operation(&operations[i]);
-	if (probe.xen_base) {
+	if (probe.xen_base)
 		measure_timer();
-		measure_blk();
-	}
 	if (probe.pc)
 		measure_pc();
+}
+
+void measure_all(void)
+{
+	print("bench: begin probe\n");
+	measure_operations();
+	measure_io();
+	print("bench: end\n");
 }

@@ -247,5 +247,4 @@ void measure_pc(void)
 	if (pc.pm_timer)
 		measure("pm-timer-read", run_pm_timer, 200);
 	measure("vga-write", run_vga_write, 200);
-	measure_pc_ide();
 }

@@ -2,11 +2,12 @@
 /*
  * The probe guest: a guest of our own, of PVH, PV or a PC by the entry that it
  * is started at, that checks every interface its mode has and measures it. It prints TAP
- * and lines "measure: NAME VALUE UNIT", then powers off, or reports a crash when
- * a check failed.
+ * and the lines of core/bench/README.md (workload "probe"), then powers off, or
+ * reports a crash when a check failed.
  *
  * Words of its command line:
- *   quick          checks only, no measurements
+ *   quick          checks only, no measurements; with `measure`, fewer batches
+ *   measure        measurements only, no checks
  *   write          write to the disk as well
  *   trace=NR       pv-hypercalls prints what it calls of this number
  *   tcg            the machine is QEMU's TCG: leave out what it lets pass
@@ -69,7 +70,7 @@ struct frame {
 struct probe {
 	const struct hvm_start_info *start;
 	const char *cmdline;
-	bool quick, write, shim, lean, no_console;
+	bool quick, measure, write, shim, lean, no_console;
 	bool pv; /* started at the PV entry */
 	bool pc; /* started by Multiboot */
 
@@ -130,7 +131,6 @@ uint64_t random_next(uint64_t *state);
 /* One TAP line; returns ok. */
 bool check(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *name, const char *why);
-void measure_report(const char *name, uint64_t value, const char *unit);
 _Noreturn void probe_start(const void *info, uint32_t magic);
 _Noreturn void probe_main_pv(const struct start_info *start);
 _Noreturn void probe_end(unsigned reason); /* SHUTDOWN_* */
@@ -243,7 +243,8 @@ bool event_take(uint32_t port, uint32_t count, uint64_t deadline);
 void check_events(void);
 
 /* ---- time.c ---- */
-uint64_t clock_ns(void); /* system time; TSC ticks without Xen's clock */
+uint64_t clock_ns(void); /* system time; TSC ticks without a clock */
+uint64_t clock_ns_per_tsc_32(void); /* 2^32 times the ns in a tick of the TSC; 0 without a clock */
 /* How late, in ns, a timer set 1 ms ahead is seen after hlt; ~0 when it did not come. */
 uint64_t timer_lateness(void);
 uint32_t timer_port_get(void); /* bound and unmasked; 0 on failure */
@@ -294,8 +295,18 @@ void check_smp(void);
 
 /* ---- measure.c ---- */
 void measure_all(void);
-/* Least and median of n values, each divided. Sorts them. */
-void measure_values(const char *name, uint64_t *values, unsigned n, uint64_t divisor);
+/*
+ * Lines of core/bench/README.md. NAME has no unit in it, and is the same in every mode; what a mode lacks is skipped by name.
+ * Samples are differences of clock_ns, each of `divisor` operations: printed in ns (if the clock is) and in TSC cycles.
+ * Sorts them; prints nothing when n is 0.
+ */
+void measure_values(const char *name, uint64_t *samples_ns, unsigned n, uint64_t divisor);
+/* unit is "MB/s", "ops/s", "packets/s" or another of the list. Sorts the values. */
+void measure_rate(const char *name, const char *unit, uint64_t *values, unsigned n);
+void measure_skip(const char *name, const char *reason);
+
+/* ---- measure-io.c ---- */
+void measure_io(void); /* disk and network, or their skips */
 
 /* ---- hostile.c, hostile-pv.c ---- */
 struct hostile_mode {

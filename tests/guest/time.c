@@ -33,6 +33,13 @@ uint64_t clock_ns(void)
 	return t.system_time + scale(tsc - t.tsc_timestamp, &t);
 }
 
+uint64_t clock_ns_per_tsc_32(void)
+{
+	if (probe.pc && !probe.xen_clock)
+		return pc.ns_per_tsc_32;
+	return probe.clock ? scale(1ull << 32, (const struct vcpu_time_info *)&probe.vcpu->time) : 0;
+}
+
 static uint32_t timer_port;
 
 static bool timer_bind(void)
