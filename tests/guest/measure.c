@@ -56,10 +56,15 @@ void measure_values(const char *name, uint64_t *samples_ns, unsigned n, uint64_t
 
 void measure_rate(const char *name, const char *unit, uint64_t *values, unsigned n)
 {
+	measure_rate_per(name, unit, values, n, 1);
+}
+
+void measure_rate_per(const char *name, const char *unit, uint64_t *values, unsigned n, uint64_t divisor)
+{
 	if (!n)
 		return;
 	sort(values, n);
-	line(name, unit, values, n, ONE, 1);
+	line(name, unit, values, n, ONE, divisor);
 }
 
 void measure_skip(const char *name, const char *reason)

@@ -97,13 +97,16 @@ void check_pc_timers(void);
 void check_pc_isa(void);
 void check_pc_pci(void);
 void check_pc_ide(void);
-void measure_pc_ide(void);
 
 /* ---- pc-pci.c ---- */
 uint32_t pci_read(uint32_t devfn, uint32_t reg);
 void pci_write(uint32_t devfn, uint32_t reg, uint32_t value);
 /* The function of this class and subclass on bus 0, or -1. */
 int pci_find_class(uint32_t class_subclass);
+/* The function whose first register is this, or -1. */
+int pci_find_id(uint32_t device_vendor);
+/* Where a memory BAR is: if nobody placed it, or above 4 GiB, it goes to `otherwise`. */
+uint64_t pci_bar(uint32_t devfn, uint32_t bar, uint32_t otherwise);
 
 /* ---- pc-intr.c ---- */
 void pic_init(uint16_t mask);

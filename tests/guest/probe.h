@@ -125,6 +125,8 @@ uint64_t parse_uint(const char *s);
 size_t format_to(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void vprint(const char *fmt, va_list ap);
+/* Whether n sectors have what make-disk wrote: "sector NNNNNNNN\n" all over, their own numbers. */
+bool names_sectors(const void *data, uint64_t first, unsigned n);
 /* A fixed sequence: a failure must repeat itself. */
 uint64_t random_next(uint64_t *state);
 
@@ -280,9 +282,26 @@ uint32_t grant_page(const void *page, bool readonly);
 void grant_end(uint32_t ref);
 void check_grants(void);
 
+/* ---- xenbus.c ---- */
+struct xenbus_front {
+	char front[64], back[128]; /* directories in the store */
+};
+/* The first device of a class, "device/vbd"; false when there is none. */
+bool xenbus_find(struct xenbus_front *x, const char *class);
+/* Waits for a state of the back end's, XenbusState*; false after 2 s. */
+bool xenbus_wait(const struct xenbus_front *x, unsigned state);
+bool xenbus_put(const struct xenbus_front *x, const char *key, const char *value);
+bool xenbus_put_uint(const struct xenbus_front *x, const char *key, uint32_t value);
+/* A number that the back end wrote; 0 without it. */
+uint64_t xenbus_back_uint(const struct xenbus_front *x, const char *key);
+/* To where both wait for what the front end offers; and to the end. False when the back end does not follow. */
+bool xenbus_begin(const struct xenbus_front *x);
+bool xenbus_end(const struct xenbus_front *x);
+
 /* ---- blk.c, check-blk.c ---- */
 struct blk {
-	char front[64], back[128];
+	struct xenbus_front x;
+	bool persistent; /* before blk_open: pages stay granted, and the back end may keep them mapped */
 	struct blkif_front_ring *ring;
 	uint32_t port, ring_ref;
 	uint64_t sectors;
@@ -311,6 +330,8 @@ void measure_all(void);
 void measure_values(const char *name, uint64_t *samples_ns, unsigned n, uint64_t divisor);
 /* unit is "MB/s", "ops/s", "packets/s" or another of the list. Sorts the values. */
 void measure_rate(const char *name, const char *unit, uint64_t *values, unsigned n);
+/* The same of values that are each to be divided: fractions are printed. */
+void measure_rate_per(const char *name, const char *unit, uint64_t *values, unsigned n, uint64_t divisor);
 void measure_skip(const char *name, const char *reason);
 
 /* ---- measure-io.c ---- */
