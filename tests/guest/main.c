@@ -181,7 +181,10 @@ void probe_start(const void *info, uint32_t magic)
 		pc_init(info);
 	else
 		start_pvh(info);
-	if (xen_init()) {
+	if (!xen_init()) {
+		if (!probe.pc)
+			tsc_clock_init();
+	} else {
 		events_init();
 		console_init();
 		store_init();
