@@ -117,7 +117,7 @@ static const uint8_t *receive(uint32_t *bytes)
 		return NULL;
 	barrier();
 	held = true;
-	*bytes = d->errors ? 0 : d->length;
+	*bytes = d->errors || d->length > FRAME_SPACE ? 0 : d->length;
 	return (const uint8_t *)d->address;
 }
 

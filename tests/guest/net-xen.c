@@ -97,7 +97,7 @@ static const uint8_t *receive(uint32_t *bytes)
 	if (rsp.id >= NIC_SLOTS)
 		return NULL;
 	held = rsp.id + 1u;
-	*bytes = rsp.status > 0 ? (uint32_t)rsp.status : 0;
+	*bytes = rsp.status > 0 && rsp.offset + rsp.status <= (int)PAGE_BYTES ? (uint32_t)rsp.status : 0;
 	return nic_buffer(rsp.id) + rsp.offset % PAGE_BYTES;
 }
 
