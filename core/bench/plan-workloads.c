@@ -20,7 +20,7 @@ static const struct known {
 	{ "boot", "vmlinuz", "initramfs.img",
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"",
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"", true, false, 2, 2 },
-	{ "probe", "probe", NULL, "measure", "measure quick", false, false, 10, 4 },
+	{ "probe", "probe", NULL, "measure write", "measure write quick", false, false, 2, 1 },
 	{ "linux", "bench-vmlinuz", "bench.img", "panic=-1", "panic=-1 bench_quick", true, true, 40, 12 },
 };
 

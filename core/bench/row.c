@@ -265,7 +265,7 @@ static const char *mute(const struct plan_mode *m)
 static char *refusal(struct row *row, const char *path, struct plugin_set *plugins, bool *plan_fault)
 {
 	struct engine_choice engine = { .ops = NULL };
-	struct domain_options options = { .id = 1, .leave_no_trace = true };
+	struct domain_options options = { .id = 1 };
 	struct domain_config *c = NULL;
 	struct diag diag;
 	char *why = NULL;
