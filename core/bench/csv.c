@@ -69,8 +69,10 @@ static int flatten(json_t *flat, const char *name, const json_t *value, int dept
 	json_t *member;
 	int rc = 0;
 
+	if (!value || json_is_array(value) || json_is_null(value))
+		return 0;
 	if (!json_is_object(value))
-		return json_is_array(value) || json_is_null(value) ? 0 : json_object_set(flat, name, (json_t *)value);
+		return json_object_set(flat, name, (json_t *)value);
 	if (depth == MOST_DEPTH)
 		return 0;
 	json_object_foreach((json_t *)value, key, member) {

@@ -42,10 +42,10 @@ const char *figure_count(double value, char buf[FIGURE])
 {
 	double unit = 1;
 
+	if (isnan(value) || fabs(value) >= 1e9)
+		return figure_text(value, buf);
 	while (fabs(value) / unit >= 1000)
 		unit *= 10;
-	if (isnan(value) || fabs(value) >= 1e15)
-		return figure_text(value, buf);
 	snprintf(buf, FIGURE, "%.0f", round(value / unit) * unit);
 	put_commas(buf);
 	return buf;
@@ -134,6 +134,22 @@ void figure_plain(const char *text, size_t most, FILE *out)
 			fwrite(text, 1, len, out);
 		else
 			fputc('?', out);
+		text += len;
+	}
+}
+
+void figure_html(const char *text, FILE *out)
+{
+	while (*text) {
+		uint32_t code;
+		size_t len = decode(text, &code);
+
+		if (code < 0x80 && code && strchr("&<>\"'", (int)code))
+			fprintf(out, "&#%u;", code);
+		else if (harmless(code))
+			fwrite(text, 1, len, out);
+		else
+			fputs(code == '\n' ? " " : "\xef\xbf\xbd", out);
 		text += len;
 	}
 }

@@ -25,6 +25,8 @@ const char *figure_ratio(double ratio, char buf[FIGURE]);
  * `most` characters of it, 0: all.
  */
 void figure_plain(const char *text, size_t most, FILE *out);
+/* The same as text of HTML, also within an attribute's quotes. */
+void figure_html(const char *text, FILE *out);
 /* The columns that figure_plain takes. */
 size_t figure_width(const char *text);
 

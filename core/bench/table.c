@@ -3,7 +3,7 @@
  * A line for each row of the spectrum: its axes in their colours, then the
  * figures of one workload; as many columns as the terminal is wide, then the
  * rows again with the next ones. A figure is the median of the rounds, and
- * behind it the half of its confidence interval.
+ * behind it how far they scatter, which one disturbed round does not change.
  */
 #include "table.h"
 
@@ -71,16 +71,16 @@ static void cell_text(const struct cells *c, size_t row, size_t column, char buf
 	const struct cell *cell = cells_at(c, row, column);
 	const struct bench_estimate *e = &cell->est;
 	const char *mark = cell->best && col->told_apart ? "*" : "";
-	double half = (e->high - e->low) / 2 / e->median;
+	double spread = 1.4826 * e->mad / e->median; /* a standard deviation, were they normal */
 	char number[FIGURE];
 
 	if (!cell->n)
 		snprintf(buf, CELL, "%s", cell->skipped ? "skipped" : !a->n && a->failed ? "failed" : "-");
-	else if (cell->n < 2 || !isfinite(half) || half < 0)
+	else if (cell->n < 2 || !isfinite(spread) || spread < 0)
 		snprintf(buf, CELL, "%s%s     ", mark, figure_text(e->median, number));
 	else
-		snprintf(buf, CELL, "%s%s ±%*.0f%%", mark, figure_text(e->median, number), half < 0.0995 ? 2 : 1,
-		         fmin(half * 100, 999));
+		snprintf(buf, CELL, "%s%s ±%*.0f%%", mark, figure_text(e->median, number), spread < 0.0995 ? 2 : 1,
+		         fmin(spread * 100, 999));
 }
 
 static void put_cell(const struct table *t, size_t row, size_t column, size_t width)
@@ -269,7 +269,7 @@ static void put_host(const struct table *t)
 	char a[FIGURE], b[FIGURE];
 
 	figure_plain(cells_text(host, "cpu"), 0, t->out);
-	fprintf(t->out, ", %s processors, Linux ", figure_text(cells_number(results, cores), a));
+	fprintf(t->out, ", %s processors, Linux ", figure_count(cells_number(results, cores), a));
 	figure_plain(cells_text(host, "kernel"), 0, t->out);
 	if (*cells_text(host, "hypervisor")) {
 		fputs(", under ", t->out);
@@ -279,13 +279,13 @@ static void put_host(const struct table *t)
 	figure_plain(cells_text(results, "started"), 0, t->out);
 	fprintf(t->out, "%s; %s rounds after %s to warm up\n\n",
 	        *cells_text(results, "finished") ? "" : ", not finished",
-	        figure_text(cells_number(results, repetitions), a), figure_text(cells_number(results, warmup), b));
+	        figure_count(cells_number(results, repetitions), a), figure_count(cells_number(results, warmup), b));
 }
 
 static void put_legend(const struct table *t)
 {
 	fprintf(t->out, "%sV%s emulated, %sP%s paravirtual, %sVH%s by hardware or translator. A figure is the median of its "
-	                "rounds, ± half its confidence interval;\nless is better but for MB/s, ops/s and packets/s. "
+	                "rounds, ± their spread;\nless is better but for MB/s, ops/s and packets/s. "
 	                "* the best and all that do not differ from it beyond noise;\na column without * has no "
 	                "difference beyond noise.\n",
 	        sgr(t, paint("V")), sgr(t, PLAIN), sgr(t, paint("P")), sgr(t, PLAIN), sgr(t, paint("VH")), sgr(t, PLAIN));
