@@ -15,9 +15,6 @@
 #include "bench/table.h"
 #include "json.h"
 
-#pragma weak bench_html
-#pragma weak bench_compare
-
 static bool coloured(void)
 {
 	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
