@@ -141,7 +141,7 @@ static void derive_name(struct plan_mode *m)
 
 static bool read_mode_group(struct plan_reader *r, const config_setting_t *s, struct plan_mode *m)
 {
-	struct mode_group g = { .name = NULL };
+	struct mode_group g = { .mode = *m };
 	size_t before = r->diag->n_errors;
 
 	plan_read_keys(r, s, "modes", mode_keys, sizeof(mode_keys) / sizeof(mode_keys[0]), &g);

@@ -20,8 +20,8 @@ static const struct known {
 	{ "boot", "vmlinuz", "initramfs.img",
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"",
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"", true, false, 2, 2 },
-	{ "probe", "probe", NULL, "measure write", "measure write quick", false, false, 2, 1 },
-	{ "linux", "bench-vmlinuz", "bench.img", "panic=-1", "panic=-1 bench_quick", true, true, 40, 12 },
+	{ "probe", "probe", NULL, "measure write", "measure write quick", false, false, 1, 1 },
+	{ "linux", "bench-vmlinuz", "bench.img", "panic=-1", "panic=-1 bench_quick", true, true, 25, 8 },
 };
 
 #define N_KNOWN (sizeof(known) / sizeof(known[0]))
