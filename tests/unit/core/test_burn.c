@@ -57,7 +57,15 @@ static uint64_t io_read(void *opaque, uint64_t offset, uint32_t width)
 	return 0;
 }
 
-static const struct gamut_io_ops io = { .size = sizeof(io), .read = io_read };
+static void io_write(void *opaque, uint64_t offset, uint32_t width, uint64_t value)
+{
+	(void)opaque;
+	(void)offset;
+	(void)width;
+	(void)value;
+}
+
+static const struct gamut_io_ops io = { .size = sizeof(io), .read = io_read, .write = io_write };
 
 static void on_exits(void **state)
 {
