@@ -21,7 +21,7 @@
 
 #define MOST 8 /* of each list of a claim; the last is NULL */
 #define NONE (-1)
-#define SHOWN 10 /* comparisons that are told one by one */
+#define SHOWN 12 /* comparisons that are told one by one */
 
 static const struct claim {
 	const char *title;
@@ -239,28 +239,27 @@ static int says(const struct judging *j, size_t i)
 	return better == claims[j->items[i].claim].better ? 1 : -1;
 }
 
-static void put_item(const struct judging *j, size_t i, bool first, FILE *out)
+static void put_item(const struct judging *j, size_t i, const struct item *before, FILE *out)
 {
-	const struct item *item = &j->items[i], *before = first ? NULL : &j->items[i - 1];
+	const struct item *item = &j->items[i];
 	const struct cells *c = j->cells;
-	const char *unit = item->column ? item->column->unit : "exits";
 	char a[FIGURE], b[FIGURE], ratio[FIGURE];
 
 	if (!before || before->row != item->row || before->other != item->other)
-		fprintf(out, "%s%s against %s: ", first ? "" : ". ", c->rows[item->row].id, c->rows[item->other].id);
+		fprintf(out, "\n%s against %s: ", c->rows[item->row].id, c->rows[item->other].id);
 	else
-		fputs(", ", out);
+		fputs("; ", out);
 	if (item->column)
-		fprintf(out, "%s", item->column->name);
+		fprintf(out, "%s %s against %s %s", item->column->name, figure_text(item->b, b), figure_text(item->a, a),
+		        item->column->unit);
 	else
-		fprintf(out, "exits of %s", axis_name((enum gamut_axis)claims[item->claim].exits));
-	fprintf(out, " (%s) ", c->workloads[item->workload]);
-	fprintf(out, "%s to ", item->column ? figure_text(item->b, b) : figure_count(item->b, b));
-	fprintf(out, "%s %s", item->column ? figure_text(item->a, a) : figure_count(item->a, a), unit);
+		fprintf(out, "%s against %s exits of the %s axis", figure_count(item->b, b), figure_count(item->a, a),
+		        axis_name((enum gamut_axis)claims[item->claim].exits));
+	fprintf(out, " in %s", c->workloads[item->workload]);
 	if (j->pairs[i].comparable == BENCH_COMPARED && j->pairs[i].differs)
-		fprintf(out, ", %s", figure_ratio(j->pairs[i].ratio, ratio));
+		fprintf(out, " (%s)", figure_ratio(j->pairs[i].ratio, ratio));
 	else
-		fputs(", within noise", out);
+		fputs(" (within noise)", out);
 }
 
 struct tally {
@@ -294,29 +293,38 @@ static void put_unknown(const struct cells *c, const struct claim *claim, FILE *
 		             "same figure on the same engine.", claim->mode);
 }
 
-static void put_claim(const struct judging *j, size_t claim, struct tally *t, FILE *out)
+static void count(const struct judging *j, size_t claim, struct tally *t)
 {
-	size_t shown = 0;
-
 	for (size_t i = 0; i < j->n; i++) {
 		if (j->items[i].claim != claim)
 			continue;
 		t->all++;
 		t->yes += says(j, i) > 0;
 		t->no += says(j, i) < 0;
-		if (shown < SHOWN)
-			put_item(j, i, !shown++, out);
 	}
+}
+
+static void put_claim(const struct judging *j, size_t claim, const struct tally *t, FILE *out)
+{
+	const struct item *before = NULL;
+	size_t shown = 0;
+
 	if (!t->all) {
 		put_unknown(j->cells, &claims[claim], out);
 		return;
 	}
-	fputs(". ", out);
-	if (t->all > shown)
-		fprintf(out, "And %zu more. ", t->all - shown);
-	fprintf(out, "Of %zu comparison%s %zu say%s so, %zu the opposite, %zu %s within noise.", t->all,
+	fprintf(out, "Of %zu comparison%s %zu say%s so, %zu the opposite, and %zu %s within noise.", t->all,
 	        t->all == 1 ? "" : "s", t->yes, t->yes == 1 ? "s" : "", t->no, t->all - t->yes - t->no,
 	        t->all - t->yes - t->no == 1 ? "is" : "are");
+	for (size_t i = 0; i < j->n && shown < SHOWN; i++) {
+		if (j->items[i].claim != claim)
+			continue;
+		put_item(j, i, before, out);
+		before = &j->items[i];
+		shown++;
+	}
+	if (t->all > shown)
+		fprintf(out, "\nand %zu more", t->all - shown);
 }
 
 static int put_result(const struct judging *j, size_t claim,
@@ -330,6 +338,7 @@ static int put_result(const struct judging *j, size_t claim,
 
 	if (!out)
 		return -1;
+	count(j, claim, &tally);
 	put_claim(j, claim, &tally, out);
 	if (fclose(out)) {
 		free(text);

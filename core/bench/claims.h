@@ -10,7 +10,7 @@ enum claim_verdict { CLAIM_HOLDS, CLAIM_PARTLY, CLAIM_FAILS, CLAIM_NO_DIFFERENCE
 struct claim_result {
 	const char *title;
 	enum claim_verdict verdict;
-	const char *text; /* a paragraph; until put returns */
+	const char *text; /* how many comparisons say what, then a line for each two rows; until put returns */
 };
 
 const char *claim_verdict_name(enum claim_verdict verdict);

@@ -70,7 +70,8 @@ const char *figure_time(double ns, char buf[FIGURE])
 	if (fabs(value) >= 1e6)
 		snprintf(buf, FIGURE, "%.3g %s", value, units[i].name);
 	else
-		snprintf(buf, FIGURE, "%.*f %s", fabs(value) < 9.95 && i < 3 ? 1 : 0, value, units[i].name);
+		snprintf(buf, FIGURE, "%.*f %s", i == 3 || fabs(value) >= 99.95 ? 0 : fabs(value) >= 9.995 ? 1 : 2, value,
+		         units[i].name);
 	return buf;
 }
 

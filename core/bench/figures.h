@@ -12,7 +12,7 @@
 const char *figure_text(double value, char buf[FIGURE]);
 /* "41,000": a count, to three digits that count from a thousand on. */
 const char *figure_count(double value, char buf[FIGURE]);
-/* "1.9 s", "38 ms", "120 µs", "85 ns". */
+/* "1.90 s", "38.1 ms", "120 µs", "85 ns". */
 const char *figure_time(double ns, char buf[FIGURE]);
 /* "38 %", "0.4 %": of a fraction. */
 const char *figure_percent(double fraction, char buf[FIGURE]);

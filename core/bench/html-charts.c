@@ -132,13 +132,20 @@ static void put_stack(FILE *out, const struct cells *c, size_t row, size_t workl
 	fputs("</span></div>", out);
 }
 
+/* Reasons while they are put. */
+struct reasons {
+	FILE *out;
+	size_t n;
+};
+
 static void put_reason(void *ctx, const char *text)
 {
-	FILE *out = ctx;
+	struct reasons *r = ctx;
 
-	fputs("<li>", out);
-	figure_html(text, out);
-	fputs("</li>\n", out);
+	r->n++;
+	fputs("<li>", r->out);
+	figure_html(text, r->out);
+	fputs("</li>\n", r->out);
 }
 
 static void put_part_legend(FILE *out)
@@ -156,6 +163,7 @@ static void put_part_legend(FILE *out)
 
 int html_accounts(FILE *out, const struct cells *c, size_t workload)
 {
+	struct reasons reasons = { .out = out };
 	struct svg_scale scale;
 	double most = longest(c, workload);
 	int rc;
@@ -169,8 +177,9 @@ int html_accounts(FILE *out, const struct cells *c, size_t workload)
 		put_stack(out, c, row, workload, &scale);
 	put_axis(out, &scale);
 	fputs("<p class=\"soft\">Seconds. An axis has the time of its plugins, on the guest's processor and on the I/O "
-	      "thread.</p><ul class=\"why\">\n", out);
-	rc = explain_workload(c, workload, put_reason, out);
-	fputs("</ul></div>\n", out);
+	      "thread. Rows that took 5 % longer than the fastest of their engine are explained by their counters:</p><ul class=\"why\">\n", out);
+	rc = explain_workload(c, workload, put_reason, &reasons);
+	fprintf(out, "</ul>%s</div>\n",
+	        reasons.n ? "" : "<p>No row took 5 % longer than the fastest of its engine, as far as there are counters.</p>");
 	return rc;
 }

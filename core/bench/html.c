@@ -55,8 +55,8 @@ static void put_header(FILE *out, const struct cells *c)
 	for (size_t row = 0; row < c->n_rows; row++)
 		run += !c->rows[row].left_out;
 	fputs("<header><div><h1>Gamut benchmark matrix</h1><p class=\"soft\">", out);
-	fprintf(out, "%zu of %zu rows, %zu workloads, %zu figures each at most. Started ", run, c->n_rows, c->n_workloads,
-	        c->n_columns);
+	fprintf(out, "%zu of %zu rows, %zu workload%s, %zu figures. Started ", run, c->n_rows, c->n_workloads,
+	        c->n_workloads == 1 ? "" : "s", c->n_columns);
 	figure_html(cells_text(c->results, "started"), out);
 	if (*cells_text(c->results, "finished")) {
 		fputs(", finished ", out);
@@ -81,6 +81,22 @@ static void put_header(FILE *out, const struct cells *c)
 
 /* ---- sections --------------------------------------------------------------------------------- */
 
+/* The first line is the sum, the others make a list. */
+static void put_lines(FILE *out, const char *text)
+{
+	for (bool first = true; *text; first = false) {
+		size_t len = strcspn(text, "\n");
+		char *line = strndup(text, len);
+
+		fputs(first ? "<p>" : "<li>", out);
+		figure_html(line ? line : "?", out);
+		fputs(first ? "</p><ul>" : "</li>", out);
+		free(line);
+		text += len + (text[len] == '\n');
+	}
+	fputs("</ul>", out);
+}
+
 static void put_claim(void *ctx, const struct claim_result *result)
 {
 	FILE *out = ctx;
@@ -88,9 +104,9 @@ static void put_claim(void *ctx, const struct claim_result *result)
 	fprintf(out, "<article class=\"claim\"><span class=\"badge v%d\">%s</span><h3>", (int)result->verdict,
 	        claim_verdict_name(result->verdict));
 	figure_html(result->title, out);
-	fputs("</h3><p>", out);
-	figure_html(result->text, out);
-	fputs("</p></article>\n", out);
+	fputs("</h3>", out);
+	put_lines(out, result->text);
+	fputs("</article>\n", out);
 }
 
 static int put_wisdom(FILE *out, const struct cells *c)
