@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "burn.h"
 #include "colour-report.h"
 #include "engine-select.h"
 #include "run.h"
@@ -39,6 +40,8 @@ static const char help[] =
 	"  --grace SECONDS    how long guests may take to shut down on SIGTERM (60)\n"
 	"  --stats            at the end print what the domains did, to standard error\n"
 	"  --stats-json FILE  and as JSON into FILE\n"
+	"  --burn AXIS=NS     for tests of measuring: waste so long on each exit of that axis,\n"
+	"                     and on each of its calls on the I/O thread; more than once\n"
 	"  -q, --quiet        only warnings and errors\n"
 	"  -v, --verbose      also what nobody answered: ports, addresses, MSRs, hypercalls\n\n"
 	"SIGTERM asks the guests to shut down; a second one destroys the domains, as do\n"
@@ -84,7 +87,9 @@ static int parse_one(struct run_options *o, int argc, char **argv, int *i)
 		o->log = value;
 	} else if ((value = cmd_option_value(argc, argv, i, "--grace"))) {
 		return parse_grace(o, value);
-	} else if (!strcmp(arg, "--engine") || !strcmp(arg, "--stats-json") || !strcmp(arg, "--log") ||
+	} else if ((value = cmd_option_value(argc, argv, i, "--burn"))) {
+		return burn_parse(value, "run", o->burn_ns);
+	} else if (!strcmp(arg, "--engine") || !strcmp(arg, "--burn") || !strcmp(arg, "--stats-json") || !strcmp(arg, "--log") ||
 	           !strcmp(arg, "--grace")) {
 		return cmd_usage("run", "%s needs a value", arg);
 	} else {

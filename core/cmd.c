@@ -21,6 +21,7 @@ const struct cmd cmds[] = {
         {"destroy", "end a domain at once", cmd_destroy},
         {"check", "validate domain files without running them", cmd_check},
         {"advise", "what this host and a kernel can do, and which mode to choose", cmd_advise},
+        {"matrix", "measure every mode with the same guests, and show why", cmd_matrix},
         {"plugin", "list, describe and check plugins", cmd_plugin},
 };
 const size_t n_cmds = sizeof(cmds) / sizeof(cmds[0]);

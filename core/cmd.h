@@ -43,6 +43,7 @@ int cmd_reset(int argc, char **argv);
 int cmd_shutdown(int argc, char **argv);
 int cmd_destroy(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_matrix(int argc, char **argv);
 int cmd_advise(int argc, char **argv);
 int cmd_plugin(int argc, char **argv);
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "burn.h"
 #include "console.h"
 
 /* ---- messages ------------------------------------------------------------------------ */
@@ -312,6 +313,10 @@ static int start_up(struct domain *d)
 		fail(d, NULL, "out of memory");
 		goto undo;
 	}
+	if (domain_burn(d)) {
+		fail(d, NULL, "out of memory");
+		goto undo;
+	}
 	/* The kernel is in the guest now. */
 	image_trim(d->image);
 	return 0;
@@ -376,6 +381,7 @@ void domain_destroy(struct domain *d)
 		phases[d->phase].down(d);
 	pthread_cond_destroy(&d->changed);
 	pthread_mutex_destroy(&d->lock);
+	free(d->burn);
 	free(d);
 }
 

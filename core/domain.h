@@ -62,6 +62,7 @@ struct domain_options {
 	const atomic_bool *raw;    /* see log.h; NULL: never */
 	int log_level;             /* enum gamut_log_level */
 	bool leave_no_trace;       /* do not keep the unpacked kernel for the next run */
+	const uint64_t *burn_ns;   /* by axis: see burn.h; NULL: nothing is wasted */
 	/* What has just happened to it: "running", "paused", "resumed", "reset". NULL: nobody cares. [control] */
 	void (*on_event)(void *opaque, const char *event);
 	void *on_event_opaque;
@@ -93,6 +94,7 @@ struct domain {
 
 	struct gamut_inst *instances; /* in the order of creation */
 	uint32_t n_instances;
+	uint64_t *burn; /* ticks, by bus_owner.index; NULL: none */
 
 	uint32_t resets;
 	uint64_t started_ns;  /* CLOCK_MONOTONIC at the first resume */

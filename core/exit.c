@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <x86intrin.h>
 
+#include "burn.h"
 #include "vcpu.h"
 
 #define UNCLAIMED_LINES 5u /* a second */
@@ -22,6 +23,8 @@ static inline void account(struct vcpu *v, uint32_t owner)
 	if (owner < v->counters.n_owners)
 		count(&v->counters.owner[owner]);
 	v->counters.last = owner;
+	if (__builtin_expect(v->counters.burn != NULL, 0) && owner < v->counters.n_owners)
+		burn_ticks(v->counters.burn[owner]);
 }
 
 /* Nobody's: already answered; say so to whoever listens at that level. */

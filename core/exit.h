@@ -27,6 +27,7 @@ struct exit_counters {
 	_Atomic uint64_t restarts; /* hypercalls run again */
 	_Atomic uint64_t *owner;   /* by bus_owner.index; [0]: unclaimed */
 	_Atomic uint64_t *ticks;   /* likewise: of the TSC, spent on them; an estimate from a sample */
+	const uint64_t *burn;      /* by bus_owner.index: ticks to waste on each exit (burn.h); NULL: none */
 	uint32_t n_owners;
 	uint32_t last;             /* whose the last exit was */
 	uint32_t until_sample;     /* exits to go */

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <x86intrin.h>
 
+#include "burn.h"
 #include "gamut/host.h"
 
 struct loop {
@@ -45,6 +46,7 @@ struct loop {
  */
 struct loop_account {
 	_Atomic uint64_t ticks;
+	uint64_t burn; /* ticks to waste on each call (burn.h) */
 };
 
 /* Calls fn and books its time; account may be NULL. */
@@ -53,6 +55,8 @@ static inline void loop_call(struct loop_account *account, void (*fn)(void *opaq
 	uint64_t begun = __rdtsc();
 
 	fn(opaque);
+	if (account && __builtin_expect(account->burn != 0, 0))
+		burn_ticks(account->burn);
 	if (account)
 		atomic_store_explicit(&account->ticks,
 		                      atomic_load_explicit(&account->ticks, memory_order_relaxed) + (__rdtsc() - begun),

@@ -40,6 +40,7 @@ static struct domain *build(struct job *job)
 		.n_consoles = job->config->n_consoles,
 		.raw = job->has_terminal ? terminal_raw_flag(job->run->terminal) : NULL,
 		.log_level = o->log_level,
+		.burn_ns = o->burn_ns,
 		.on_event = on_event,
 		.on_event_opaque = job,
 	};

@@ -20,6 +20,7 @@ struct run_options {
 	bool stats, color, detach;
 	const char *stats_json, *log;
 	int engine; /* enum conf_engine, or -1 */
+	uint64_t burn_ns[GAMUT_AXIS_COUNT]; /* see burn.h */
 	int log_level;
 	int grace; /* seconds that a guest has to shut down */
 	char **files;

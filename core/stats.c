@@ -73,26 +73,6 @@ static json_t *exits_by_axis(const struct domain *d)
 	return object;
 }
 
-static json_t *exits(const struct domain *d)
-{
-	uint64_t faults = 0, restarts = 0;
-	json_t *object = json_object();
-
-	for (uint32_t i = 0; i < d->vcpus.n; i++) {
-		faults += get(&d->vcpus.vcpu[i]->counters.faults);
-		restarts += get(&d->vcpus.vcpu[i]->counters.restarts);
-	}
-	put(object, "total", exits_total(&d->vcpus));
-	json_object_set_new(object, "by_reason", exits_by_reason(&d->vcpus));
-	json_object_set_new(object, "by_axis", exits_by_axis(d));
-	put(object, "unclaimed", exits_of(&d->vcpus, BUS_UNCLAIMED));
-	put(object, "faults", faults);
-	put(object, "hypercall_restarts", restarts);
-	return object;
-}
-
-/* ---- time in the monitor, signs ------------------------------------------------------------- */
-
 /* From ticks of the TSC, by how many went since the domain was made. */
 static uint64_t to_ns(const struct domain *d, uint64_t ticks)
 {
@@ -112,6 +92,30 @@ static uint64_t ticks_of(const struct vcpus *set, uint32_t owner)
 	}
 	return n;
 }
+
+static json_t *exits(const struct domain *d)
+{
+	uint64_t faults = 0, restarts = 0, ticks = 0;
+	json_t *object = json_object();
+
+	/* Those that are nobody's included. */
+	for (uint32_t owner = 0; owner < d->vcpus.n_owners; owner++)
+		ticks += ticks_of(&d->vcpus, owner);
+	for (uint32_t i = 0; i < d->vcpus.n; i++) {
+		faults += get(&d->vcpus.vcpu[i]->counters.faults);
+		restarts += get(&d->vcpus.vcpu[i]->counters.restarts);
+	}
+	put(object, "total", exits_total(&d->vcpus));
+	put(object, "ns", to_ns(d, ticks));
+	json_object_set_new(object, "by_reason", exits_by_reason(&d->vcpus));
+	json_object_set_new(object, "by_axis", exits_by_axis(d));
+	put(object, "unclaimed", exits_of(&d->vcpus, BUS_UNCLAIMED));
+	put(object, "faults", faults);
+	put(object, "hypercall_restarts", restarts);
+	return object;
+}
+
+/* ---- signs ------------------------------------------------------------------------------------- */
 
 static void add_sign(json_t *list, uint32_t axis, uint32_t colour, const char *family, const char *plugin,
                      const char *name, uint64_t count)

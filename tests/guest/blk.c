@@ -8,7 +8,6 @@
 #include <xen/io/blkif.h>
 #include <xen/io/protocols.h>
 #include <xen/io/xenbus.h>
-#include <xen/io/xs_wire.h>
 
 #define NO_RESPONSE (-1000)
 #define REPLY_NS (2000 * NS_PER_MS)
@@ -19,61 +18,17 @@ static union {
 } ring_page PAGE_ALIGNED;
 static struct blkif_front_ring front;
 
-static bool wait_state(const char *dir, enum xenbus_state wanted)
-{
-	uint64_t deadline = clock_ns() + REPLY_NS;
-	char path[160];
-
-	format_to(path, sizeof(path), "%s/state", dir);
-	while (clock_ns() < deadline) {
-		if (store_read_uint(path, 0) == wanted)
-			return true;
-		HYPERCALL2(__HYPERVISOR_sched_op, SCHEDOP_yield, 0);
-	}
-	return false;
-}
-
-static bool write_uint(const struct blk *b, const char *key, uint32_t value)
-{
-	char path[96], text[16];
-
-	format_to(path, sizeof(path), "%s/%s", b->front, key);
-	format_to(text, sizeof(text), "%u", value);
-	return store_write(path, text) >= 0;
-}
-
-static uint64_t read_back(const struct blk *b, const char *key)
-{
-	char path[160];
-
-	format_to(path, sizeof(path), "%s/%s", b->back, key);
-	return store_read_uint(path, 0);
-}
-
 static bool publish(struct blk *b)
 {
-	char path[96];
-
-	format_to(path, sizeof(path), "%s/protocol", b->front);
-	return write_uint(b, "ring-ref", b->ring_ref) && write_uint(b, "event-channel", b->port) &&
-	       store_write(path, XEN_IO_PROTO_ABI_X86_64) >= 0 && write_uint(b, "state", XenbusStateInitialised);
-}
-
-static bool find_disk(struct blk *b)
-{
-	char list[256], path[96];
-
-	if (store_request(XS_DIRECTORY, "device/vbd", 11, list, sizeof(list)) <= 0)
-		return false;
-	format_to(b->front, sizeof(b->front), "device/vbd/%s", list); /* the first of the list */
-	format_to(path, sizeof(path), "%s/backend", b->front);
-	return store_read(path, b->back, sizeof(b->back)) > 0;
+	return xenbus_put_uint(&b->x, "ring-ref", b->ring_ref) && xenbus_put_uint(&b->x, "event-channel", b->port) &&
+	       xenbus_put_uint(&b->x, "feature-persistent", b->persistent) &&
+	       xenbus_put(&b->x, "protocol", XEN_IO_PROTO_ABI_X86_64) &&
+	       xenbus_put_uint(&b->x, "state", XenbusStateInitialised);
 }
 
 bool blk_open(struct blk *b)
 {
-	/* After a close this asks the back end to start over. */
-	if (!find_disk(b) || !write_uint(b, "state", XenbusStateInitialising) || !wait_state(b->back, XenbusStateInitWait))
+	if (!xenbus_find(&b->x, "device/vbd") || !xenbus_begin(&b->x))
 		return false;
 	memset(&ring_page, 0, PAGE_BYTES);
 	SHARED_RING_INIT(&ring_page.ring);
@@ -81,21 +36,17 @@ bool blk_open(struct blk *b)
 	b->ring = &front;
 	b->ring_ref = grant_page(&ring_page, false);
 	b->port = event_alloc();
-	if (!b->ring_ref || !b->port || !publish(b) || !wait_state(b->back, XenbusStateConnected))
+	if (!b->ring_ref || !b->port || !publish(b) || !xenbus_wait(&b->x, XenbusStateConnected))
 		return false;
-	b->sectors = read_back(b, "sectors");
-	b->sector_size = (uint32_t)read_back(b, "sector-size");
-	b->info = (uint32_t)read_back(b, "info");
-	return write_uint(b, "state", XenbusStateConnected);
+	b->sectors = xenbus_back_uint(&b->x, "sectors");
+	b->sector_size = (uint32_t)xenbus_back_uint(&b->x, "sector-size");
+	b->info = (uint32_t)xenbus_back_uint(&b->x, "info");
+	return xenbus_put_uint(&b->x, "state", XenbusStateConnected);
 }
 
 void blk_close(struct blk *b)
 {
-	/* The back end answers each step with the same. */
-	write_uint(b, "state", XenbusStateClosing);
-	wait_state(b->back, XenbusStateClosing);
-	write_uint(b, "state", XenbusStateClosed);
-	wait_state(b->back, XenbusStateClosed);
+	xenbus_end(&b->x);
 	grant_end(b->ring_ref);
 }
 

@@ -13,27 +13,13 @@
 static char page[PAGE_BYTES] PAGE_ALIGNED;
 static char other[PAGE_BYTES] PAGE_ALIGNED;
 
-static bool page_names(uint64_t sector)
-{
-	char expected[24];
-	size_t len;
-
-	for (unsigned s = 0; s < 8; s++) {
-		len = format_to(expected, sizeof(expected), "sector %08lu\n", sector + s);
-		for (unsigned i = 0; i < 512; i += (unsigned)len)
-			if (memcmp(page + 512 * s + i, expected, len) != 0)
-				return false;
-	}
-	return true;
-}
-
 static void check_read(struct blk *b)
 {
 	static const uint64_t first[] = { 0, 8, 1024, 2040 };
 
 	for (unsigned i = 0; i < ARRAY_LEN(first); i++) {
 		memset(page, 0, sizeof(page));
-		check(blk_page_io(b, BLKIF_OP_READ, first[i], page) == BLKIF_RSP_OKAY && page_names(first[i]),
+		check(blk_page_io(b, BLKIF_OP_READ, first[i], page) == BLKIF_RSP_OKAY && names_sectors(page, first[i], 8),
 		      "disk: read at sector %lu", first[i]);
 	}
 }
@@ -94,7 +80,7 @@ void check_blk(void)
 	struct blk b = { 0 };
 
 	if (!blk_open(&b)) {
-		if (b.back[0])
+		if (b.x.back[0])
 			check(false, "disk: connect");
 		else
 			skip("disk", "the domain has none");
@@ -107,7 +93,7 @@ void check_blk(void)
 	check_write(&b);
 	blk_close(&b);
 	/* A second connection finds everything as the first did. */
-	check(blk_open(&b) && blk_page_io(&b, BLKIF_OP_READ, 0, page) == BLKIF_RSP_OKAY && page_names(0),
+	check(blk_open(&b) && blk_page_io(&b, BLKIF_OP_READ, 0, page) == BLKIF_RSP_OKAY && names_sectors(page, 0, 8),
 	      "disk: close, connect again and read");
 	blk_close(&b);
 }

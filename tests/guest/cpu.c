@@ -117,7 +117,7 @@ uint64_t user_run(void (*code)(void), uint64_t arg)
 
 void trap(struct frame *f)
 {
-	if (absorb(f))
+	if (absorb(f) || ((f->cs & 3) && probe.on_user_trap && probe.on_user_trap(f)))
 		return;
 	probe.frame = *f;
 	probe.trap.cr2 = fault_address();

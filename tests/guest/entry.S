@@ -228,6 +228,16 @@ user_syscalls:
 	jnz	user_syscalls
 	int	$0x80
 
+	/* movq (%rdx), %rax: where the page is not, the handler goes on behind it. */
+	.globl	user_faults
+user_faults:
+	movabsq	$0x123456789000, %rdx
+5:	movq	(%rdx), %rax
+	decq	%rbx
+	jnz	5b
+	movq	%rbx, %rax
+	int	$0x80
+
 	.globl	user_vmcall
 user_vmcall:
 	movl	$17, %eax	/* xen_version(XENVER_version) */

@@ -113,6 +113,16 @@ bool events_init(void)
 	return HYPERCALL2(__HYPERVISOR_hvm_op, HVMOP_set_param, &arg) == 0;
 }
 
+#define EVENT_LINE 10u /* nobody else's here */
+
+bool events_by_line(void)
+{
+	struct xen_hvm_param arg = { .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ, .value = EVENT_LINE };
+
+	ioapic_line(EVENT_LINE, UPCALL_VECTOR);
+	return HYPERCALL2(__HYPERVISOR_hvm_op, HVMOP_set_param, &arg) == 0;
+}
+
 void irq_on(void)
 {
 	if (!probe.pv) {
@@ -245,17 +255,6 @@ static void check_refusals(void)
 	      "events: an operation that is not there");
 }
 
-#define EVENT_LINE 10u /* nobody else's here */
-
-/* What a guest does that finds no upcalls by vector. */
-static void take_by_line(void)
-{
-	struct xen_hvm_param arg = { .domid = DOMID_SELF, .index = HVM_PARAM_CALLBACK_IRQ, .value = EVENT_LINE };
-
-	ioapic_line(EVENT_LINE, UPCALL_VECTOR);
-	check(HYPERCALL2(__HYPERVISOR_hvm_op, HVMOP_set_param, &arg) == 0, "events: by an interrupt line");
-}
-
 static void check_no_vcpu_vector(void)
 {
 	struct xen_hvm_evtchn_upcall_vector arg = { .vcpu = 0, .vector = UPCALL_VECTOR - 1 };
@@ -282,7 +281,7 @@ void check_events(void)
 	struct evtchn_bind_ipi bind = { .vcpu = 0 };
 
 	if (probe.by_line)
-		take_by_line();
+		check(events_by_line(), "events: by an interrupt line");
 	if (!check(event_op(EVTCHNOP_bind_ipi, &bind) == 0 && bind.port, "events: bind an IPI to this vCPU"))
 		return;
 	event_mask(bind.port, false);

@@ -81,6 +81,20 @@ uint64_t random_next(uint64_t *state)
 	return *state;
 }
 
+bool names_sectors(const void *data, uint64_t first, unsigned n)
+{
+	const uint64_t *at = data;
+	uint64_t expected[3]; /* 16 characters, and a NUL */
+
+	for (uint64_t sector = first; sector < first + n; sector++) {
+		format_to((char *)expected, sizeof(expected), "sector %08lu\n", sector);
+		for (unsigned i = 0; i < 512 / 16; i++, at += 2)
+			if (at[0] != expected[0] || at[1] != expected[1])
+				return false;
+	}
+	return true;
+}
+
 /* ---- formatting ------------------------------------------------------- */
 
 struct out {

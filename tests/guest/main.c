@@ -28,11 +28,6 @@ void skip(const char *name, const char *why)
 	print("ok %u - %s # SKIP %s\n", probe.checks, name, why);
 }
 
-void measure_report(const char *name, uint64_t value, const char *unit)
-{
-	print("measure: %s %lu %s\n", name, value, unit);
-}
-
 /* Hardware-reduced ACPI (4.8.3.7) where there is no hypercall: type 5 into the FADT's sleep control register. */
 static void bare_power_off(void)
 {
@@ -157,6 +152,7 @@ static _Noreturn void run(void)
 	const char *hostile = cmdline_word("hostile=");
 
 	probe.quick = cmdline_word("quick");
+	probe.measure = cmdline_word("measure");
 	probe.write = cmdline_word("write");
 	probe.shim = cmdline_word("shim");
 	probe.lean = cmdline_word("lean");
@@ -165,8 +161,9 @@ static _Noreturn void run(void)
 		hostile_run(hostile);
 		probe_end(SHUTDOWN_poweroff);
 	}
-	run_checks();
-	if (!probe.quick)
+	if (!probe.measure)
+		run_checks();
+	if (!probe.quick || probe.measure)
 		measure_all();
 	probe_end(probe.failed ? SHUTDOWN_crash : SHUTDOWN_poweroff);
 }
@@ -184,7 +181,10 @@ void probe_start(const void *info, uint32_t magic)
 		pc_init(info);
 	else
 		start_pvh(info);
-	if (xen_init()) {
+	if (!xen_init()) {
+		if (!probe.pc)
+			tsc_clock_init();
+	} else {
 		events_init();
 		console_init();
 		store_init();

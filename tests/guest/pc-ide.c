@@ -3,6 +3,7 @@
  * The first IDE disk: ATA-6 by PIO and by bus-master DMA. Its content is what
  * tests/guest/make-disk wrote. Writes happen on request alone.
  */
+#include "io.h"
 #include "pc.h"
 
 #define DATA 0x1f0
@@ -21,8 +22,10 @@
 #define DRQ 0x08
 #define ERR 0x01
 
+#define PRD_LAST 0x80000000u
+
 static uint8_t page[PAGE_BYTES] PAGE_ALIGNED, saved[PAGE_BYTES] PAGE_ALIGNED;
-static uint64_t prd[1] __attribute__((aligned(8)));
+static uint64_t prd[4] __attribute__((aligned(32)));
 static uint32_t sectors;
 static uint16_t bus_master;
 
@@ -78,38 +81,39 @@ static uint8_t pio_write(uint32_t lba)
 	return settle();
 }
 
-/* A page by bus-master DMA; the ATA status, with the bus master's in *bm. */
-static uint8_t dma(uint8_t command, uint32_t lba, uint64_t address, uint8_t *bm)
+/* What prd describes, by bus-master DMA. */
+static void dma_start(uint8_t command, uint32_t lba, uint8_t count)
 {
 	uint8_t direction = command == READ_DMA ? 8 : 0;
-	uint64_t end = pc_clock_ns() + 2000 * NS_PER_MS;
 
-	prd[0] = (uint32_t)address | (uint64_t)(PAGE_BYTES | 0x80000000u) << 32;
 	outb((uint16_t)(bus_master + 2), 6); /* clear interrupt and error */
 	outl((uint16_t)(bus_master + 4), (uint32_t)(uint64_t)prd);
 	outb(bus_master, direction);
-	issue(command, lba, 8);
+	issue(command, lba, count);
 	outb(bus_master, direction | 1);
-	while (!(inb((uint16_t)(bus_master + 2)) & 6) && pc_clock_ns() < end)
-		;
-	*bm = inb((uint16_t)(bus_master + 2));
-	outb(bus_master, 0);
-	barrier();
-	return settle();
 }
 
-static bool page_names(uint32_t sector)
+/* The bus master's status. */
+static uint8_t dma_stop(void)
 {
-	char expected[24];
-	size_t len;
+	uint8_t status = inb((uint16_t)(bus_master + 2));
 
-	for (unsigned s = 0; s < 8; s++) {
-		len = format_to(expected, sizeof(expected), "sector %08u\n", sector + s);
-		for (unsigned i = 0; i < 512; i += (unsigned)len)
-			if (memcmp(page + 512 * s + i, expected, len) != 0)
-				return false;
-	}
-	return true;
+	outb(bus_master, 0);
+	barrier();
+	return status;
+}
+
+/* A page; the ATA status, with the bus master's in *bm. */
+static uint8_t dma(uint8_t command, uint32_t lba, uint64_t address, uint8_t *bm)
+{
+	uint64_t end = pc_clock_ns() + 2000 * NS_PER_MS;
+
+	prd[0] = (uint32_t)address | (uint64_t)(PAGE_BYTES | PRD_LAST) << 32;
+	dma_start(command, lba, 8);
+	while (!(inb((uint16_t)(bus_master + 2)) & 6) && pc_clock_ns() < end)
+		;
+	*bm = dma_stop();
+	return settle();
 }
 
 /* What firmware does, if there was one: both channels are decoded (PIIX3, IDETIM), and the bus master registers are. */
@@ -150,13 +154,13 @@ static void check_pio(void)
 
 	for (uint32_t lba = 0; lba < sectors; lba += sectors / 2) {
 		memset(page, 0, sizeof(page));
-		check(!(pio_read(READ_PIO, lba) & (ERR | DRQ)) && page_names(lba), "IDE: PIO read at sector %u", lba);
+		check(!(pio_read(READ_PIO, lba) & (ERR | DRQ)) && names_sectors(page, lba, 8), "IDE: PIO read at sector %u", lba);
 	}
 	outb(0x1f2, 0), outb(0x1f3, 0), outb(0x1f4, 0), outb(0x1f5, 0); /* the upper halves of LBA48 */
 	memset(page, 0, sizeof(page));
-	check(!(pio_read(READ_PIO_EXT, 16) & (ERR | DRQ)) && page_names(16), "IDE: LBA48 PIO read");
+	check(!(pio_read(READ_PIO_EXT, 16) & (ERR | DRQ)) && names_sectors(page, 16, 8), "IDE: LBA48 PIO read");
 	status = pio_read(READ_PIO, sectors - 4);
-	check(status & ERR || !page_names(sectors - 4), "IDE: a read past the end");
+	check(status & ERR || !names_sectors(page, sectors - 4, 8), "IDE: a read past the end");
 	issue(0xff, 0, 0);
 	check((settle() & ERR) && inb(0x1f1) & 4, "IDE: a command that is not there is aborted");
 }
@@ -169,7 +173,7 @@ static void check_dma(void)
 		return;
 	outb(CONTROL, 0); /* the bus master shows the disk's interrupt; the 8259s let none through */
 	memset(page, 0, sizeof(page));
-	check(!(dma(READ_DMA, 8, (uint64_t)page, &bm) & ERR) && (bm & 7) == 4 && page_names(8), "IDE: DMA read");
+	check(!(dma(READ_DMA, 8, (uint64_t)page, &bm) & ERR) && (bm & 7) == 4 && names_sectors(page, 8, 8), "IDE: DMA read");
 	if ((bm & 7) != 4)
 		print("# bus master status %x\n", bm);
 	dma(READ_DMA, 8, 0xfffff000, &bm);
@@ -178,7 +182,7 @@ static void check_dma(void)
 	outb(CONTROL, 0);
 	settle();
 	memset(page, 0, sizeof(page));
-	check(!(dma(READ_DMA, 16, (uint64_t)page, &bm) & ERR) && page_names(16), "IDE: DMA read after one to where no RAM is");
+	check(!(dma(READ_DMA, 16, (uint64_t)page, &bm) & ERR) && names_sectors(page, 16, 8), "IDE: DMA read after one to where no RAM is");
 }
 
 static void check_write(void)
@@ -216,17 +220,82 @@ void check_pc_ide(void)
 	check_write();
 }
 
-void measure_pc_ide(void)
+/* ---- as a disk that is measured ---------------------------------------------- */
+
+#define PRD_BYTES 65536u
+#define TRANSFER_MAX (256 * SECTOR)
+
+static struct disk_request request;
+static bool waiting, running;
+
+static void submit(const struct disk_request *r)
 {
-	uint64_t took[21], start;
+	request = *r;
+	waiting = true;
+}
+
+static void kick(void)
+{
+	uint64_t at = (uint64_t)request.data;
+	uint32_t rest = request.bytes, n;
+
+	if (!waiting)
+		return;
+	waiting = false;
+	running = true;
+	for (unsigned i = 0; rest; i++, at += n, rest -= n) {
+		n = PRD_BYTES - (uint32_t)(at % PRD_BYTES); /* none crosses such a border */
+		n = n < rest ? n : rest;
+		prd[i] = (uint32_t)at | (uint64_t)(n % PRD_BYTES | (n == rest ? PRD_LAST : 0)) << 32;
+	}
+	dma_start(request.write ? WRITE_DMA : READ_DMA, (uint32_t)request.sector, (uint8_t)(request.bytes / SECTOR));
+}
+
+static bool reap(unsigned *tag, bool *ok)
+{
+	if (!running || !(inb((uint16_t)(bus_master + 2)) & 6))
+		return false;
+	running = false;
+	*tag = request.tag;
+	*ok = (dma_stop() & 7) == 4 && !(settle() & ERR);
+	return true;
+}
+
+static void close(void)
+{
+	if (running)
+		dma_stop();
+	running = waiting = false;
+	outb(CONTROL, 2);
+}
+
+/* An ATA disk does not tell that it is read-only: it aborts writes, this one of what was there. */
+static bool aborts_writes(void)
+{
 	uint8_t bm;
 
-	if (!bus_master)
-		return;
-	for (unsigned i = 0; i < ARRAY_LEN(took); i++) {
-		start = pc_clock_ns();
-		dma(READ_DMA, 8 * (i % 16), (uint64_t)page, &bm);
-		took[i] = pc_clock_ns() - start;
-	}
-	measure_values("ide-read-4k", took, ARRAY_LEN(took), 1);
+	return probe.write && !(dma(READ_DMA, 0, (uint64_t)page, &bm) & ERR) && (bm & 7) == 4 &&
+	       (dma(WRITE_DMA, 0, (uint64_t)page, &bm) & ERR);
+}
+
+enum io_found disk_ide_open(struct disk *d)
+{
+	if (!probe.pc)
+		return IO_NONE;
+	enable_channels();
+	if (!bus_master || !find_disk())
+		return IO_NONE;
+	outb(CONTROL, 0); /* as for check_dma */
+	*d = (struct disk){
+		.driver = "IDE",
+		.sectors = sectors,
+		.readonly = aborts_writes(),
+		.depth = 1,
+		.bytes = TRANSFER_MAX,
+		.submit = submit,
+		.kick = kick,
+		.reap = reap,
+		.close = close,
+	};
+	return IO_OPEN;
 }

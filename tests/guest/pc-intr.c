@@ -3,7 +3,6 @@
 #include "pc.h"
 
 #define LAPIC(reg) (LAPIC_BASE + (reg))
-#define IOAPIC_BASE 0xfec00000ul
 
 static bool x2apic; /* no page, but MSRs */
 
@@ -42,6 +41,11 @@ static uint32_t ioapic_read(uint32_t reg)
 {
 	mmio_write(IOAPIC_BASE, reg);
 	return mmio_read(IOAPIC_BASE + 0x10);
+}
+
+uint32_t ioapic_version(void)
+{
+	return ioapic_read(1);
 }
 
 static void ioapic_write(uint32_t reg, uint32_t value)
@@ -98,7 +102,7 @@ void ioapic_line(uint32_t line, uint8_t vector)
 
 static void check_ioapic(void)
 {
-	uint32_t version = ioapic_read(1);
+	uint32_t version = ioapic_version();
 
 	check((version >> 16 & 0xff) >= 23, "I/O APIC: 24 inputs");
 	ioapic_pin(2, 0x10000 | IOAPIC_VECTOR);

@@ -25,6 +25,27 @@ int pci_find_class(uint32_t class_subclass)
 	return -1;
 }
 
+int pci_find_id(uint32_t device_vendor)
+{
+	for (uint32_t devfn = 0; devfn < 256; devfn++)
+		if (pci_read(devfn, 0) == device_vendor)
+			return (int)devfn;
+	return -1;
+}
+
+uint64_t pci_bar(uint32_t devfn, uint32_t bar, uint32_t otherwise)
+{
+	uint32_t reg = 0x10 + 4 * bar, low = pci_read(devfn, reg);
+	bool wide = (low & 6) == 4;
+
+	if (!(low & ~15u) || (wide && pci_read(devfn, reg + 4))) {
+		pci_write(devfn, reg, otherwise);
+		if (wide)
+			pci_write(devfn, reg + 4, 0);
+	}
+	return pci_read(devfn, reg) & ~15u;
+}
+
 static void check_widths(void)
 {
 	uint32_t whole = pci_read(0, 0);

@@ -6,10 +6,6 @@
 #define MULTIBOOT_HAS_MAP 64u
 #define MAP_RAM 1u
 
-#define PIT_HZ 1193182ull
-#define PIT_TICKS 3580u /* 3 ms: seldom is the processor taken away in it */
-#define CLOCK_ROUNDS 10u
-
 struct multiboot_info {
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4];
 	uint32_t mmap_length, mmap_addr;
@@ -37,64 +33,8 @@ static void read_map(const struct multiboot_info *info)
 	}
 }
 
-/* The count of counter 2 at the write that latches it; *after is the TSC behind that. */
-static uint16_t latched(uint64_t *after)
-{
-	uint8_t low;
-
-	outb(0x43, 0x80);
-	*after = rdtsc();
-	low = inb(0x42);
-	return (uint16_t)(low | inb(0x42) << 8);
-}
-
-/*
- * 2^32 times the ns in a tick of the TSC, from 3 ms or more of the 8254. What
- * comes between its readings and the TSC's only makes it less.
- */
-static uint64_t ns_per_tsc(void)
-{
-	uint64_t start, end, unused;
-	uint16_t first, ticks;
-
-	outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
-	outb(0x43, 0xb0); /* mode 0: goes on below 0 */
-	outb(0x42, 0xff);
-	outb(0x42, 0xff);
-	start = rdtsc();
-	first = latched(&unused);
-	do
-		ticks = (uint16_t)(first - latched(&end));
-	while (ticks < PIT_TICKS && end - start < 1ull << 34);
-	return ((ticks * 1000000000ull / PIT_HZ) << 32) / (end - start);
-}
-
-static void clock_init(void)
-{
-	for (unsigned i = 0; i < CLOCK_ROUNDS; i++) {
-		uint64_t found = ns_per_tsc();
-
-		pc.ns_per_tsc_32 = found > pc.ns_per_tsc_32 ? found : pc.ns_per_tsc_32;
-	}
-	pc.tsc_start = rdtsc();
-	probe.clock = true;
-}
-
-uint64_t pc_clock_ns(void)
-{
-	return (uint64_t)((unsigned __int128)(rdtsc() - pc.tsc_start) * pc.ns_per_tsc_32 >> 32);
-}
-
-void pc_delay(uint64_t ns)
-{
-	uint64_t end = pc_clock_ns() + ns;
-
-	while (pc_clock_ns() < end)
-		__asm__ volatile("pause");
-}
-
 /* Unexpected ones are counted as well. Only the 8259s' need to be told here; the others' handlers are their checks. */
-static void interrupt(uint8_t vector)
+void pc_interrupt(uint8_t vector)
 {
 	pc.interrupts[vector]++;
 	if (vector >= PIC_VECTOR && vector < PIC_VECTOR + 16) {
@@ -121,11 +61,11 @@ void pc_init(const struct multiboot_info *info)
 {
 	probe.pc = true;
 	probe.cmdline = info->flags & MULTIBOOT_HAS_CMDLINE ? (const char *)(uint64_t)info->cmdline : "";
-	probe.on_interrupt = interrupt;
+	probe.on_interrupt = pc_interrupt;
 	if (info->flags & MULTIBOOT_HAS_MAP)
 		read_map(info);
 	pic_init(0xffff);
-	clock_init();
+	tsc_clock_init();
 	pc_acpi_find();
 }
 
@@ -187,65 +127,4 @@ void check_pc(void)
 	check_pc_isa();
 	check_pc_pci();
 	check_pc_ide();
-}
-
-/* ---- measures ---------------------------------------------------------- */
-
-#define BATCHES 21
-
-static void measure(const char *name, void (*run)(unsigned n), unsigned n)
-{
-	uint64_t took[BATCHES], start;
-
-	run(n);
-	for (unsigned i = 0; i < BATCHES; i++) {
-		start = pc_clock_ns();
-		run(n);
-		took[i] = pc_clock_ns() - start;
-	}
-	measure_values(name, took, BATCHES, n);
-}
-
-static void run_lapic_read(unsigned n)
-{
-	while (n--)
-		mmio_read(LAPIC_BASE + 0x20);
-}
-
-static void run_self_ipi(unsigned n)
-{
-	__asm__ volatile("sti");
-	while (n--)
-		mmio_write(LAPIC_BASE + 0x300, 0x40000 | LAPIC_VECTOR);
-	__asm__ volatile("cli");
-}
-
-static void run_pci_read(unsigned n)
-{
-	while (n--)
-		pci_read(0, 0);
-}
-
-static void run_pm_timer(unsigned n)
-{
-	while (n--)
-		inl((uint16_t)pc.pm_timer);
-}
-
-static void run_vga_write(unsigned n)
-{
-	while (n--)
-		*(volatile uint16_t *)0xb8000 = 0x0720;
-}
-
-void measure_pc(void)
-{
-	lapic_enable();
-	measure("lapic-read", run_lapic_read, 200);
-	measure("self-ipi", run_self_ipi, 200);
-	measure("pci-config-read", run_pci_read, 200);
-	if (pc.pm_timer)
-		measure("pm-timer-read", run_pm_timer, 200);
-	measure("vga-write", run_vga_write, 200);
-	measure_pc_ide();
 }

@@ -2,12 +2,15 @@
 /*
  * The probe guest: a guest of our own, of PVH, PV or a PC by the entry that it
  * is started at, that checks every interface its mode has and measures it. It prints TAP
- * and lines "measure: NAME VALUE UNIT", then powers off, or reports a crash when
- * a check failed.
+ * and the lines of core/bench/README.md (workload "probe"), then powers off, or
+ * reports a crash when a check failed.
  *
  * Words of its command line:
- *   quick          checks only, no measurements
+ *   measure        measurements only, no checks: some 0.2 s on engine bt
+ *   quick          checks only, no measurements; with `measure`, fewer samples of everything
  *   write          write to the disk as well
+ *   peer=ADDRESS   who answers echoes: 10.0.2.2 otherwise
+ *   address=ADDRESS  the guest's own: 10.0.2.15 otherwise
  *   trace=NR       pv-hypercalls prints what it calls of this number
  *   tcg            the machine is QEMU's TCG: leave out what it lets pass
  *   lean           the machine is a KVM in software, whose emulator knows few instructions of ring 0: leave out the rest
@@ -69,7 +72,7 @@ struct frame {
 struct probe {
 	const struct hvm_start_info *start;
 	const char *cmdline;
-	bool quick, write, shim, lean, no_console;
+	bool quick, measure, write, shim, lean, no_console;
 	bool pv; /* started at the PV entry */
 	bool pc; /* started by Multiboot */
 
@@ -95,6 +98,7 @@ struct probe {
 	uint32_t events[64]; /* upcalls seen by port, for the first ports */
 	void (*on_event)(uint32_t port);
 	void (*on_interrupt)(uint8_t vector); /* of a PC */
+	bool (*on_user_trap)(struct frame *f); /* true: go on in user mode */
 	void (*on_fatal)(void); /* beside the report of a trap that nobody expects */
 
 	uint32_t console_port, store_port;
@@ -123,6 +127,8 @@ uint64_t parse_uint(const char *s);
 size_t format_to(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void vprint(const char *fmt, va_list ap);
+/* Whether n sectors have what make-disk wrote: "sector NNNNNNNN\n" all over, their own numbers. */
+bool names_sectors(const void *data, uint64_t first, unsigned n);
 /* A fixed sequence: a failure must repeat itself. */
 uint64_t random_next(uint64_t *state);
 
@@ -130,7 +136,6 @@ uint64_t random_next(uint64_t *state);
 /* One TAP line; returns ok. */
 bool check(bool ok, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void skip(const char *name, const char *why);
-void measure_report(const char *name, uint64_t value, const char *unit);
 _Noreturn void probe_start(const void *info, uint32_t magic);
 _Noreturn void probe_main_pv(const struct start_info *start);
 _Noreturn void probe_end(unsigned reason); /* SHUTDOWN_* */
@@ -143,6 +148,8 @@ uint64_t user_run(void (*code)(void), uint64_t arg);
 uint64_t user_run_native(void (*code)(void), uint64_t arg);
 _Noreturn void user_leave(uint64_t result);
 void user_syscalls(void); /* rbx of them */
+void user_faults(void); /* rbx of them, each an instruction of USER_FAULT_BYTES; the result is how many are left */
+#define USER_FAULT_BYTES 3
 void user_vmcall(void);
 void user_cli(void);
 void user_vectors(void); /* rbx: four numbers, which are doubled behind them */
@@ -216,6 +223,7 @@ long hypercall_by_page(unsigned nr, ...);
 #define HYPERCALL3(nr, a, b, c) probe.hypercall(nr, (uint64_t)(a), (uint64_t)(b), (uint64_t)(c), 0ull, 0ull)
 
 bool xen_init(void);
+bool vendor_is_amd(void);
 bool hvm_param_get(uint32_t index, uint64_t *value);
 /* Puts a page of the hypervisor's at a page of ours. */
 long physmap_add(unsigned space, unsigned long index, const void *page);
@@ -230,6 +238,8 @@ void irq_on(void);
 void irq_off(void);
 void irq_wait(void); /* on, until one came, and off */
 bool events_init(void);
+/* Routes events to this processor by an interrupt line: what a guest does that has no upcalls by vector. */
+bool events_by_line(void);
 void event_upcall(void);
 long event_op(int op, void *arg);
 void event_send(uint32_t port);
@@ -243,7 +253,10 @@ bool event_take(uint32_t port, uint32_t count, uint64_t deadline);
 void check_events(void);
 
 /* ---- time.c ---- */
-uint64_t clock_ns(void); /* system time; TSC ticks without Xen's clock */
+uint64_t pvclock_ns(const volatile struct vcpu_time_info *shared);
+uint64_t pvclock_scale(uint64_t ticks, const struct vcpu_time_info *t); /* to ns */
+uint64_t clock_ns(void); /* system time; TSC ticks without a clock */
+uint64_t clock_ns_per_tsc_32(void); /* 2^32 times the ns in a tick of the TSC; 0 without a clock */
 /* How late, in ns, a timer set 1 ms ahead is seen after hlt; ~0 when it did not come. */
 uint64_t timer_lateness(void);
 uint32_t timer_port_get(void); /* bound and unmasked; 0 on failure */
@@ -271,9 +284,26 @@ uint32_t grant_page(const void *page, bool readonly);
 void grant_end(uint32_t ref);
 void check_grants(void);
 
+/* ---- xenbus.c ---- */
+struct xenbus_front {
+	char front[64], back[128]; /* directories in the store */
+};
+/* The first device of a class, "device/vbd"; false when there is none. */
+bool xenbus_find(struct xenbus_front *x, const char *class);
+/* Waits for a state of the back end's, XenbusState*; false after 2 s. */
+bool xenbus_wait(const struct xenbus_front *x, unsigned state);
+bool xenbus_put(const struct xenbus_front *x, const char *key, const char *value);
+bool xenbus_put_uint(const struct xenbus_front *x, const char *key, uint32_t value);
+/* A number that the back end wrote; 0 without it. */
+uint64_t xenbus_back_uint(const struct xenbus_front *x, const char *key);
+/* To where both wait for what the front end offers; and to the end. False when the back end does not follow. */
+bool xenbus_begin(const struct xenbus_front *x);
+bool xenbus_end(const struct xenbus_front *x);
+
 /* ---- blk.c, check-blk.c ---- */
 struct blk {
-	char front[64], back[128];
+	struct xenbus_front x;
+	bool persistent; /* before blk_open: pages stay granted, and the back end may keep them mapped */
 	struct blkif_front_ring *ring;
 	uint32_t port, ring_ref;
 	uint64_t sectors;
@@ -294,8 +324,20 @@ void check_smp(void);
 
 /* ---- measure.c ---- */
 void measure_all(void);
-/* Least and median of n values, each divided. Sorts them. */
-void measure_values(const char *name, uint64_t *values, unsigned n, uint64_t divisor);
+/*
+ * Lines of core/bench/README.md. NAME has no unit in it, and is the same in every mode; what a mode lacks is skipped by name.
+ * Samples are differences of clock_ns, each of `divisor` operations: printed in ns (if the clock is) and in TSC cycles.
+ * Sorts them; prints nothing when n is 0.
+ */
+void measure_values(const char *name, uint64_t *samples_ns, unsigned n, uint64_t divisor);
+/* unit is "MB/s", "ops/s", "packets/s" or another of the list. Sorts the values. */
+void measure_rate(const char *name, const char *unit, uint64_t *values, unsigned n);
+/* The same of values that are each to be divided: fractions are printed. */
+void measure_rate_per(const char *name, const char *unit, uint64_t *values, unsigned n, uint64_t divisor);
+void measure_skip(const char *name, const char *reason);
+
+/* ---- measure-io.c ---- */
+void measure_io(void); /* disk and network, or their skips */
 
 /* ---- hostile.c, hostile-pv.c ---- */
 struct hostile_mode {

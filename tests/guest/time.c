@@ -4,33 +4,46 @@
 
 #include <xen/errno.h>
 
-static uint64_t scale(uint64_t ticks, const struct vcpu_time_info *t)
+uint64_t pvclock_scale(uint64_t ticks, const struct vcpu_time_info *t)
 {
 	ticks = t->tsc_shift < 0 ? ticks >> -t->tsc_shift : ticks << t->tsc_shift;
 	return (uint64_t)((unsigned __int128)ticks * t->tsc_to_system_mul >> 32);
 }
 
 /* An odd version is an update in progress; a changed one, a torn read. */
-uint64_t clock_ns(void)
+uint64_t pvclock_ns(const volatile struct vcpu_time_info *shared)
 {
-	const volatile struct vcpu_time_info *shared;
 	struct vcpu_time_info t;
 	uint32_t version;
 	uint64_t tsc;
 
-	if (probe.pc && !probe.xen_clock)
-		return pc_clock_ns();
-	if (!probe.clock)
-		return rdtsc();
-	shared = &probe.vcpu->time;
 	do {
 		version = shared->version & ~1u;
 		barrier();
-		memcpy(&t, (const void *)&probe.vcpu->time, sizeof(t));
+		memcpy(&t, (const void *)shared, sizeof(t));
 		tsc = rdtsc();
 		barrier();
 	} while (shared->version != version);
-	return t.system_time + scale(tsc - t.tsc_timestamp, &t);
+	return t.system_time + pvclock_scale(tsc - t.tsc_timestamp, &t);
+}
+
+static bool by_tsc(void)
+{
+	return pc.ns_per_tsc_32 && !probe.xen_clock;
+}
+
+uint64_t clock_ns(void)
+{
+	if (by_tsc())
+		return pc_clock_ns();
+	return probe.clock ? pvclock_ns(&probe.vcpu->time) : rdtsc();
+}
+
+uint64_t clock_ns_per_tsc_32(void)
+{
+	if (by_tsc())
+		return pc.ns_per_tsc_32;
+	return probe.clock ? pvclock_scale(1ull << 32, (const struct vcpu_time_info *)&probe.vcpu->time) : 0;
 }
 
 static uint32_t timer_port;

@@ -19,7 +19,7 @@ static uint32_t xen_leaves(void)
 	return 0;
 }
 
-static bool vendor_is_amd(void)
+bool vendor_is_amd(void)
 {
 	uint32_t r[4];
 
@@ -51,6 +51,7 @@ bool hvm_param_get(uint32_t index, uint64_t *value)
 
 bool xen_init(void)
 {
+	struct xen_feature_info info = { .submap_idx = 0 };
 	uint32_t r[4];
 
 	probe.xen_base = xen_leaves();
@@ -69,6 +70,8 @@ bool xen_init(void)
 		probe.xen_clock = probe.vcpu->time.tsc_to_system_mul != 0;
 		probe.clock = probe.xen_clock || probe.pc;
 	}
+	HYPERCALL2(__HYPERVISOR_xen_version, XENVER_get_features, &info);
+	probe.by_line = probe.pc && !(info.submap >> XENFEAT_hvm_callback_vector & 1);
 	return true;
 }
 
@@ -101,7 +104,6 @@ static void check_features(void)
 	struct xen_feature_info info = { .submap_idx = 0 };
 
 	check(HYPERCALL2(__HYPERVISOR_xen_version, XENVER_get_features, &info) == 0, "features: word 0");
-	probe.by_line = probe.pc && !(info.submap >> XENFEAT_hvm_callback_vector & 1);
 	if (probe.by_line) {
 		check(!(info.submap >> XENFEAT_hvm_safe_pvclock & 1), "features: no vectors, and no PV time");
 		wanted[1].pvh = wanted[2].pvh = false;

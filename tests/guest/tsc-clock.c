@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A clock for a machine without Xen's: the time stamp counter, whose speed the
+ * 8254 tells, or KVM's clock where there is no 8254.
+ */
+#include "pc.h"
+
+#define PIT_HZ 1193182ull
+#define PIT_TICKS 3580u /* 3 ms: seldom is the processor taken away in it */
+#define CLOCK_ROUNDS 10u
+
+#define MSR_KVM_SYSTEM_TIME 0x4b564d01u
+#define KVM_CLOCKSOURCE2 (1u << 3)
+
+static struct vcpu_time_info kvm_time __attribute__((aligned(64))); /* KVM's record has Xen's layout */
+
+/* ---- 8254 ----------------------------------------------------------------------------- */
+
+/* The count of counter 2 at the write that latches it; *after is the TSC behind that. */
+static uint16_t latched(uint64_t *after)
+{
+	uint8_t low;
+
+	outb(0x43, 0x80);
+	*after = rdtsc();
+	low = inb(0x42);
+	return (uint16_t)(low | inb(0x42) << 8);
+}
+
+static void pit_count_down(void)
+{
+	outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
+	outb(0x43, 0xb0); /* mode 0: goes on below 0 */
+	outb(0x42, 0xff);
+	outb(0x42, 0xff);
+}
+
+bool pit_there(void)
+{
+	uint64_t start = rdtsc(), now;
+
+	if (probe.pc)
+		return true;
+	pit_count_down();
+	do
+		if (latched(&now) < 0xff00)
+			return true;
+	while (now - start < 1ull << 24);
+	return false;
+}
+
+/*
+ * 2^32 times the ns in a tick of the TSC, from 3 ms or more of the 8254. What
+ * comes between its readings and the TSC's only makes it less.
+ */
+static uint64_t ns_per_tsc(void)
+{
+	uint64_t start, end, unused;
+	uint16_t first, ticks;
+
+	pit_count_down();
+	start = rdtsc();
+	first = latched(&unused);
+	do
+		ticks = (uint16_t)(first - latched(&end));
+	while (ticks < PIT_TICKS && end - start < 1ull << 34);
+	return ((ticks * 1000000000ull / PIT_HZ) << 32) / (end - start);
+}
+
+static uint64_t by_pit(void)
+{
+	uint64_t most = 0;
+
+	for (unsigned i = 0; i < CLOCK_ROUNDS; i++) {
+		uint64_t found = ns_per_tsc();
+
+		most = found > most ? found : most;
+	}
+	return most;
+}
+
+/* ---- KVM's ------------------------------------------------------------------------------ */
+
+bool kvm_there(void)
+{
+	uint32_t r[4];
+
+	cpuid(0x40000000, 0, r);
+	return !probe.pv && memcmp(&r[1], "KVMKVMKVM\0\0\0", 12) == 0;
+}
+
+bool kvm_clock_start(void)
+{
+	uint32_t r[4];
+
+	cpuid(0x40000001, 0, r);
+	if (!(r[0] & KVM_CLOCKSOURCE2))
+		return false;
+	wrmsr(MSR_KVM_SYSTEM_TIME, (uint64_t)&kvm_time | 1);
+	return kvm_time.tsc_to_system_mul != 0;
+}
+
+uint64_t kvm_clock_ns(void)
+{
+	return pvclock_ns(&kvm_time);
+}
+
+static uint64_t by_kvm(void)
+{
+	uint64_t ratio = kvm_there() && kvm_clock_start() ? pvclock_scale(1ull << 32, &kvm_time) : 0;
+
+	if (ratio)
+		wrmsr(MSR_KVM_SYSTEM_TIME, 0);
+	return ratio;
+}
+
+/* ---- the clock --------------------------------------------------------------------------- */
+
+void tsc_clock_init(void)
+{
+	pc.ns_per_tsc_32 = pit_there() ? by_pit() : by_kvm();
+	pc.tsc_start = rdtsc();
+	probe.clock = pc.ns_per_tsc_32 != 0;
+}
+
+uint64_t pc_clock_ns(void)
+{
+	return (uint64_t)((unsigned __int128)(rdtsc() - pc.tsc_start) * pc.ns_per_tsc_32 >> 32);
+}
+
+void pc_delay(uint64_t ns)
+{
+	uint64_t end = pc_clock_ns() + ns;
+
+	while (pc_clock_ns() < end)
+		__asm__ volatile("pause");
+}
