@@ -8,6 +8,7 @@
 
 #define SAMPLES 51u
 #define QUICK_SAMPLES 11u
+#define LEAN_SAMPLES 5u
 #define LEAN 16u /* where an instruction takes most of a microsecond; lists in operations are of so many */
 
 /* ---- lines ------------------------------------------------------------------ */
@@ -104,7 +105,7 @@ static void to_rates(uint64_t bytes, uint64_t *v, unsigned n)
 /* The first is to warm up, and not counted. */
 static void measure_operation(const struct operation *op)
 {
-	unsigned n = probe.quick || probe.lean ? QUICK_SAMPLES : SAMPLES;
+	unsigned n = probe.lean ? LEAN_SAMPLES : probe.quick ? QUICK_SAMPLES : SAMPLES;
 	uint32_t count = probe.lean && op->count > LEAN ? op->count / LEAN : op->count;
 	uint64_t samples[1 + SAMPLES];
 

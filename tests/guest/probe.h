@@ -142,6 +142,7 @@ _Noreturn void probe_end(unsigned reason); /* SHUTDOWN_* */
 
 /* ---- cpu.c ---- */
 void cpu_init(void);
+void idt_load(void); /* on another vCPU */
 void trap(struct frame *f);
 /* Runs code in ring 3, rbx = arg; ends with int $0x80, whose rax is the result, or a trap (~0). */
 uint64_t user_run(void (*code)(void), uint64_t arg);
@@ -233,7 +234,7 @@ void check_xen(void);
 uint64_t frame_of(const void *p);
 
 /* ---- events.c ---- */
-/* Interrupts, or the event mask of a PV guest. Taken when they go on: what is pending. */
+/* Interrupts, or the event mask of a PV guest, of this vCPU. Taken when they go on: what is pending. */
 void irq_on(void);
 void irq_off(void);
 void irq_wait(void); /* on, until one came, and off */
