@@ -129,6 +129,7 @@ void vprint(const char *fmt, va_list ap);
 bool names_sectors(const void *data, uint64_t first, unsigned n);
 /* A fixed sequence: a failure must repeat itself. */
 uint64_t random_next(uint64_t *state);
+void sort(uint64_t *v, unsigned n); /* ascending */
 
 /* ---- main.c ---- */
 /* One TAP line; returns ok. */
