@@ -13,10 +13,11 @@
 
 #define SEQ_BYTES (128u << 10)
 #define SEQ_DEPTH (IO_BYTES / SEQ_BYTES)
-#define BATCHES 21u
-#define QUICK_BATCHES 5u
+#define BATCHES 101u
+#define QUICK_BATCHES 21u
 #define BATCH_MAX 128u
-#define BUDGET_NS (probe.quick ? 100 * NS_PER_MS : 500 * NS_PER_MS) /* of one name; the batch that it ends in is the last */
+/* Of one name; the batch that it ends in is the last. */
+#define BUDGET_NS (probe.quick || probe.lean ? 100 * NS_PER_MS : 500 * NS_PER_MS)
 
 struct pattern {
 	const char *name;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An 82540EM: Intel's PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual. Legacy descriptors. */
+/* An 82540EM by its manual (PCI/PCI-X Family of Gigabit Ethernet Controllers), with legacy descriptors. */
 #include "io.h"
 #include "pc.h"
 
@@ -117,7 +117,7 @@ static const uint8_t *receive(uint32_t *bytes)
 		return NULL;
 	barrier();
 	held = true;
-	*bytes = d->errors ? 0 : d->length;
+	*bytes = d->errors || d->length > FRAME_SPACE ? 0 : d->length;
 	return (const uint8_t *)d->address;
 }
 

@@ -32,7 +32,9 @@ static uint32_t ref_of(const uint8_t *p)
 
 static void offer(uint32_t i)
 {
-	*RING_GET_REQUEST(&rx, rx.req_prod_pvt) = (struct netif_rx_request){ .id = (uint16_t)i, .gref = ref_of(nic_buffer(i)) };
+	struct netif_rx_request *slot = RING_GET_REQUEST(&rx, rx.req_prod_pvt);
+
+	*slot = (struct netif_rx_request){ .id = (uint16_t)i, .gref = ref_of(nic_buffer(i)) };
 	rx.req_prod_pvt++;
 }
 
@@ -97,7 +99,7 @@ static const uint8_t *receive(uint32_t *bytes)
 	if (rsp.id >= NIC_SLOTS)
 		return NULL;
 	held = rsp.id + 1u;
-	*bytes = rsp.status > 0 ? (uint32_t)rsp.status : 0;
+	*bytes = rsp.status > 0 && rsp.offset + rsp.status <= (int)PAGE_BYTES ? (uint32_t)rsp.status : 0;
 	return nic_buffer(rsp.id) + rsp.offset % PAGE_BYTES;
 }
 

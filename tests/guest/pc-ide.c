@@ -269,6 +269,15 @@ static void close(void)
 	outb(CONTROL, 2);
 }
 
+/* An ATA disk does not tell that it is read-only: it aborts writes, this one of what was there. */
+static bool aborts_writes(void)
+{
+	uint8_t bm;
+
+	return probe.write && !(dma(READ_DMA, 0, (uint64_t)page, &bm) & ERR) && (bm & 7) == 4 &&
+	       (dma(WRITE_DMA, 0, (uint64_t)page, &bm) & ERR);
+}
+
 enum io_found disk_ide_open(struct disk *d)
 {
 	if (!probe.pc)
@@ -280,6 +289,7 @@ enum io_found disk_ide_open(struct disk *d)
 	*d = (struct disk){
 		.driver = "IDE",
 		.sectors = sectors,
+		.readonly = aborts_writes(),
 		.depth = 1,
 		.bytes = TRANSFER_MAX,
 		.submit = submit,

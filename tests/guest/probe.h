@@ -9,6 +9,8 @@
  *   measure        measurements only, no checks: some 0.2 s on engine bt
  *   quick          checks only, no measurements; with `measure`, fewer samples of everything
  *   write          write to the disk as well
+ *   peer=ADDRESS   who answers echoes: 10.0.2.2 otherwise
+ *   address=ADDRESS  the guest's own: 10.0.2.15 otherwise
  *   trace=NR       pv-hypercalls prints what it calls of this number
  *   tcg            the machine is QEMU's TCG: leave out what it lets pass
  *   lean           the machine is a KVM in software, whose emulator knows few instructions of ring 0: leave out the rest

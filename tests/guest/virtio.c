@@ -8,6 +8,7 @@
 
 #define VENDOR 0x1af4u
 #define DEVICE_FIRST 0x1040u
+#define TRANSITIONAL 0x0fffu /* and the id: of those that old drivers can use as well, card and disk */
 #define QUEUES 3u
 #define CAP_VENDOR 9u
 #define CAPABILITIES 16 /* that are looked at, of a list that may go in circles */
@@ -91,6 +92,8 @@ static enum io_found find_pci(struct virtio *v, uint32_t id)
 {
 	int found = pci_find_id((DEVICE_FIRST + id) << 16 | VENDOR);
 
+	if (found < 0)
+		found = pci_find_id((TRANSITIONAL + id) << 16 | VENDOR);
 	if (found < 0)
 		return IO_NONE;
 	pci_write((uint32_t)found, 4, (pci_read((uint32_t)found, 4) & 0xffff) | 0x406); /* memory, bus master, no INTx */
