@@ -13,19 +13,6 @@
 
 /* ---- lines ------------------------------------------------------------------ */
 
-/* Shell's: samples may be some thousands. */
-static void sort(uint64_t *v, unsigned n)
-{
-	for (unsigned gap = n / 2; gap; gap /= 2)
-		for (unsigned i = gap; i < n; i++)
-			for (unsigned j = i; j >= gap && v[j - gap] > v[j]; j -= gap) {
-				uint64_t t = v[j];
-
-				v[j] = v[j - gap];
-				v[j - gap] = t;
-			}
-}
-
 /* The five figures of sorted samples; each is times multiplier / 2^32 / divisor, with two decimals. */
 static void line(const char *name, const char *unit, const uint64_t *v, unsigned n, uint64_t multiplier, uint64_t divisor)
 {
