@@ -2,7 +2,8 @@
 /*
  * A run's wall time is laid out in parts that add up to it: the guest; each
  * axis, with the time that its plugins took on the vCPU (exit_ns) and on the
- * I/O thread (io_ns); the rest of the monitor; idle; and what was neither. The
+ * I/O thread (io_ns); the rest of the monitor; idle; waiting
+ * for a processor of the host; and what is left. The
  * guest waits for the I/O thread in idle time, which is why io_ns is taken off
  * that: a disk that is slow to answer makes the guest idle, and it is the disk
  * that is to be named, not the idling. Where guest and I/O thread worked at
@@ -30,7 +31,7 @@
 
 const char *explain_part_name(int part)
 {
-	static const char *const names[] = { "guest", "engine", "idle", "host" };
+	static const char *const names[] = { "guest", "engine", "idle", "waiting", "host" };
 
 	return part < GAMUT_AXIS_COUNT ? axis_name((enum gamut_axis)part) : names[part - GAMUT_AXIS_COUNT];
 }
@@ -57,7 +58,9 @@ void explain_parts(const struct account *a, struct parts *p)
 	p->ns[PART_GUEST] = guest;
 	p->ns[PART_ENGINE] = fmax(monitor - in_axes, 0);
 	p->ns[PART_IDLE] = fmax(or_nothing(a->idle_ns) - in_io, 0);
-	p->ns[PART_HOST] = fmax(or_nothing(a->wall_ns) - guest - fmax(monitor, in_axes) - or_nothing(a->idle_ns), 0);
+	p->ns[PART_WAIT] = or_nothing(a->runnable_ns);
+	p->ns[PART_HOST] = fmax(or_nothing(a->wall_ns) - guest - fmax(monitor, in_axes) - or_nothing(a->idle_ns) -
+	                                or_nothing(a->runnable_ns), 0);
 }
 
 static int by_share(const void *a, const void *b)

@@ -84,7 +84,7 @@ void html_charts(FILE *out, const struct cells *c, size_t workload)
 {
 	fputs("<div class=\"charts\">\n", out);
 	for (size_t i = 0; i < c->n_columns; i++)
-		if (c->columns[i].workload == workload)
+		if (c->columns[i].workload == workload && !c->columns[i].twin)
 			put_chart(out, c, i);
 	fputs("</div>\n", out);
 }
@@ -150,7 +150,8 @@ static void put_reason(void *ctx, const char *text)
 
 static void put_part_legend(FILE *out)
 {
-	static const char *const beyond[] = { "guest", "engine, beyond axes", "idle", "start, end, host" };
+	static const char *const beyond[] = { "guest", "engine, beyond axes", "idle", "waiting for a processor",
+		                              "start, end" };
 
 	fputs("<div class=\"legend\">", out);
 	fprintf(out, "<span><i class=\"p%d\"></i>guest</span>", PART_GUEST);

@@ -15,6 +15,7 @@ const char html_definitions[] =
 	"first line of the guest's own measuring program; to the end of the process. Firmware, kernel and the monitor's own start "
 	"are within, and so is the end of the guest.</dd>"
 	"<dt>memory-overhead</dt><dd>What the process takes beyond the guest's memory, in MiB.</dd>"
+	"<dt>cycles</dt><dd>What a guest says in ns and in cycles is shown in ns; the cycles are in the CSV.</dd>"
 	"<dt>Rounds</dt><dd>Rows take turns: a round runs each once, then the next begins. What the host does meanwhile hits all "
 	"rows alike.</dd>"
 	"<dt>Dots, whiskers</dt><dd>Dots are samples. Whiskers are an interval in which the true median lies with a confidence of "
@@ -26,6 +27,6 @@ const char html_definitions[] =
 	"twenty is expected to be none. No ★ in a column: nothing differs. A single sample is shown and not judged.</dd>"
 	"<dt>Time of a run</dt><dd>guest: the processor was in the guest or its translated code. Axes: in the handlers of that axis' "
 	"plugins, on the guest's processor or on the I/O thread. engine: the rest of the monitor. idle: the guest waited, and for no "
-	"I/O of an axis. start, end, host: wall time that is none of these. All of the whole run, boot and end included.</dd>"
+	"I/O of an axis. waiting: it was ready, and the host's processors did something else. start, end: wall time that is none of these. All of the whole run, boot and end included.</dd>"
 	"<dt>Exit</dt><dd>The monitor was entered from the guest, and a plugin of that axis had to answer.</dd>"
 	"</dl>";
