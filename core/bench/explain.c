@@ -36,6 +36,15 @@ const char *explain_part_name(int part)
 	return part < GAMUT_AXIS_COUNT ? axis_name((enum gamut_axis)part) : names[part - GAMUT_AXIS_COUNT];
 }
 
+/* In a sentence. */
+static const char *part_words(int part)
+{
+	static const char *const words[] = { "the guest itself", "the engine", "idling", "waiting for a processor of the host",
+		                             "start and end" };
+
+	return part < GAMUT_AXIS_COUNT ? axis_name((enum gamut_axis)part) : words[part - GAMUT_AXIS_COUNT];
+}
+
 static double or_nothing(double value)
 {
 	return isnan(value) ? 0 : value;
@@ -131,7 +140,7 @@ static void put_cause(const struct change *c, const struct cause *cause, const c
 {
 	char share[FIGURE];
 
-	fputs(explain_part_name(cause->part), out);
+	fputs(part_words(cause->part), out);
 	if (cause->share >= WORTH)
 		fprintf(out, " explains %s of %s", cause->share > 0.995 ? "all" : figure_percent(cause->share, share), of);
 	fputs(": ", out);

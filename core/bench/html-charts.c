@@ -2,6 +2,7 @@
 #include "html-internal.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -72,7 +73,8 @@ static void put_chart(FILE *out, const struct cells *c, size_t column)
 	figure_html(col->unit, out);
 	fprintf(out, "%s%s%s</small></figcaption>",
 	        col->direction > 0 ? ", more is better" : col->direction < 0 ? ", less is better" : "",
-	        scale.log ? "; logarithmic" : "", col->told_apart ? "" : "; no difference beyond noise");
+	        scale.log ? "; logarithmic" : "",
+	        col->leader == SIZE_MAX ? "; too few rounds to judge" : col->told_apart ? "" : "; no difference beyond noise");
 	for (size_t row = 0; row < c->n_rows; row++)
 		if (cells_at(c, row, column)->n)
 			put_strip(out, c, row, column, &scale);

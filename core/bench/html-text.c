@@ -24,7 +24,7 @@ const char html_definitions[] =
 	"<dt>★, best</dt><dd>The best median, and every other that does not differ from it beyond noise. Two lots of samples differ "
 	"when their medians are more than 2 % apart by more than their scatter explains, what one cell's few samples do not know "
 	"of it being taken from all others; all cells are judged together, so that of what is called a difference one in "
-	"twenty is expected to be none. No ★ in a column: nothing differs. A single sample is shown and not judged.</dd>"
+	"twenty is expected to be none. No ★ in a column: nothing differs, or there are too few rounds: a single sample is shown and not judged.</dd>"
 	"<dt>Time of a run</dt><dd>guest: the processor was in the guest or its translated code. Axes: in the handlers of that axis' "
 	"plugins, on the guest's processor or on the I/O thread. engine: the rest of the monitor. idle: the guest waited, and for no "
 	"I/O of an axis. waiting: it was ready, and the host's processors did something else. start, end: wall time that is none of these. All of the whole run, boot and end included.</dd>"

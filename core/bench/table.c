@@ -294,7 +294,7 @@ static void put_legend(const struct table *t)
 	fprintf(t->out, "%sV%s emulated, %sP%s paravirtual, %sVH%s by hardware or translator. A figure is the median of its "
 	                "rounds, ± their spread;\nless is better but for MB/s, ops/s and packets/s. "
 	                "* the best and all that do not differ from it beyond noise;\na column without * has no "
-	                "difference beyond noise. What is there in cycles as well is so in CSV.\n",
+	                "difference beyond noise, or fewer than two rounds. What is there in cycles as well is so in CSV.\n",
 	        sgr(t, paint("V")), sgr(t, PLAIN), sgr(t, paint("P")), sgr(t, PLAIN), sgr(t, paint("VH")), sgr(t, PLAIN));
 }
 
