@@ -77,6 +77,9 @@ static int by_share(const void *a, const void *b)
 	const struct cause *x = a, *y = b;
 	double p = x->beyond ? fmax(x->extra_ns, x->ns) : 0, q = y->beyond ? fmax(y->extra_ns, y->ns) : 0;
 
+	/* What the host did meanwhile comes behind what the guest and its monitor did. */
+	if (p > 0 && q > 0 && (x->part == PART_WAIT) != (y->part == PART_WAIT))
+		return x->part == PART_WAIT ? 1 : -1;
 	if (p != q)
 		return (p < q) - (p > q);
 	return (x->share < y->share) - (x->share > y->share);
@@ -128,7 +131,7 @@ static void put_part(const struct parts *p, int part, FILE *out)
 	if (part >= GAMUT_AXIS_COUNT)
 		return;
 	if (!p->exits[part]) {
-		fputs(" and no exits", out);
+		fputs(p->ns[part] ? " on the I/O thread" : " and no exits", out);
 		return;
 	}
 	fprintf(out, " in %s exits", figure_count(p->exits[part], text));
