@@ -102,6 +102,8 @@ const char *cells_text(const json_t *object, const char *key);
 /* A number by up to four names in each other, NULL ends them; NAN where there is none. */
 double cells_number(const json_t *object, const char *const path[4]);
 
+/* cells-best.c: each column's leader, and which cells are as good. -1: memory is short. */
+int cells_find_best(struct cells *c);
 /* account.c: of the runs of an attempt. -1: memory is short. */
 int account_init(struct account *a, const json_t *const *runs, size_t n);
 
