@@ -214,6 +214,18 @@ static int sort_columns(struct cells *c)
 	return 0;
 }
 
+/* What is there in ns and in cycles is one thing. */
+static void find_twins(struct cells *c)
+{
+	for (size_t i = 0; i < c->n_columns; i++) {
+		struct cells_column *cycles = &c->columns[i];
+
+		for (size_t j = 0; j < c->n_columns && !strcmp(cycles->unit, "cycles"); j++)
+			cycles->twin |= c->columns[j].workload == cycles->workload && !strcmp(c->columns[j].unit, "ns") &&
+			                !strcmp(c->columns[j].name, cycles->name);
+	}
+}
+
 /* ---- runs ---------------------------------------------------------------------------------- */
 
 /* The row of a run and its workload, which may be one that the file does not list. SIZE_MAX: of no use. */
@@ -372,7 +384,7 @@ static size_t find_leader(const struct cells *c, size_t column)
 	int direction = c->columns[column].direction;
 	size_t leader = SIZE_MAX;
 
-	for (size_t row = 0; row < c->n_rows && direction; row++) {
+	for (size_t row = 0; row < c->n_rows && direction && !c->columns[column].twin; row++) {
 		const struct cell *cell = cells_at(c, row, column), *best = cells_at(c, leader, column);
 
 		if (cell->n >= 2 && cell->est.min > 0 &&
@@ -451,7 +463,10 @@ static int build(struct cells *c, struct names *names)
 {
 	const json_t *runs = json_object_get(c->results, "runs");
 
-	if (read_rows(c, names) || read_columns(c, names, runs) || allocate(c) || read_runs(c, names, runs) || fill(c))
+	if (read_rows(c, names) || read_columns(c, names, runs) || allocate(c))
+		return -1;
+	find_twins(c);
+	if (read_runs(c, names, runs) || fill(c))
 		return -1;
 	return find_best(c);
 }

@@ -152,7 +152,7 @@ static void add_pair(struct comparison *c, const struct place *p)
 {
 	const struct cell *a = cells_at(c->a, p->row_a, p->column_a), *b = cells_at(c->b, p->row_b, p->column_b);
 
-	if (!a->n && !b->n)
+	if ((!a->n && !b->n) || c->a->columns[p->column_a].twin)
 		return;
 	c->places[c->n] = *p;
 	c->pairs[c->n++] = (struct bench_pair){ .a = a->samples, .n_a = a->n, .b = b->samples, .n_b = b->n,
@@ -289,7 +289,8 @@ static void add_blame(struct blame *blame, const struct change *change)
 {
 	for (int i = 0; change->known && i < PARTS; i++) {
 		const struct cause *cause = &change->causes[i];
-		double more = cause->beyond ? fmax(cause->extra_ns, 0) : 0;
+		/* What the host did meanwhile is nobody's fault here. */
+		double more = cause->beyond && cause->part != PART_WAIT ? fmax(cause->extra_ns, 0) : 0;
 
 		blame->ns[cause->part] += more;
 		blame->all += more;

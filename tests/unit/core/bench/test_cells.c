@@ -92,8 +92,9 @@ static size_t missing_of(const struct cells *c, enum missing_kind kind)
 
 	assert_int_equal(missing_list(c, &list, &n), 0);
 	for (size_t i = 0; i < n; i++)
-		found += list[i].kind == kind;
-	free(list);
+		for (const char *row = list[i].rows; list[i].kind == kind && row; row = strchr(row + 1, ','))
+			found++;
+	missing_free(list, n);
 	return found;
 }
 
