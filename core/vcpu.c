@@ -196,18 +196,15 @@ static void take_state(struct vcpu *v)
 		            strerror(-rc));
 }
 
-static void set_offline(struct vcpu *v, bool offline)
+/* From here on, until it is looked at again, this thread leaves the engine's state alone if the vCPU is down. */
+static bool is_down(struct vcpu *v)
 {
-	pthread_mutex_lock(&v->state_lock);
-	v->offline = offline;
-	pthread_mutex_unlock(&v->state_lock);
-}
+	bool down;
 
-static void sleep_down(struct vcpu *v)
-{
-	set_offline(v, true);
-	sleep_until(v, ATTN_WAKE, VCPU_OFFLINE);
-	set_offline(v, false);
+	pthread_mutex_lock(&v->state_lock);
+	down = v->offline = !atomic_load(&v->up);
+	pthread_mutex_unlock(&v->state_lock);
+	return down;
 }
 
 int vcpu_set_state(struct vcpu *v, const struct gamut_vcpu_state *state)
@@ -221,6 +218,7 @@ int vcpu_set_state(struct vcpu *v, const struct gamut_vcpu_state *state)
 		rc = -EBUSY;
 	} else if (v->offline) {
 		rc = v->set->ops->vcpu_set(v->engine, state);
+		v->has_pending = false;
 		if (!rc)
 			v->idle_mask = 0;
 	} else {
@@ -250,8 +248,8 @@ static bool serve(struct vcpu *v)
 				v->idle_mask = 0;
 		}
 		take_state(v);
-		if (!atomic_load(&v->up))
-			sleep_down(v);
+		if (is_down(v))
+			sleep_until(v, ATTN_WAKE, VCPU_OFFLINE);
 		else if (v->idle_mask)
 			idle(v);
 		else if (atomic_load(&v->set->throttled))
@@ -326,6 +324,7 @@ static void vcpu_power_on(struct vcpu *v)
 	v->block = v->has_pending = false;
 	atomic_store(&v->unhalt, false);
 	atomic_store(&v->up, v->index == 0 || v->set->irqchip);
+	v->offline = !atomic_load(&v->up); /* before its thread runs, or all are parked */
 }
 
 static void vcpu_destroy(struct vcpu *v)

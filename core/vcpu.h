@@ -16,9 +16,9 @@
  *
  * State for a vCPU that is down (INIT and start-up messages, VCPUOP_initialise)
  * comes from another vCPU's thread, which may hold a lock that a handler of
- * this one wants. So nobody waits: while the thread sleeps for being down
- * (offline) the other one sets the state itself; else it leaves it in
- * `pending`, and the thread takes it before it enters the guest again.
+ * this one wants. So nobody waits: once the thread has seen that it is down, or
+ * has not run yet (offline), the other one sets the state itself; else it leaves
+ * it in `pending`, and the thread takes it before it enters the guest again.
  */
 #ifndef VCPU_H
 #define VCPU_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The plan's workloads: those that there are, the user's own, and their files. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,15 +14,15 @@
  * engine bt, for the time left before anything has been measured.
  */
 static const struct known {
-	const char *name, *kernel, *ramdisk, *cmdline, *quick;
+	const char *name, *maker, *kernel, *ramdisk, *cmdline, *quick;
 	bool linux_guest, peer;
 	int64_t seconds, quick_seconds;
 } known[] = {
-	{ "boot", "vmlinuz", "initramfs.img",
+	{ "boot", "conf/quickstart makes it", "vmlinuz", "initramfs.img",
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"",
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"", true, false, 2, 2 },
-	{ "probe", "probe", NULL, "measure write", "measure write quick", false, false, 1, 1 },
-	{ "linux", "bench-vmlinuz", "bench.img", "panic=-1", "panic=-1 bench_quick", true, true, 25, 8 },
+	{ "probe", "the build makes it", "probe", NULL, "measure write", "measure write quick", false, false, 1, 1 },
+	{ "linux", "conf/bench-guest makes it", "bench-vmlinuz", "bench.img", "panic=-1", "panic=-1 bench_quick", true, true, 25, 8 },
 };
 
 #define N_KNOWN (sizeof(known) / sizeof(known[0]))
@@ -133,6 +134,8 @@ void plan_read_workloads(struct plan_reader *r, const config_setting_t *s, void 
 
 /* ---- files --------------------------------------------------------------------------------------- */
 
+#define OTHER_FILE "name another file"
+
 static char *in_guests(const struct plan *plan, const char *file)
 {
 	char *out = NULL;
@@ -140,21 +143,23 @@ static char *in_guests(const struct plan *plan, const char *file)
 	return asprintf(&out, "%s/%s", plan->guests, file) < 0 ? NULL : out;
 }
 
-static void need_file(struct plan_reader *r, unsigned line, const char *what, const char *name, const char *path)
+/* remedy: what comes before "or leave it out". */
+static void need_file(struct plan_reader *r, unsigned line, const char *what, const char *name, const char *path,
+                      const char *remedy)
 {
 	if (!path)
 		plan_error(r->plan, r->diag, line, "out of memory");
 	else if (access(path, R_OK))
-		plan_error(r->plan, r->diag, line,
-		           "%s: \"%s\" needs %s: %s; conf/quickstart makes the project's own under build/guests, "
-		           "`guests` names another folder, or leave it out",
-		           what, name, path, strerror(errno));
+		plan_error(r->plan, r->diag, line, "%s: \"%s\" needs %s: %s; %s, or leave it out", what, name, path,
+		           strerror(errno), remedy);
 }
 
 static void resolve_workload(struct plan_reader *r, struct plan_workload *w)
 {
 	const struct known *k = find_known(w->name);
+	char remedy[128];
 
+	snprintf(remedy, sizeof(remedy), "%s, `guests` names another folder", k ? k->maker : "");
 	if (w->kernel_text)
 		w->kernel = plan_resolve(r->plan, w->kernel_text);
 	else
@@ -163,9 +168,9 @@ static void resolve_workload(struct plan_reader *r, struct plan_workload *w)
 		w->ramdisk = plan_resolve(r->plan, w->ramdisk_text);
 	else if (!w->kernel_text && k->ramdisk)
 		w->ramdisk = in_guests(r->plan, k->ramdisk);
-	need_file(r, w->line, "workloads", w->name, w->kernel);
+	need_file(r, w->line, "workloads", w->name, w->kernel, w->kernel_text ? OTHER_FILE : remedy);
 	if (w->ramdisk || w->ramdisk_text)
-		need_file(r, w->line, "workloads", w->name, w->ramdisk);
+		need_file(r, w->line, "workloads", w->name, w->ramdisk, w->ramdisk_text ? OTHER_FILE : remedy);
 	if (w->repetitions < 0 || r->options->repetitions)
 		w->repetitions = r->plan->repetitions;
 	if (w->warmup < 0)
@@ -199,7 +204,7 @@ void plan_resolve_files(struct plan_reader *r)
 		if (p->kind != PEER_CSV)
 			continue;
 		p->csv = plan_resolve(plan, p->csv_text);
-		need_file(r, p->line, "peers", p->name, p->csv);
+		need_file(r, p->line, "peers", p->name, p->csv, OTHER_FILE);
 	}
 }
 

@@ -30,10 +30,15 @@ struct __attribute__((packed)) table_pointer {
 static struct gate idt[256];
 static struct tss tss;
 
-static void idt_init(void)
+void idt_load(void)
 {
 	struct table_pointer p = { sizeof(idt) - 1, (uint64_t)idt };
 
+	__asm__ volatile("lidt %0" ::"m"(p));
+}
+
+static void idt_init(void)
+{
 	for (unsigned v = 0; v < 256; v++) {
 		uint64_t stub = (uint64_t)trap_stubs + 16 * v;
 
@@ -45,7 +50,7 @@ static void idt_init(void)
 			.offset2 = (uint32_t)(stub >> 32),
 		};
 	}
-	__asm__ volatile("lidt %0" ::"m"(p));
+	idt_load();
 }
 
 void cpu_init(void)

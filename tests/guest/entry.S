@@ -69,6 +69,64 @@ entry32:
 	lgdt	gdt_pointer
 	ljmp	$0x08, $entry64
 
+/* ---- a second processor: 16 bits at a page below 1 MiB, to which this is copied ---- */
+
+	.code16
+	.globl	ap_trampoline, ap_trampoline_end
+ap_trampoline:
+	cli
+	movw	%cs, %ax
+	movw	%ax, %ds
+	lgdtl	ap_gdt_pointer - ap_trampoline
+	movl	%cr0, %eax
+	orl	$1, %eax
+	movl	%eax, %cr0
+	ljmpl	$0x18, $ap_entry32
+	.balign	4
+ap_gdt_pointer:
+	.word	ap_gdt_end - ap_gdt - 1
+	.long	ap_gdt
+ap_trampoline_end:
+
+	.code32
+ap_entry32:
+	movl	$0x10, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %ss
+	movl	$0x620, %eax
+	movl	%eax, %cr4
+	movl	$pml4, %eax
+	movl	%eax, %cr3
+	movl	$0xc0000080, %ecx
+	rdmsr
+	orl	$0x101, %eax
+	wrmsr
+	movl	%cr0, %eax
+	andl	$~0x6000000c, %eax	/* after INIT its caches are off */
+	orl	$0x80010023, %eax
+	movl	%eax, %cr0
+	ljmp	$0x08, $ap_entry64
+
+	/* Also where Xen starts it, whose segments are of no table of ours. */
+	.code64
+	.globl	ap_entry64
+ap_entry64:
+	movl	$ap_stack + 16384, %esp
+	lgdt	gdt_pointer
+	pushq	$0x08
+	pushq	$6f
+	lretq
+6:	movl	$0x10, %eax
+	movl	%eax, %ds
+	movl	%eax, %es
+	movl	%eax, %ss
+	xorl	%eax, %eax
+	movl	%eax, %fs
+	movl	%eax, %gs
+	xorl	%ebp, %ebp
+	call	ap_main
+
 /* ---- 64-bit --------------------------------------------------------------- */
 
 	.code64
@@ -284,7 +342,14 @@ gdt:
 gdt_end:
 gdt_pointer:
 	.word	gdt_end - gdt - 1
-	.long	gdt
+	.quad	gdt
+
+	.balign	16
+ap_gdt:	.quad	0
+	.quad	0x00af9b000000ffff	/* 08, 10 as above */
+	.quad	0x00cf93000000ffff
+	.quad	0x00cf9b000000ffff	/* 18 kernel code, 32 bits */
+ap_gdt_end:
 
 	.bss
 	.balign	4096

@@ -5,6 +5,7 @@
  */
 #include "pc.h"
 #include "pv.h"
+#include "smp.h"
 
 #include <xen/errno.h>
 
@@ -71,27 +72,41 @@ static void upcall_word(unsigned w)
 	}
 }
 
+static bool lapic_there(void)
+{
+	static bool asked, there;
+	uint32_t r[4];
+
+	if (!asked) {
+		cpuid(1, 0, r);
+		there = r[3] & 1u << 9;
+		asked = true;
+	}
+	return there;
+}
+
 /* Only a local APIC that exists wants an end of interrupt. */
 static void upcall_eoi(void)
 {
-	uint32_t r[4];
-
-	if (probe.pv)
-		return;
-	cpuid(1, 0, r);
-	if (r[3] & 1u << 9)
+	if (!probe.pv && lapic_there())
 		*(volatile uint32_t *)0xfee000b0 = 0;
+}
+
+static struct vcpu_info *this_vcpu(void)
+{
+	return on_second() ? &probe.shared->vcpu_info[AP] : probe.vcpu;
 }
 
 void event_upcall(void)
 {
+	struct vcpu_info *v = this_vcpu();
 	uint64_t words;
 
 	probe.upcalls++;
 	if (!probe.by_line) /* whose level would still stand */
 		upcall_eoi();
-	while (__atomic_exchange_n(&probe.vcpu->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST)) {
-		words = __atomic_exchange_n(&probe.vcpu->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
+	while (__atomic_exchange_n(&v->evtchn_upcall_pending, 0, __ATOMIC_SEQ_CST)) {
+		words = __atomic_exchange_n(&v->evtchn_pending_sel, 0, __ATOMIC_SEQ_CST);
 		for (; words; words &= words - 1)
 			upcall_word((unsigned)__builtin_ctzll(words));
 	}
@@ -129,15 +144,15 @@ void irq_on(void)
 		__asm__ volatile("sti" ::: "memory");
 		return;
 	}
-	__atomic_store_n(&probe.vcpu->evtchn_upcall_mask, 0, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&probe.vcpu->evtchn_upcall_pending, __ATOMIC_SEQ_CST))
+	__atomic_store_n(&this_vcpu()->evtchn_upcall_mask, 0, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&this_vcpu()->evtchn_upcall_pending, __ATOMIC_SEQ_CST))
 		pv_force_upcall();
 }
 
 void irq_off(void)
 {
 	if (probe.pv)
-		__atomic_store_n(&probe.vcpu->evtchn_upcall_mask, 1, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&this_vcpu()->evtchn_upcall_mask, 1, __ATOMIC_SEQ_CST);
 	else
 		__asm__ volatile("cli" ::: "memory");
 }

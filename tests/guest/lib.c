@@ -95,6 +95,19 @@ bool names_sectors(const void *data, uint64_t first, unsigned n)
 	return true;
 }
 
+/* Shell's: samples may be some thousands. */
+void sort(uint64_t *v, unsigned n)
+{
+	for (unsigned gap = n / 2; gap; gap /= 2)
+		for (unsigned i = gap; i < n; i++)
+			for (unsigned j = i; j >= gap && v[j - gap] > v[j]; j -= gap) {
+				uint64_t t = v[j];
+
+				v[j] = v[j - gap];
+				v[j - gap] = t;
+			}
+}
+
 /* ---- formatting ------------------------------------------------------- */
 
 struct out {

@@ -28,23 +28,6 @@ void skip(const char *name, const char *why)
 	print("ok %u - %s # SKIP %s\n", probe.checks, name, why);
 }
 
-/* Hardware-reduced ACPI (4.8.3.7) where there is no hypercall: type 5 into the FADT's sleep control register. */
-static void bare_power_off(void)
-{
-	const uint8_t *rsdp = (const void *)probe.start->rsdp_paddr, *xsdt, *fadt;
-	uint16_t port;
-
-	if (!rsdp)
-		return;
-	xsdt = (const void *)*(const uint64_t *)(const void *)(rsdp + 24);
-	for (uint32_t i = 36; i < *(const uint32_t *)(const void *)(xsdt + 4); i += 8) {
-		fadt = (const void *)*(const uint64_t *)(const void *)(xsdt + i);
-		port = *(const uint16_t *)(const void *)(fadt + 248);
-		if (fadt[0] == 'F' && fadt[1] == 'A' && port)
-			outb(port, 5 << 2 | 0x20);
-	}
-}
-
 /*
  * A triple fault, which is a reset: the end that every machine has. Without a
  * chip set a guest has no way to say that it failed; whoever runs it says
@@ -72,8 +55,8 @@ void probe_end(unsigned reason)
 		__builtin_trap();
 	if (probe.pc && reason == SHUTDOWN_poweroff)
 		pc_power_off();
-	if (probe.start && !probe.xen_base && reason == SHUTDOWN_poweroff)
-		bare_power_off();
+	if (pc.sleep_control && !probe.xen_base && reason == SHUTDOWN_poweroff)
+		outb(pc.sleep_control, 5 << 2 | 0x20); /* ACPI 4.8.3.7, type 5 */
 	outb(0xf4, (uint8_t)reason); /* isa-debug-exit, where a test has one */
 	if (!probe.pc)
 		reset();
@@ -172,6 +155,7 @@ static void start_pvh(const struct hvm_start_info *start)
 {
 	probe.start = start;
 	probe.cmdline = start->cmdline_paddr ? (const char *)start->cmdline_paddr : "";
+	bare_acpi_find();
 }
 
 void probe_start(const void *info, uint32_t magic)

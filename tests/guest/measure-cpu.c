@@ -2,7 +2,7 @@
 /* Exits, traps and user mode. */
 #include "measure.h"
 
-#define MSR_EFER 0xc0000080u /* which every mode lets its kernel read, and no hardware reads by itself under every monitor */
+#define MSR_EFER 0xc0000080u /* of which monitors take reads as well as writes */
 #define KVM_HC_VAPIC_POLL_IRQ 1u /* does nothing */
 #define UNCLAIMED_PORT 0x2f7
 #define DELAY_PORT 0x80

@@ -101,5 +101,5 @@ uint32_t measure_prepare(void)
 	have |= of_hypervisor() | (probe.clock ? M_CLOCK : 0) | (probe.lean ? 0 : M_FULL);
 	have |= (msr_write_works() ? M_MSR_WRITE : 0) | (measure_memory_prepare() ? M_FRESH : 0);
 	measure_time_prepare(have);
-	return have | (measure_second_start() ? M_SECOND : 0);
+	return have | (measure_second_start(have) ? M_SECOND : 0);
 }

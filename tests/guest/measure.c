@@ -8,22 +8,10 @@
 
 #define SAMPLES 51u
 #define QUICK_SAMPLES 11u
+#define LEAN_SAMPLES 5u
 #define LEAN 16u /* where an instruction takes most of a microsecond; lists in operations are of so many */
 
 /* ---- lines ------------------------------------------------------------------ */
-
-/* Shell's: samples may be some thousands. */
-static void sort(uint64_t *v, unsigned n)
-{
-	for (unsigned gap = n / 2; gap; gap /= 2)
-		for (unsigned i = gap; i < n; i++)
-			for (unsigned j = i; j >= gap && v[j - gap] > v[j]; j -= gap) {
-				uint64_t t = v[j];
-
-				v[j] = v[j - gap];
-				v[j - gap] = t;
-			}
-}
 
 /* The five figures of sorted samples; each is times multiplier / 2^32 / divisor, with two decimals. */
 static void line(const char *name, const char *unit, const uint64_t *v, unsigned n, uint64_t multiplier, uint64_t divisor)
@@ -104,7 +92,7 @@ static void to_rates(uint64_t bytes, uint64_t *v, unsigned n)
 /* The first is to warm up, and not counted. */
 static void measure_operation(const struct operation *op)
 {
-	unsigned n = probe.quick || probe.lean ? QUICK_SAMPLES : SAMPLES;
+	unsigned n = probe.lean ? LEAN_SAMPLES : probe.quick ? QUICK_SAMPLES : SAMPLES;
 	uint32_t count = probe.lean && op->count > LEAN ? op->count / LEAN : op->count;
 	uint64_t samples[1 + SAMPLES];
 

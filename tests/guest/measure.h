@@ -120,7 +120,7 @@ bool run_write(unsigned n);
 bool run_copy(unsigned n);
 
 /* ---- measure-smp.c ---- */
-bool measure_second_start(void);
+bool measure_second_start(uint32_t have);
 uint64_t ipi_round_trip(void);
 uint64_t ipi_wake_round_trip(void);
 

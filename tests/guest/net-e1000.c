@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* An 82540EM: Intel's PCI/PCI-X Family of Gigabit Ethernet Controllers Software Developer's Manual. Legacy descriptors. */
+/* An 82540EM by its manual (PCI/PCI-X Family of Gigabit Ethernet Controllers), with legacy descriptors. */
 #include "io.h"
 #include "pc.h"
 

@@ -32,7 +32,9 @@ static uint32_t ref_of(const uint8_t *p)
 
 static void offer(uint32_t i)
 {
-	*RING_GET_REQUEST(&rx, rx.req_prod_pvt) = (struct netif_rx_request){ .id = (uint16_t)i, .gref = ref_of(nic_buffer(i)) };
+	struct netif_rx_request *slot = RING_GET_REQUEST(&rx, rx.req_prod_pvt);
+
+	*slot = (struct netif_rx_request){ .id = (uint16_t)i, .gref = ref_of(nic_buffer(i)) };
 	rx.req_prod_pvt++;
 }
 

@@ -28,15 +28,21 @@ static uint32_t field32(const void *table, uint32_t offset)
 	return value;
 }
 
+/* By the XSDT where there is no RSDT: on a board without a chip set. */
 static const struct table *table_find(const char *signature)
 {
-	const struct table *rsdt, *t;
+	const struct table *root, *t;
+	uint32_t entry = 4;
 
 	if (!pc.rsdp)
 		return NULL;
-	rsdt = (const void *)(uint64_t)field32((const void *)pc.rsdp, 16);
-	for (uint32_t at = 36; at + 4 <= rsdt->length; at += 4) {
-		t = (const void *)(uint64_t)field32(rsdt, at);
+	root = (const void *)(uint64_t)field32((const void *)pc.rsdp, 16);
+	if (!root) {
+		root = (const void *)(uint64_t)field32((const void *)pc.rsdp, 24);
+		entry = 8;
+	}
+	for (uint32_t at = 36; at + entry <= root->length; at += entry) {
+		t = (const void *)(uint64_t)field32(root, at);
 		if (memcmp(t->signature, signature, 4) == 0)
 			return t;
 	}
@@ -81,6 +87,19 @@ static void read_madt(const struct table *madt)
 		else if (b[at] == 1)
 			pc.ioapic = field32(b, at + 4);
 	}
+}
+
+void bare_acpi_find(void)
+{
+	const struct table *t;
+
+	pc.rsdp = probe.start->rsdp_paddr;
+	t = table_find("FACP");
+	if (t && t->length >= 256)
+		pc.sleep_control = (uint16_t)field32(t, 248);
+	t = table_find("APIC");
+	if (t)
+		read_madt(t);
 }
 
 void pc_acpi_find(void)

@@ -27,6 +27,7 @@ struct pc {
 	uint64_t rsdp;
 	uint32_t processors, ioapic, pm1_control, pm_timer, reset_port;
 	uint8_t s5_type, reset_value;
+	uint16_t sleep_control; /* a port of hardware-reduced ACPI */
 	bool pm_timer_32;
 	volatile uint32_t interrupts[256]; /* taken, by vector */
 };
@@ -91,6 +92,7 @@ void pc_delay(uint64_t ns);
 
 /* ---- one file each ---- */
 void pc_acpi_find(void);
+void bare_acpi_find(void);
 void check_pc_acpi(void);
 void check_pc_interrupts(void);
 void check_pc_timers(void);

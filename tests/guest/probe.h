@@ -6,7 +6,7 @@
  * reports a crash when a check failed.
  *
  * Words of its command line:
- *   measure        measurements only, no checks: some 0.2 s on engine bt
+ *   measure        measurements only, no checks: under a second on engine bt
  *   quick          checks only, no measurements; with `measure`, fewer samples of everything
  *   write          write to the disk as well
  *   peer=ADDRESS   who answers echoes: 10.0.2.2 otherwise
@@ -19,7 +19,7 @@
  *   hostile=NAME   instead of the checks, misbehave so (hostile.c and
  *                  hostile-pv.c have the lists)
  *
- * One vCPU but for the checks of two, no interrupts but while waiting for one,
+ * One vCPU but for what is checked and measured of two, no interrupts but while waiting for one,
  * memory mapped one to one (but for frame numbers, which a PV guest looks up:
  * frame_of).
  * Started by Multiboot it is on a PC, whose parts it checks (pc.h). Without Xen
@@ -131,6 +131,7 @@ void vprint(const char *fmt, va_list ap);
 bool names_sectors(const void *data, uint64_t first, unsigned n);
 /* A fixed sequence: a failure must repeat itself. */
 uint64_t random_next(uint64_t *state);
+void sort(uint64_t *v, unsigned n); /* ascending */
 
 /* ---- main.c ---- */
 /* One TAP line; returns ok. */
@@ -142,6 +143,7 @@ _Noreturn void probe_end(unsigned reason); /* SHUTDOWN_* */
 
 /* ---- cpu.c ---- */
 void cpu_init(void);
+void idt_load(void); /* on another vCPU */
 void trap(struct frame *f);
 /* Runs code in ring 3, rbx = arg; ends with int $0x80, whose rax is the result, or a trap (~0). */
 uint64_t user_run(void (*code)(void), uint64_t arg);
@@ -233,7 +235,7 @@ void check_xen(void);
 uint64_t frame_of(const void *p);
 
 /* ---- events.c ---- */
-/* Interrupts, or the event mask of a PV guest. Taken when they go on: what is pending. */
+/* Interrupts, or the event mask of a PV guest, of this vCPU. Taken when they go on: what is pending. */
 void irq_on(void);
 void irq_off(void);
 void irq_wait(void); /* on, until one came, and off */

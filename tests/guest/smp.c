@@ -3,65 +3,15 @@
  * A second vCPU: what two processors may rely on when they share memory. Both
  * run a job at the same time; nothing here waits for an interrupt.
  */
-#include "probe.h"
+#include "smp.h"
 
 #include <xen/errno.h>
 #include <xen/hvm/hvm_vcpu.h>
 
-#define AP 1u
-#define STACK_BYTES 16384u
 #define ROUNDS 20000u
 #define SLOW_ROUNDS 400u /* each stops the other vCPU */
 #define WINDOW 0x8000000000ull /* the second entry of the top table: nothing else is there */
 #define PTE 7ull
-
-typedef void (*job_fn)(unsigned me);
-
-static uint8_t ap_stack[STACK_BYTES] PAGE_ALIGNED;
-static volatile job_fn ap_job;
-static volatile uint32_t ap_asked, ap_done, ap_id;
-
-/* ---- both at once ------------------------------------------------------------------- */
-
-static void wait_for(const volatile uint32_t *word, uint32_t value)
-{
-	while (*word != value)
-		__asm__ volatile("pause" ::: "memory");
-}
-
-static uint32_t apic_id(void)
-{
-	uint32_t r[4];
-
-	cpuid(1, 0, r);
-	return r[1] >> 24;
-}
-
-_Noreturn static void ap_main(void)
-{
-	uint32_t served = 0;
-
-	ap_id = apic_id();
-	for (;;) {
-		wait_for(&ap_asked, served + 1);
-		ap_job(1);
-		ap_done = ++served;
-	}
-}
-
-static void ap_start(job_fn job)
-{
-	ap_job = job;
-	barrier();
-	ap_asked++;
-}
-
-static void both(job_fn job)
-{
-	ap_start(job);
-	job(0);
-	wait_for(&ap_done, ap_asked);
-}
 
 /* ---- atomics ------------------------------------------------------------------------- */
 
@@ -316,21 +266,6 @@ static long vcpu_op(unsigned op, void *arg)
 	return HYPERCALL3(__HYPERVISOR_vcpu_op, op, AP, arg);
 }
 
-static struct vcpu_hvm_context ap_context(void)
-{
-	struct vcpu_hvm_context c = { .mode = VCPU_HVM_MODE_64B };
-	struct vcpu_hvm_x86_64 *r = &c.cpu_regs.x86_64;
-
-	r->rip = (uint64_t)ap_main;
-	r->rsp = (uint64_t)ap_stack + STACK_BYTES - 8; /* as if called */
-	r->rflags = 2;
-	__asm__ volatile("movq %%cr0, %0" : "=r"(r->cr0));
-	__asm__ volatile("movq %%cr3, %0" : "=r"(r->cr3));
-	__asm__ volatile("movq %%cr4, %0" : "=r"(r->cr4));
-	r->efer = 0x101; /* LME, SCE */
-	return c;
-}
-
 static void go_down(unsigned me)
 {
 	if (me)
@@ -339,8 +274,9 @@ static void go_down(unsigned me)
 
 static void check_up_and_down(void)
 {
-	struct vcpu_hvm_context c = ap_context();
+	struct vcpu_hvm_context c;
 
+	ap_context(&c);
 	check(vcpu_op(VCPUOP_initialise, &c) == -XEN_EEXIST, "two vCPUs: initialised once");
 	ap_start(go_down);
 	while (vcpu_op(VCPUOP_is_up, NULL) != 0)
@@ -356,8 +292,9 @@ static void check_up_and_down(void)
 
 void check_smp(void)
 {
-	struct vcpu_hvm_context c = ap_context();
+	struct vcpu_hvm_context c;
 
+	ap_context(&c);
 	if (vcpu_op(VCPUOP_is_up, NULL) == -XEN_ENOENT) {
 		skip("two vCPUs", "there is one");
 		return;

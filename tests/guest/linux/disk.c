@@ -2,8 +2,7 @@
 /*
  * The disk, by fio, past the guest's page cache. fio logs every request, when it was
  * done and how long it took from the moment it was begun to be submitted: from that
- * come the rate, of each stretch of 20 ms, and of requests at random places the
- * latency.
+ * come the rate, of stretches of 20 ms, and of requests at random places the latency.
  *
  * One fio does all jobs, one after the other: it needs half a second before the first.
  *
@@ -22,16 +21,16 @@
 #define MAX_STRETCHES 1024
 
 struct requests {
-	double *us; /* of each, in the order of their ends */
+	double *us; /* of each */
 	size_t n, room;
-	uint32_t done[MAX_STRETCHES]; /* in each stretch */
-	uint32_t stretches;           /* that are over */
+	double per_second[MAX_STRETCHES]; /* in each stretch: of 20 ms, or longer until a request is done */
+	uint32_t stretches;
+	unsigned long began; /* the stretch that is not over, in ms */
+	uint32_t done;       /* in it */
 };
 
 static void add(struct requests *r, unsigned long ms, double ns)
 {
-	size_t stretch = ms / STRETCH_MS;
-
 	if (r->n == r->room) {
 		r->room = r->room ? 2 * r->room : 4096;
 		r->us = realloc(r->us, r->room * sizeof(*r->us));
@@ -39,10 +38,12 @@ static void add(struct requests *r, unsigned long ms, double ns)
 			give_up("realloc");
 	}
 	r->us[r->n++] = ns / 1e3;
-	if (stretch >= MAX_STRETCHES)
+	r->done++;
+	if (ms < r->began + STRETCH_MS || r->stretches == MAX_STRETCHES)
 		return;
-	r->done[stretch]++;
-	r->stretches = (uint32_t)stretch; /* the last one is not over */
+	r->per_second[r->stretches++] = r->done * 1e3 / (double)(ms - r->began);
+	r->began = ms;
+	r->done = 0;
 }
 
 /* Lines of "milliseconds, nanoseconds, ..." */
@@ -55,7 +56,6 @@ static void read_log(const char *name, struct requests *r)
 
 	snprintf(line, sizeof(line), "/tmp/%s_lat.log", name);
 	f = fopen(line, "r");
-
 	if (!f)
 		give_up("fio's log");
 	while (fgets(line, sizeof(line), f))
@@ -65,17 +65,13 @@ static void read_log(const char *name, struct requests *r)
 }
 
 /* The first stretch is for warming up, unless there is no other. */
-static void report_rate(const struct workload *w, const struct requests *r, uint32_t bytes)
+static void report_rate(const struct workload *w, struct requests *r, uint32_t bytes)
 {
-	double each[MAX_STRETCHES];
-	uint32_t n = 0;
+	uint32_t first = r->stretches > 1;
 
-	for (uint32_t i = r->stretches > 1; i < r->stretches; i++) {
-		double per_second = r->done[i] * (1000.0 / STRETCH_MS);
-
-		each[n++] = w->unit == UNIT_MB_S ? per_second * bytes / 1e6 : per_second;
-	}
-	report(w->name, w->unit, each, n);
+	for (uint32_t i = first; i < r->stretches && w->unit == UNIT_MB_S; i++)
+		r->per_second[i] *= bytes / 1e6;
+	report(w->name, w->unit, r->per_second + first, r->stretches - first);
 }
 
 struct command {
@@ -88,6 +84,8 @@ __attribute__((format(printf, 2, 3))) static void add_word(struct command *c, co
 	va_list args;
 	char *word;
 
+	if (c->n + 1 == sizeof(c->argv) / sizeof(c->argv[0]))
+		give_up("too many jobs");
 	va_start(args, format);
 	if (vasprintf(&word, format, args) < 0)
 		give_up("no memory");

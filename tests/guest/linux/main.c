@@ -15,7 +15,7 @@
 #include "bench.h"
 
 /* A sample is of 20 ms, so that a tick of the guest's or the host's is a small part of it. */
-static const struct effort whole = {20e6, 500e6, 5, 21, 400};
+static const struct effort whole = {20e6, 300e6, 5, 15, 300};
 static const struct effort quick = {4e6, 60e6, 3, 7, 100};
 
 struct options options;

@@ -422,12 +422,16 @@ static void test_set_state_of_another(void **state)
 	(void)state;
 	engine_fake.scripts[1] = (engine_fake_step[]){ step_hlt, NULL };
 	assert_int_equal(begin(2), 0);
+	/* Never up yet, whether its thread has come to look or not: at once. */
+	assert_int_equal(vcpu_set_state(set.vcpu[1], &given), 0);
+	assert_int_equal(engine_fake.vcpu[1]->state.rip, 0x1234);
+	given.rip = 0x2345;
 	vcpus_resume(&set);
 	/* Asleep because it is down: at once. */
 	WAIT_FOR(set.vcpu[1]->mode == VCPU_ASLEEP);
 	assert_int_equal(vcpu_set_state(set.vcpu[1], &huge), -EINVAL);
 	assert_int_equal(vcpu_set_state(set.vcpu[1], &given), 0);
-	assert_int_equal(engine_fake.vcpu[1]->state.rip, 0x1234);
+	assert_int_equal(engine_fake.vcpu[1]->state.rip, 0x2345);
 	/* Up, and idle in hlt. */
 	vcpu_set_up(set.vcpu[1], true);
 	WAIT_FOR(set.vcpu[1]->idle_mask);
