@@ -23,7 +23,7 @@ static inline void account(struct vcpu *v, uint32_t owner)
 	if (owner < v->counters.n_owners)
 		count(&v->counters.owner[owner]);
 	v->counters.last = owner;
-	if (__builtin_expect(v->counters.burn != NULL, 0) && owner < v->counters.n_owners)
+	if (__builtin_expect(v->counters.burn != NULL, 0) && owner < v->counters.n_owners && v->counters.burn[owner])
 		burn_ticks(v->counters.burn[owner]);
 }
 

@@ -15,6 +15,7 @@ static const struct field {
 	{ offsetof(struct account, guest_ns), { "counters", "guest_ns" } },
 	{ offsetof(struct account, monitor_ns), { "counters", "monitor_ns" } },
 	{ offsetof(struct account, idle_ns), { "counters", "idle_ns" } },
+	{ offsetof(struct account, runnable_ns), { "counters", "runnable_ns" } },
 	{ offsetof(struct account, cpu_ns), { "counters", "cpu_ns" } },
 	{ offsetof(struct account, exits), { "counters", "exits" } },
 	{ offsetof(struct account, memory_mib), { "counters", "memory_overhead_mib" } },

@@ -214,6 +214,18 @@ static int sort_columns(struct cells *c)
 	return 0;
 }
 
+/* What is there in ns and in cycles is one thing. */
+static void find_twins(struct cells *c)
+{
+	for (size_t i = 0; i < c->n_columns; i++) {
+		struct cells_column *cycles = &c->columns[i];
+
+		for (size_t j = 0; j < c->n_columns && !strcmp(cycles->unit, "cycles"); j++)
+			cycles->twin |= c->columns[j].workload == cycles->workload && !strcmp(c->columns[j].unit, "ns") &&
+			                !strcmp(c->columns[j].name, cycles->name);
+	}
+}
+
 /* ---- runs ---------------------------------------------------------------------------------- */
 
 /* The row of a run and its workload, which may be one that the file does not list. SIZE_MAX: of no use. */
@@ -365,74 +377,6 @@ static int fill(struct cells *c)
 	return 0;
 }
 
-/* ---- the best ------------------------------------------------------------------------------ */
-
-static size_t find_leader(const struct cells *c, size_t column)
-{
-	int direction = c->columns[column].direction;
-	size_t leader = SIZE_MAX;
-
-	for (size_t row = 0; row < c->n_rows && direction; row++) {
-		const struct cell *cell = cells_at(c, row, column), *best = cells_at(c, leader, column);
-
-		if (cell->n >= 2 && cell->est.min > 0 &&
-		    (!best || (cell->est.median - best->est.median) * direction > 0))
-			leader = row;
-	}
-	return leader;
-}
-
-static struct bench_pair *pair_with_leader(const struct cells *c, size_t column, struct bench_pair *pair)
-{
-	size_t leader = c->columns[column].leader;
-	const struct cell *best = cells_at(c, leader, column);
-
-	for (size_t row = 0; best && row < c->n_rows; row++) {
-		const struct cell *cell = cells_at(c, row, column);
-
-		if (row != leader)
-			*pair++ = (struct bench_pair){ .a = best->samples, .n_a = best->n, .b = cell->samples,
-				                       .n_b = cell->n, .tolerance = BENCH_FLOOR_ROWS };
-	}
-	return pair;
-}
-
-static struct bench_pair *take_results(struct cells *c, size_t column, struct bench_pair *pair)
-{
-	struct cells_column *col = &c->columns[column];
-
-	for (size_t row = 0; col->leader != SIZE_MAX && row < c->n_rows; row++) {
-		struct cell *cell = &c->cells[row * c->n_columns + column];
-
-		cell->leader.comparable = BENCH_FEW;
-		cell->best = row == col->leader;
-		if (cell->best)
-			continue;
-		cell->leader = *pair++;
-		cell->best = cell->leader.comparable == BENCH_COMPARED && !cell->leader.differs;
-		col->told_apart |= cell->leader.differs;
-	}
-	return pair;
-}
-
-static int find_best(struct cells *c)
-{
-	struct bench_pair *pairs = calloc(c->n_rows * c->n_columns + 1, sizeof(*pairs)), *end = pairs, *pair = pairs;
-	int rc;
-
-	if (!pairs)
-		return -1;
-	for (size_t column = 0; column < c->n_columns; column++) {
-		c->columns[column].leader = find_leader(c, column);
-		end = pair_with_leader(c, column, end);
-	}
-	rc = bench_differ(pairs, (size_t)(end - pairs));
-	for (size_t column = 0; column < c->n_columns && !rc; column++)
-		pair = take_results(c, column, pair);
-	free(pairs);
-	return rc;
-}
-
 /* ---- all of it ------------------------------------------------------------------------------ */
 
 static int allocate(struct cells *c)
@@ -451,9 +395,12 @@ static int build(struct cells *c, struct names *names)
 {
 	const json_t *runs = json_object_get(c->results, "runs");
 
-	if (read_rows(c, names) || read_columns(c, names, runs) || allocate(c) || read_runs(c, names, runs) || fill(c))
+	if (read_rows(c, names) || read_columns(c, names, runs) || allocate(c))
 		return -1;
-	return find_best(c);
+	find_twins(c);
+	if (read_runs(c, names, runs) || fill(c))
+		return -1;
+	return cells_find_best(c);
 }
 
 int cells_init(struct cells *c, const json_t *results, char *err, size_t len)

@@ -39,6 +39,7 @@ struct cells_column {
 	char *name;            /* "fork-exec" */
 	const char *unit;      /* in `key`; "" where it has none */
 	int direction;         /* 1: the more the better, -1: the less, 0: not known */
+	bool twin;             /* the same is there in ns: cycles that say it again, which only CSV shows */
 	size_t leader;         /* the row with the best median of those that can be compared; SIZE_MAX: none */
 	bool told_apart;       /* some row differs from the leader: `best` is worth showing */
 };
@@ -59,7 +60,7 @@ struct account_axis {
 
 /* Medians over the counted runs. NAN: no run has it. */
 struct account {
-	double wall_ns, guest_ns, monitor_ns, idle_ns, cpu_ns, exits, memory_mib;
+	double wall_ns, guest_ns, monitor_ns, idle_ns, runnable_ns, cpu_ns, exits, memory_mib;
 	struct account_axis axes[GAMUT_AXIS_COUNT];
 	double load, spin_ns, steal_ns;
 };
@@ -101,6 +102,8 @@ const char *cells_text(const json_t *object, const char *key);
 /* A number by up to four names in each other, NULL ends them; NAN where there is none. */
 double cells_number(const json_t *object, const char *const path[4]);
 
+/* cells-best.c: each column's leader, and which cells are as good. -1: memory is short. */
+int cells_find_best(struct cells *c);
 /* account.c: of the runs of an attempt. -1: memory is short. */
 int account_init(struct account *a, const json_t *const *runs, size_t n);
 

@@ -34,7 +34,7 @@ static const struct claim {
 	{ "64-bit PV pays for system calls and address-space switches", "pv", { "pvh" }, -1,
 	  { "syscall", "address-space-switch", "context-switch" }, NONE, false },
 	{ "PV wins where there is no hardware virtualization", "pv", { "hvm", "hvm-pv-drivers", "pvhvm", "pvh", "kvm" }, 1,
-	  { "process-start-to-end", "boot-to-init", "fork-exec", "compile", "shell-loop", "zstd-compress", "loop-integer" },
+	  { "boot-to-init", "syscall", "fork-exec", "context-switch", "compile", "shell-loop", "zstd-compress" },
 	  NONE, true },
 	{ "Emulated interrupts and timers cost several exits a cycle, paravirtual ones one or none", "hvm", { "pvhvm", "pvh" },
 	  -1, { "interrupt-self", "timer-program", "ipi-round-trip" }, GAMUT_AXIS_INTERRUPTS, false },
@@ -68,7 +68,7 @@ const char *claim_verdict_name(enum claim_verdict verdict)
 	static const char *const names[] = {
 		[CLAIM_HOLDS] = "reproduced",    [CLAIM_PARTLY] = "in part",
 		[CLAIM_FAILS] = "contradicted",  [CLAIM_NO_DIFFERENCE] = "no difference beyond noise",
-		[CLAIM_UNKNOWN] = "not measurable here",
+		[CLAIM_UNJUDGED] = "too few rounds", [CLAIM_UNKNOWN] = "not measurable here",
 	};
 
 	return names[verdict];
@@ -121,7 +121,7 @@ static void add_cells(struct judging *j, size_t claim, size_t row, size_t other,
 	const struct cell *b = cells_at(j->cells, row, column), *a = cells_at(j->cells, other, column);
 	const struct cells_column *col = &j->cells->columns[column];
 
-	if (!a || !b || a->n < 2 || b->n < 2 || !col->direction)
+	if (!a || !b || !a->n || !b->n || !col->direction)
 		return;
 	add(j, &(struct item){ .claim = claim, .row = row, .other = other, .workload = col->workload, .column = col,
 		               .a = a->est.median, .b = b->est.median, .direction = col->direction },
@@ -129,17 +129,21 @@ static void add_cells(struct judging *j, size_t claim, size_t row, size_t other,
 		                  .tolerance = BENCH_FLOOR_ROWS });
 }
 
-/* Exits of an axis in each run, and one more, so that none can be compared with some. */
+/*
+ * Exits of an axis a second, in each run: cycles of timers come so many a
+ * second whatever the mode. One exit more, so that none can be compared with some.
+ */
 static size_t take_exits(const struct attempt *a, int axis, double *samples)
 {
 	const char *const path[4] = { "counters", "axes", axis_name((enum gamut_axis)axis), "exits" };
+	static const char *const wall[4] = { "counters", "wall_ns" };
 	size_t n = 0;
 
 	for (size_t i = 0; i < a->n; i++) {
-		double value = cells_number(a->runs[i], path);
+		double value = cells_number(a->runs[i], path), ns = cells_number(a->runs[i], wall);
 
-		if (value >= 0)
-			samples[n++] = value + 1;
+		if (value >= 0 && ns > 0)
+			samples[n++] = (value + 1) * 1e9 / ns;
 	}
 	return n;
 }
@@ -149,6 +153,7 @@ static void add_exits(struct judging *j, size_t claim, size_t row, size_t other,
 	const struct attempt *b = cells_attempt(j->cells, row, workload), *a = cells_attempt(j->cells, other, workload);
 	int axis = claims[claim].exits;
 	double *samples = calloc(a->n + b->n + 1, sizeof(*samples));
+	struct bench_estimate of_a, of_b;
 	size_t n_a, n_b;
 
 	if (!samples) {
@@ -157,12 +162,14 @@ static void add_exits(struct judging *j, size_t claim, size_t row, size_t other,
 	}
 	n_a = take_exits(a, axis, samples);
 	n_b = take_exits(b, axis, samples + n_a);
-	if (n_a < 2 || n_b < 2) {
+	if (!n_a || !n_b) {
 		free(samples);
 		return;
 	}
+	bench_estimate(samples, n_a, &of_a);
+	bench_estimate(samples + n_a, n_b, &of_b);
 	add(j, &(struct item){ .claim = claim, .row = row, .other = other, .workload = workload, .direction = -1,
-		               .a = a->account.axes[axis].exits, .b = b->account.axes[axis].exits, .samples = samples },
+		               .a = of_a.median, .b = of_b.median, .samples = samples },
 	    &(struct bench_pair){ .a = samples, .n_a = n_a, .b = samples + n_a, .n_b = n_b,
 		                  .tolerance = BENCH_FLOOR_ROWS });
 }
@@ -175,7 +182,7 @@ static void add_rows(struct judging *j, size_t claim, size_t row, size_t other)
 	for (size_t w = 0; claims[claim].exits != NONE && w < c->n_workloads; w++)
 		add_exits(j, claim, row, other, w);
 	for (size_t column = 0; column < c->n_columns; column++)
-		if (name_matches(c->columns[column].name, claims[claim].names))
+		if (name_matches(c->columns[column].name, claims[claim].names) && !c->columns[column].twin)
 			add_cells(j, claim, row, other, column);
 }
 
@@ -198,7 +205,7 @@ static size_t best_of(const struct cells *c, size_t column, const char *const mo
 	for (size_t row = 0; row < c->n_rows; row++) {
 		const struct cell *cell = cells_at(c, row, column), *sofar = cells_at(c, best, column);
 
-		if (cell->n >= 2 && is_gamut(&c->rows[row]) && in_list(c->rows[row].mode, modes) &&
+		if (cell->n && is_gamut(&c->rows[row]) && in_list(c->rows[row].mode, modes) &&
 		    (!sofar || (cell->est.median - sofar->est.median) * c->columns[column].direction > 0))
 			best = row;
 	}
@@ -253,25 +260,27 @@ static void put_item(const struct judging *j, size_t i, const struct item *befor
 		fprintf(out, "%s %s against %s %s", item->column->name, figure_text(item->b, b), figure_text(item->a, a),
 		        item->column->unit);
 	else
-		fprintf(out, "%s against %s exits of the %s axis", figure_count(item->b, b), figure_count(item->a, a),
+		fprintf(out, "%s against %s exits of the %s axis a second", figure_count(item->b, b), figure_count(item->a, a),
 		        axis_name((enum gamut_axis)claims[item->claim].exits));
 	fprintf(out, " in %s", c->workloads[item->workload]);
 	if (j->pairs[i].comparable == BENCH_COMPARED && j->pairs[i].differs)
 		fprintf(out, " (%s)", figure_ratio(j->pairs[i].ratio, ratio));
 	else
-		fputs(" (within noise)", out);
+		fputs(j->pairs[i].comparable == BENCH_COMPARED ? " (within noise)" : " (not judged)", out);
 }
 
 struct tally {
-	size_t all, yes, no;
+	size_t all, yes, no, judged;
 };
 
 static enum claim_verdict verdict_of(const struct tally *t)
 {
-	size_t same = t->all - t->yes - t->no;
+	size_t same = t->judged - t->yes - t->no;
 
 	if (!t->all)
 		return CLAIM_UNKNOWN;
+	if (!t->judged)
+		return CLAIM_UNJUDGED;
 	if (!t->yes && !t->no)
 		return CLAIM_NO_DIFFERENCE;
 	if ((t->yes && t->no) || t->yes + t->no < same)
@@ -286,11 +295,11 @@ static void put_unknown(const struct cells *c, const struct claim *claim, FILE *
 	if (row != SIZE_MAX)
 		fprintf(out, "This host has hardware virtualization: %s ran on it.", c->rows[row].id);
 	else if (claim->without_hardware)
-		fprintf(out, "No row of mode %s and another one both have two rounds or more of the same figure.",
+		fprintf(out, "No row of mode %s and another one both have the same figure.",
 		        claim->mode);
 	else
-		fprintf(out, "No row of mode %s and one that it is said to differ from have two rounds or more of the "
-		             "same figure on the same engine.", claim->mode);
+		fprintf(out, "No row of mode %s and one that it is said to differ from have the same figure on the "
+		             "same engine.", claim->mode);
 }
 
 static void count(const struct judging *j, size_t claim, struct tally *t)
@@ -301,6 +310,7 @@ static void count(const struct judging *j, size_t claim, struct tally *t)
 		t->all++;
 		t->yes += says(j, i) > 0;
 		t->no += says(j, i) < 0;
+		t->judged += j->pairs[i].comparable == BENCH_COMPARED;
 	}
 }
 
@@ -313,9 +323,12 @@ static void put_claim(const struct judging *j, size_t claim, const struct tally 
 		put_unknown(j->cells, &claims[claim], out);
 		return;
 	}
-	fprintf(out, "Of %zu comparison%s %zu say%s so, %zu the opposite, and %zu %s within noise.", t->all,
-	        t->all == 1 ? "" : "s", t->yes, t->yes == 1 ? "s" : "", t->no, t->all - t->yes - t->no,
-	        t->all - t->yes - t->no == 1 ? "is" : "are");
+	if (t->judged)
+		fprintf(out, "Of %zu comparison%s %zu say%s so, %zu the opposite, and %zu %s within noise.", t->judged,
+		        t->judged == 1 ? "" : "s", t->yes, t->yes == 1 ? "s" : "", t->no, t->judged - t->yes - t->no,
+		        t->judged - t->yes - t->no == 1 ? "is" : "are");
+	else
+		fputs("There are figures, of too few rounds to tell a difference from noise.", out);
 	for (size_t i = 0; i < j->n && shown < SHOWN; i++) {
 		if (j->items[i].claim != claim)
 			continue;

@@ -5,7 +5,7 @@
 
 #include "cells.h"
 
-enum claim_verdict { CLAIM_HOLDS, CLAIM_PARTLY, CLAIM_FAILS, CLAIM_NO_DIFFERENCE, CLAIM_UNKNOWN };
+enum claim_verdict { CLAIM_HOLDS, CLAIM_PARTLY, CLAIM_FAILS, CLAIM_NO_DIFFERENCE, CLAIM_UNJUDGED, CLAIM_UNKNOWN };
 
 struct claim_result {
 	const char *title;

@@ -13,7 +13,7 @@
 
 #define KINDS  (PARTS + GAMUT_AXIS_COUNT) /* times, then costs */
 #define TINY   1000.0                     /* ns that are added to all, so that something can be compared with nothing */
-#define WORTH  0.001                      /* of the run: less is not worth a word */
+#define WORTH  0.003                      /* of the run: less is not worth a word */
 
 double compare_tolerance(const struct attempt *a, const struct attempt *b)
 {
@@ -35,8 +35,9 @@ static int take_run(const json_t *run, double *samples, size_t stride)
 	explain_parts(&account, &parts);
 	for (int part = 0; part < PARTS; part++)
 		samples[(size_t)part * stride] = parts.ns[part] + TINY;
-	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++)
-		samples[(size_t)(PARTS + axis) * stride] = (parts.ns[axis] + TINY) / (parts.exits[axis] + 1);
+	for (int axis = 0; axis < GAMUT_AXIS_COUNT && parts.known; axis++)
+		samples[(size_t)(PARTS + axis) * stride] =
+			parts.exits[axis] ? TINY + parts.ns[axis] / parts.exits[axis] : TINY;
 	return 0;
 }
 
@@ -54,13 +55,25 @@ static double *take_runs(const struct attempt *a)
 	return samples;
 }
 
+static bool is_nothing(const double *samples, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (samples[i] > TINY)
+			return false;
+	return true;
+}
+
 static int make_pairs(const struct attempt *a, const struct attempt *b, struct bench_pair *pairs)
 {
 	double *x = take_runs(a), *y = take_runs(b);
 
-	for (size_t kind = 0; x && y && kind < KINDS; kind++)
+	for (size_t kind = 0; x && y && kind < KINDS; kind++) {
 		pairs[kind] = (struct bench_pair){ .a = x + kind * a->n, .n_a = a->n, .b = y + kind * b->n, .n_b = b->n,
 			                           .tolerance = compare_tolerance(a, b) };
+		/* What both have none of is no comparison, of which the more there are the less can be said. */
+		if (is_nothing(pairs[kind].a, a->n) && is_nothing(pairs[kind].b, b->n))
+			pairs[kind].n_a = pairs[kind].n_b = 0;
+	}
 	if (x && y)
 		return 0;
 	free(x);

@@ -67,6 +67,9 @@ static void add_differences(json_t *list, const char *part, const json_t *a, con
 	json_object_foreach((json_t *)a, key, value) {
 		json_t *other = json_object_get(b, key), *item;
 
+		/* Of the plan's file, and so of all that is told here. */
+		if (!strcmp(key, "hash"))
+			continue;
 		if (again ? other != NULL : other && json_equal(value, other))
 			continue;
 		item = json_object();
@@ -152,7 +155,7 @@ static void add_pair(struct comparison *c, const struct place *p)
 {
 	const struct cell *a = cells_at(c->a, p->row_a, p->column_a), *b = cells_at(c->b, p->row_b, p->column_b);
 
-	if (!a->n && !b->n)
+	if ((!a->n && !b->n) || c->a->columns[p->column_a].twin)
 		return;
 	c->places[c->n] = *p;
 	c->pairs[c->n++] = (struct bench_pair){ .a = a->samples, .n_a = a->n, .b = b->samples, .n_b = b->n,
@@ -289,7 +292,8 @@ static void add_blame(struct blame *blame, const struct change *change)
 {
 	for (int i = 0; change->known && i < PARTS; i++) {
 		const struct cause *cause = &change->causes[i];
-		double more = cause->beyond ? fmax(cause->extra_ns, 0) : 0;
+		/* What the host did meanwhile is nobody's fault here. */
+		double more = cause->beyond && cause->part != PART_WAIT ? fmax(cause->extra_ns, 0) : 0;
 
 		blame->ns[cause->part] += more;
 		blame->all += more;

@@ -2,7 +2,8 @@
 /*
  * A run's wall time is laid out in parts that add up to it: the guest; each
  * axis, with the time that its plugins took on the vCPU (exit_ns) and on the
- * I/O thread (io_ns); the rest of the monitor; idle; and what was neither. The
+ * I/O thread (io_ns); the rest of the monitor; idle; waiting
+ * for a processor of the host; and what is left. The
  * guest waits for the I/O thread in idle time, which is why io_ns is taken off
  * that: a disk that is slow to answer makes the guest idle, and it is the disk
  * that is to be named, not the idling. Where guest and I/O thread worked at
@@ -30,9 +31,18 @@
 
 const char *explain_part_name(int part)
 {
-	static const char *const names[] = { "guest", "engine", "idle", "host" };
+	static const char *const names[] = { "guest", "engine", "idle", "waiting", "host" };
 
 	return part < GAMUT_AXIS_COUNT ? axis_name((enum gamut_axis)part) : names[part - GAMUT_AXIS_COUNT];
+}
+
+/* In a sentence. */
+static const char *part_words(int part)
+{
+	static const char *const words[] = { "the guest itself", "the engine", "idling", "waiting for a processor of the host",
+		                             "start and end" };
+
+	return part < GAMUT_AXIS_COUNT ? axis_name((enum gamut_axis)part) : words[part - GAMUT_AXIS_COUNT];
 }
 
 static double or_nothing(double value)
@@ -57,7 +67,9 @@ void explain_parts(const struct account *a, struct parts *p)
 	p->ns[PART_GUEST] = guest;
 	p->ns[PART_ENGINE] = fmax(monitor - in_axes, 0);
 	p->ns[PART_IDLE] = fmax(or_nothing(a->idle_ns) - in_io, 0);
-	p->ns[PART_HOST] = fmax(or_nothing(a->wall_ns) - guest - fmax(monitor, in_axes) - or_nothing(a->idle_ns), 0);
+	p->ns[PART_WAIT] = or_nothing(a->runnable_ns);
+	p->ns[PART_HOST] = fmax(or_nothing(a->wall_ns) - guest - fmax(monitor, in_axes) - or_nothing(a->idle_ns) -
+	                                or_nothing(a->runnable_ns), 0);
 }
 
 static int by_share(const void *a, const void *b)
@@ -65,6 +77,9 @@ static int by_share(const void *a, const void *b)
 	const struct cause *x = a, *y = b;
 	double p = x->beyond ? fmax(x->extra_ns, x->ns) : 0, q = y->beyond ? fmax(y->extra_ns, y->ns) : 0;
 
+	/* What the host did meanwhile comes behind what the guest and its monitor did. */
+	if (p > 0 && q > 0 && (x->part == PART_WAIT) != (y->part == PART_WAIT))
+		return x->part == PART_WAIT ? 1 : -1;
 	if (p != q)
 		return (p < q) - (p > q);
 	return (x->share < y->share) - (x->share > y->share);
@@ -116,7 +131,7 @@ static void put_part(const struct parts *p, int part, FILE *out)
 	if (part >= GAMUT_AXIS_COUNT)
 		return;
 	if (!p->exits[part]) {
-		fputs(" and no exits", out);
+		fputs(p->ns[part] ? " on the I/O thread" : " and no exits", out);
 		return;
 	}
 	fprintf(out, " in %s exits", figure_count(p->exits[part], text));
@@ -128,7 +143,7 @@ static void put_cause(const struct change *c, const struct cause *cause, const c
 {
 	char share[FIGURE];
 
-	fputs(explain_part_name(cause->part), out);
+	fputs(part_words(cause->part), out);
 	if (cause->share >= WORTH)
 		fprintf(out, " explains %s of %s", cause->share > 0.995 ? "all" : figure_percent(cause->share, share), of);
 	fputs(": ", out);

@@ -13,7 +13,8 @@ enum {
 	PART_GUEST = GAMUT_AXIS_COUNT, /* the guest itself, on the processor or in translated code */
 	PART_ENGINE,                   /* the monitor, outside of any axis' plugin */
 	PART_IDLE,                     /* nothing to do: waiting for no I/O of an axis */
-	PART_HOST,                     /* wall time in which the monitor neither ran nor waited: start, end, other processes */
+	PART_WAIT,                     /* ready to run, while the host's processors did something else */
+	PART_HOST,                     /* wall time that is none of these: start, end */
 	PARTS
 };
 
@@ -23,7 +24,7 @@ struct parts {
 };
 
 void explain_parts(const struct account *a, struct parts *p);
-/* "disk", ..., "guest", "engine", "idle", "host" */
+/* "disk", ..., "guest", "engine", "idle", "waiting", "host" */
 const char *explain_part_name(int part);
 
 /* What of a change one part makes. */

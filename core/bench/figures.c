@@ -92,7 +92,7 @@ const char *figure_ratio(double ratio, char buf[FIGURE])
 {
 	if (isnan(ratio))
 		snprintf(buf, FIGURE, "-");
-	else if (ratio >= 1e6 || ratio < 0.01)
+	else if (ratio >= 1e6 || ratio < 0.0995)
 		snprintf(buf, FIGURE, "%.2g×", ratio);
 	else
 		snprintf(buf, FIGURE, "%.*f×", ratio < 9.95 ? 2 : ratio < 99.5 ? 1 : 0, ratio);

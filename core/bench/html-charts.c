@@ -2,6 +2,7 @@
 #include "html-internal.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -72,7 +73,8 @@ static void put_chart(FILE *out, const struct cells *c, size_t column)
 	figure_html(col->unit, out);
 	fprintf(out, "%s%s%s</small></figcaption>",
 	        col->direction > 0 ? ", more is better" : col->direction < 0 ? ", less is better" : "",
-	        scale.log ? "; logarithmic" : "", col->told_apart ? "" : "; no difference beyond noise");
+	        scale.log ? "; logarithmic" : "",
+	        col->leader == SIZE_MAX ? "; too few rounds to judge" : col->told_apart ? "" : "; no difference beyond noise");
 	for (size_t row = 0; row < c->n_rows; row++)
 		if (cells_at(c, row, column)->n)
 			put_strip(out, c, row, column, &scale);
@@ -84,7 +86,7 @@ void html_charts(FILE *out, const struct cells *c, size_t workload)
 {
 	fputs("<div class=\"charts\">\n", out);
 	for (size_t i = 0; i < c->n_columns; i++)
-		if (c->columns[i].workload == workload)
+		if (c->columns[i].workload == workload && !c->columns[i].twin)
 			put_chart(out, c, i);
 	fputs("</div>\n", out);
 }
@@ -150,7 +152,8 @@ static void put_reason(void *ctx, const char *text)
 
 static void put_part_legend(FILE *out)
 {
-	static const char *const beyond[] = { "guest", "engine, beyond axes", "idle", "start, end, host" };
+	static const char *const beyond[] = { "guest", "engine, beyond axes", "idle", "waiting for a processor",
+		                              "start, end" };
 
 	fputs("<div class=\"legend\">", out);
 	fprintf(out, "<span><i class=\"p%d\"></i>guest</span>", PART_GUEST);

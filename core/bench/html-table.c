@@ -44,7 +44,7 @@ static void put_head(FILE *out, const struct cells *c, size_t workload)
 	for (size_t i = 0; i < c->n_columns; i++) {
 		const struct cells_column *column = &c->columns[i];
 
-		if (column->workload != workload)
+		if (column->workload != workload || column->twin)
 			continue;
 		fputs("<th class=\"fig\">", out);
 		figure_html(column->name, out);
@@ -102,7 +102,7 @@ static void put_row(FILE *out, const struct cells *c, size_t row, size_t workloa
 		fputs("</td>", out);
 	}
 	for (size_t i = 0; i < c->n_columns; i++)
-		if (c->columns[i].workload == workload)
+		if (c->columns[i].workload == workload && !c->columns[i].twin)
 			put_cell(out, c, row, i);
 	fputs("</tr>\n", out);
 }

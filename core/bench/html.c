@@ -50,13 +50,15 @@ static void put_nav(FILE *out, const struct cells *c)
 static void put_header(FILE *out, const struct cells *c)
 {
 	const json_t *host = json_object_get(c->results, "host"), *plan = json_object_get(c->results, "plan");
-	size_t run = 0;
+	size_t run = 0, figures = 0;
 
 	for (size_t row = 0; row < c->n_rows; row++)
 		run += !c->rows[row].left_out;
+	for (size_t i = 0; i < c->n_columns; i++)
+		figures += !c->columns[i].twin;
 	fputs("<header><div><h1>Gamut benchmark matrix</h1><p class=\"soft\">", out);
 	fprintf(out, "%zu of %zu rows, %zu workload%s, %zu figures. Started ", run, c->n_rows, c->n_workloads,
-	        c->n_workloads == 1 ? "" : "s", c->n_columns);
+	        c->n_workloads == 1 ? "" : "s", figures);
 	figure_html(cells_text(c->results, "started"), out);
 	if (*cells_text(c->results, "finished")) {
 		fputs(", finished ", out);
@@ -144,7 +146,7 @@ static int put_workload(FILE *out, const struct cells *c, size_t workload)
 static void put_missing_item(FILE *out, const struct missing *m)
 {
 	fprintf(out, "<tr><td>%s</td><td>", missing_kind_name(m->kind));
-	figure_html(m->row, out);
+	figure_html(m->rows, out);
 	fputs("</td><td>", out);
 	figure_html(m->workload, out);
 	fputs("</td><td>", out);
@@ -171,7 +173,7 @@ static int put_missing(FILE *out, const struct cells *c)
 		put_missing_item(out, &list[i]);
 	fputs(n ? "</tbody></table></div>" : "<p>Nothing was left out, failed or skipped.</p>", out);
 	fputs("</section>\n", out);
-	free(list);
+	missing_free(list, n);
 	return 0;
 }
 

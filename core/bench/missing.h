@@ -18,14 +18,16 @@ enum missing_kind {
 
 struct missing {
 	enum missing_kind kind;
-	const char *row, *workload; /* "" where it is of all */
+	char *rows;                 /* one, or several that skipped the same for the same reason; "" */
+	const char *workload;       /* "" where it is of all */
 	const char *what;           /* the value; "" */
 	size_t runs, of;            /* how many, of how many; 0: does not apply */
 	const char *why;
 };
 
-/* All of it, in a fixed order; the strings are the cells'. *list is the caller's to free. -1: memory is short. */
+/* All of it, in a fixed order; other strings are the cells'. -1: memory is short. */
 int missing_list(const struct cells *c, struct missing **list, size_t *n);
+void missing_free(struct missing *list, size_t n);
 /* "left out", "failed", ... */
 const char *missing_kind_name(enum missing_kind kind);
 

@@ -10,10 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "conf.h"
-#include "domain.h"
-#include "json.h"
-#include "suggest.h"
 
 const char *row_kind_name(enum row_kind kind)
 {
@@ -42,7 +38,7 @@ struct row *rows_add(struct rows *rows, enum row_kind kind, const char *id)
 
 /* ---- the domain file ------------------------------------------------------------------------ */
 
-static const char *choice_of(const struct plan_mode *m, enum gamut_axis axis)
+const char *row_choice(const struct plan_mode *m, enum gamut_axis axis)
 {
 	return m->axis[axis] ? m->axis[axis] : m->preset->choice[axis];
 }
@@ -94,15 +90,15 @@ static void add_devices(config_setting_t *root, const struct plan_mode *m, const
 	const char *dev = "xvda";
 
 	for (size_t i = 0; i < sizeof(devs) / sizeof(devs[0]); i++) {
-		if (!strcmp(devs[i].choice, choice_of(m, GAMUT_AXIS_DISK)))
+		if (!strcmp(devs[i].choice, row_choice(m, GAMUT_AXIS_DISK)))
 			dev = devs[i].dev;
 	}
-	if (strcmp(choice_of(m, GAMUT_AXIS_DISK), CHOICE_NONE) != 0) {
+	if (strcmp(row_choice(m, GAMUT_AXIS_DISK), CHOICE_NONE) != 0) {
 		g = config_setting_add(config_setting_add(root, "disks", CONFIG_TYPE_LIST), NULL, CONFIG_TYPE_GROUP);
 		set_string(g, "dev", dev);
 		set_string(g, "path", disk);
 	}
-	if (strcmp(choice_of(m, GAMUT_AXIS_NET), CHOICE_NONE) != 0) {
+	if (strcmp(row_choice(m, GAMUT_AXIS_NET), CHOICE_NONE) != 0) {
 		g = config_setting_add(config_setting_add(root, "nics", CONFIG_TYPE_LIST), NULL, CONFIG_TYPE_GROUP);
 		set_string(g, "backend", "user");
 	}
@@ -112,7 +108,7 @@ static void add_boot(config_setting_t *root, const struct rows *rows, const stru
                      const struct plan_workload *w)
 {
 	config_setting_t *boot = config_setting_add(root, "boot", CONFIG_TYPE_GROUP);
-	const char *console = strcmp(choice_of(row->mode, GAMUT_AXIS_CONSOLE), "xen") ? "ttyS0" : "hvc0";
+	const char *console = strcmp(row_choice(row->mode, GAMUT_AXIS_CONSOLE), "xen") ? "ttyS0" : "hvc0";
 	char *cmdline = row_cmdline(rows, row, w, console, row->mode->cmdline);
 
 	set_string(boot, "kernel", w->kernel);
@@ -169,8 +165,8 @@ int row_write_domain(const struct rows *rows, const struct row *row, const struc
 	return ferror(out) ? -1 : 0;
 }
 
-static int write_file(const struct rows *rows, const struct row *row, const struct plan *plan,
-                      const struct plan_workload *w, const char *path)
+int row_write_file(const struct rows *rows, const struct row *row, const struct plan *plan,
+                   const struct plan_workload *w, const char *path)
 {
 	FILE *out = fopen(path, "we");
 	int rc;
@@ -191,7 +187,7 @@ static json_t *gamut_command(const struct rows *rows, const struct row *row, con
 
 	snprintf(path, sizeof(path), "%s/bench.cfg", rows->dir);
 	snprintf(stats, stats_len, "%s/stats.json", rows->dir);
-	if (write_file(rows, row, plan, w, path))
+	if (row_write_file(rows, row, plan, w, path))
 		return NULL;
 	argv = json_pack("[s, s, s, s, s]", "/proc/self/exe", "run", "-q", "--stats-json", stats);
 	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
@@ -213,169 +209,6 @@ json_t *row_command(const struct rows *rows, const struct row *row, const struct
 	if (row->kind == ROW_GAMUT)
 		return gamut_command(rows, row, plan, w, stats, stats_len);
 	return row->kind == ROW_QEMU ? row_qemu_command(rows, row, plan, w) : NULL;
-}
-
-/* ---- what this host can run ---------------------------------------------------------------------- */
-
-static json_t *axes_of(const struct domain_config *c)
-{
-	json_t *axes = json_object();
-
-	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
-		const struct axis_choice *a = &c->axes.axis[axis];
-		json_t *o = json_object();
-
-		json_object_set_new(o, "choice", json_text(a->choice));
-		json_object_set_new(o, "colour", a->desc ? json_string(colour_name(a->desc->colour)) : json_null());
-		json_object_set_new(axes, axis_name((enum gamut_axis)axis), o);
-	}
-	return axes;
-}
-
-/* The errors in one line; to be freed. */
-static char *errors_of(const struct diag *diag)
-{
-	char *text = NULL;
-	size_t len = 0;
-	FILE *out = open_memstream(&text, &len);
-	const char *between = "";
-
-	for (size_t i = 0; out && i < diag->n; i++) {
-		if (diag->entries[i].note)
-			continue;
-		fprintf(out, "%s%s", between, diag->entries[i].text);
-		between = "; ";
-	}
-	if (out)
-		fclose(out);
-	return text;
-}
-
-/* Its console must be one whose text comes to us. */
-static const char *mute(const struct plan_mode *m)
-{
-	const char *console = choice_of(m, GAMUT_AXIS_CONSOLE);
-
-	return strcmp(console, "xen") && strcmp(console, "serial") ?
-	               "what its console shows cannot be read here; use axes = { console = \"serial\"; } or \"xen\"" :
-	               NULL;
-}
-
-/* As `gamut check` does. NULL: it can run; else why not. *plan_fault: no host could. */
-static char *refusal(struct row *row, const char *path, struct plugin_set *plugins, bool *plan_fault)
-{
-	struct engine_choice engine = { .ops = NULL };
-	struct domain_options options = { .id = 1 };
-	struct domain_config *c = NULL;
-	struct diag diag;
-	char *why = NULL;
-
-	diag_init(&diag);
-	*plan_fault = false;
-	if (conf_load(&c, path, plugins, &diag)) {
-		why = errors_of(&diag);
-		*plan_fault = !row->mode->plain;
-	} else {
-		if (!row->axes)
-			row->axes = axes_of(c);
-		options.engine = c->engine;
-		if (domain_validate(c, &options, &engine, &diag))
-			why = errors_of(&diag);
-		else if (engine.warn)
-			why = strdup(engine.why);
-	}
-	conf_destroy(c);
-	diag_finish(&diag);
-	return why;
-}
-
-/* Axes of a preset that cannot be loaded, for the table. */
-static void axes_without_plugins(struct row *row)
-{
-	row->axes = row->axes ? row->axes : json_object();
-	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {
-		const char *name = axis_name((enum gamut_axis)axis);
-
-		if (!json_object_get(row->axes, name))
-			json_object_set_new(row->axes, name, json_pack("{s:s, s:n}", "choice",
-			                                               choice_of(row->mode, (enum gamut_axis)axis),
-			                                               "colour"));
-	}
-}
-
-/* 0, or -1: the plan is wrong. */
-static int check_row(struct rows *rows, struct row *row, const struct plan *plan, struct plugin_set *plugins,
-                     struct diag *diag)
-{
-	char path[256];
-	bool fault = false;
-
-	snprintf(path, sizeof(path), "%s/check.cfg", rows->dir);
-	for (size_t i = 0; i < plan->n_workloads; i++) {
-		if (mute(row->mode))
-			row->refused[i] = strdup(mute(row->mode));
-		else if (write_file(rows, row, plan, &plan->workloads[i], path))
-			return plan_error(plan, diag, 0, "%s: cannot be written: %s", path, strerror(errno));
-		else
-			row->refused[i] = refusal(row, path, plugins, &fault);
-		if (fault)
-			return plan_error(plan, diag, row->mode->line, "modes: \"%s\": %s", row->mode->name,
-			                  row->refused[i]);
-	}
-	axes_without_plugins(row);
-	return 0;
-}
-
-static int check_gamut(struct rows *rows, const struct plan *plan, struct diag *diag)
-{
-	struct plugin_set plugins;
-	int rc = 0;
-
-	if (plugin_set_init(&plugins))
-		return plan_error(plan, diag, 0, "out of memory");
-	for (size_t i = 0; i < rows->n; i++) {
-		if (rows->row[i].kind == ROW_GAMUT && check_row(rows, &rows->row[i], plan, &plugins, diag))
-			rc = -1;
-	}
-	plugin_set_finish(&plugins);
-	return rc;
-}
-
-static void check_qemu(struct rows *rows, const struct plan *plan)
-{
-	struct engine_survey survey = { .kvm.ops = NULL };
-	bool asked = false;
-
-	for (size_t i = 0; i < rows->n; i++) {
-		struct row *row = &rows->row[i];
-		const char *why = rows->qemu ? NULL : "qemu-system-x86_64 is not installed";
-
-		if (row->kind != ROW_QEMU)
-			continue;
-		row->axes = row_qemu_axes(row);
-		if (!why && row->peer->kind == PEER_QEMU_KVM) {
-			if (!asked)
-				engine_survey(&survey);
-			asked = true;
-			why = survey.kvm_probe.kind == KVM_HARDWARE ? NULL : survey.kvm_probe.why;
-		}
-		for (size_t j = 0; why && j < plan->n_workloads; j++)
-			row->refused[j] = strdup(why);
-	}
-}
-
-/* Left out altogether is what no workload can run on. */
-static void sum_up(struct rows *rows, const struct plan *plan)
-{
-	for (size_t i = 0; i < rows->n; i++) {
-		struct row *row = &rows->row[i];
-		size_t j = 0;
-
-		while (j < plan->n_workloads && row->refused[j])
-			j++;
-		if (row->kind != ROW_IMPORTED && j && j == plan->n_workloads)
-			row->left_out = strdup(row->refused[0]);
-	}
 }
 
 /* ---- which rows there are --------------------------------------------------------------------------- */
@@ -453,9 +286,7 @@ int rows_init(struct rows *rows, const struct plan *plan, const char *only, stru
 	add_peers(rows, plan, only, diag);
 	if (diag->n_errors != before)
 		return -1;
-	check_qemu(rows, plan);
-	check_gamut(rows, plan, diag);
-	sum_up(rows, plan);
+	rows_check(rows, plan, diag);
 	return diag->n_errors == before ? 0 : -1;
 }
 

@@ -60,6 +60,14 @@ json_t *row_command(const struct rows *rows, const struct row *row, const struct
 int row_write_domain(const struct rows *rows, const struct row *row, const struct plan *plan,
                      const struct plan_workload *w, FILE *out);
 
+int row_write_file(const struct rows *rows, const struct row *row, const struct plan *plan,
+                   const struct plan_workload *w, const char *path);
+/* The mode's choice on an axis. */
+const char *row_choice(const struct plan_mode *m, enum gamut_axis axis);
+
+/* row-check.c: fills in `refused`, `left_out` and `axes`; what no host could run is an error of the plan. */
+void rows_check(struct rows *rows, const struct plan *plan, struct diag *diag);
+
 /* The guest's memory in MiB. */
 int64_t row_memory(const struct row *row, const struct plan *plan);
 

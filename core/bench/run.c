@@ -104,10 +104,15 @@ static int start(struct child *c)
 	if (rc)
 		return rc;
 	setpgid(c->pid, c->pid);
-	c->fd[PROC] = (int)syscall(SYS_pidfd_open, c->pid, 0);
 	for (int i = OUT; i <= ERR; i++)
 		fcntl(c->fd[i], F_SETFL, O_NONBLOCK);
-	return 0;
+	c->fd[PROC] = (int)syscall(SYS_pidfd_open, c->pid, 0);
+	if (c->fd[PROC] >= 0)
+		return 0;
+	rc = -errno;
+	kill(c->pid, SIGKILL);
+	waitpid(c->pid, NULL, 0);
+	return rc;
 }
 
 static void end(struct child *c, const char *why)
@@ -271,11 +276,11 @@ static void wait_for_it(struct child *c)
 /* What is left in the pipes is the guest's, too. */
 static void reap(struct child *c, uint64_t *over)
 {
+	*over = mono_now();
+	/* It has ended; what it has left behind is not to run beside the next. */
+	kill(-c->pid, SIGKILL);
 	while (wait4(c->pid, &c->status, 0, &c->usage) < 0 && errno == EINTR)
 		;
-	*over = mono_now();
-	/* Nothing of it is to run beside the next. */
-	kill(-c->pid, SIGKILL);
 	for (int i = OUT; i <= ERR; i++) {
 		if (c->fd[i] >= 0)
 			drain(c, i);

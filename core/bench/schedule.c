@@ -122,8 +122,9 @@ static void learn(struct schedule *s, struct cell *c, double seconds)
 
 static json_t *new_run(const struct schedule *s, const struct cell *c, int round)
 {
-	return json_pack("{s:s, s:s, s:i, s:b, s:o}", "row", c->row->id, "workload", c->workload->name, "round", round,
-	                 "warmup", round < s->warmup, "started", results_now());
+	return json_pack("{s:s, s:s, s:i, s:b, s:o, s:s, s:{}, s:{}, s:{}}", "row", c->row->id, "workload",
+	                 c->workload->name, "round", round, "warmup", round < s->warmup, "started", results_now(),
+	                 "status", "failed", "samples", "skipped", "counters");
 }
 
 /* One that has failed again and again is not waited for any more, and that is said in every run left. */
@@ -133,10 +134,7 @@ static bool give_up(const struct session *x, const struct cell *c, json_t *run)
 
 	if (results_failures(x->results, c->row->id, c->workload->name, &any_ok) < GIVE_UP || any_ok)
 		return false;
-	json_object_set_new(run, "status", json_string("failed"));
 	json_object_set_new(run, "why", json_string("not tried again: it failed each time before"));
-	json_object_set_new(run, "samples", json_object());
-	json_object_set_new(run, "skipped", json_object());
 	return true;
 }
 
@@ -159,7 +157,6 @@ static int run_guest(struct session *x, struct cell *c, json_t *run)
 	if (command) {
 		signal = bench_run(&what, run);
 	} else {
-		json_object_set_new(run, "status", json_string("failed"));
 		json_object_set_new(run, "why", json_string("its domain file cannot be written"));
 	}
 	json_decref(command);

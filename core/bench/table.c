@@ -158,6 +158,7 @@ static size_t column_width(const struct table *t, size_t column)
 struct block {
 	size_t workload, first, n; /* columns */
 	size_t lines;              /* of its head, without the unit's */
+	bool any;                  /* a column that is shown */
 	size_t *widths;            /* of all columns */
 };
 
@@ -192,6 +193,8 @@ static void put_block_head(const struct table *t, const struct block *b)
 		for (size_t i = b->first; i < b->first + b->n; i++) {
 			size_t ignored = 0, lines = head_lines(columns[i].name, &ignored), empty = b->lines - lines;
 
+			if (columns[i].twin)
+				continue;
 			if (last)
 				fputs(sgr(t, DIM), t->out);
 			put_head_line(t, last ? columns[i].unit : line < empty ? "" : columns[i].name,
@@ -216,7 +219,8 @@ static void put_block(const struct table *t, const struct block *b)
 		put_padded(t, t->cells->rows[row].id, t->id_width);
 		put_axes(t, &t->cells->rows[row]);
 		for (size_t i = b->first; i < b->first + b->n; i++)
-			put_cell(t, row, i, b->widths[i]);
+			if (!t->cells->columns[i].twin)
+				put_cell(t, row, i, b->widths[i]);
 		fputc('\n', t->out);
 	}
 	fputc('\n', t->out);
@@ -229,13 +233,15 @@ static struct block next_block(const struct table *t, size_t *widths, size_t fir
 	struct block b = { .workload = columns[first].workload, .first = first, .widths = widths };
 	size_t used = t->id_width + 4 * (size_t)GAMUT_AXIS_COUNT;
 
-	for (size_t i = first; i < t->cells->n_columns && columns[i].workload == b.workload; i++) {
+	for (size_t i = first; i < t->cells->n_columns && columns[i].workload == b.workload; i++, b.n++) {
 		size_t ignored = 0, lines = head_lines(columns[i].name, &ignored);
 
+		if (columns[i].twin)
+			continue;
 		used += widths[i] + GAP;
-		if (b.n && t->width && used > t->width)
+		if (b.any && t->width && used > t->width)
 			break;
-		b.n++;
+		b.any = true;
 		b.lines = lines > b.lines ? lines : b.lines;
 	}
 	return b;
@@ -252,7 +258,8 @@ static int put_blocks(const struct table *t)
 	for (size_t first = 0; first < t->cells->n_columns;) {
 		struct block b = next_block(t, widths, first);
 
-		put_block(t, &b);
+		if (b.any)
+			put_block(t, &b);
 		first += b.n;
 	}
 	free(widths);
@@ -287,16 +294,17 @@ static void put_legend(const struct table *t)
 	fprintf(t->out, "%sV%s emulated, %sP%s paravirtual, %sVH%s by hardware or translator. A figure is the median of its "
 	                "rounds, ± their spread;\nless is better but for MB/s, ops/s and packets/s. "
 	                "* the best and all that do not differ from it beyond noise;\na column without * has no "
-	                "difference beyond noise.\n",
+	                "difference beyond noise, or fewer than two rounds. What is there in cycles as well is so in CSV.\n",
 	        sgr(t, paint("V")), sgr(t, PLAIN), sgr(t, paint("P")), sgr(t, PLAIN), sgr(t, paint("VH")), sgr(t, PLAIN));
 }
 
 static void put_missing_item(const struct table *t, const struct missing *m)
 {
 	fprintf(t->out, "  %-11s ", missing_kind_name(m->kind));
-	figure_plain(m->row, 0, t->out);
+	if (m->kind != MISSING_VALUE)
+		figure_plain(m->rows, 0, t->out);
 	if (*m->workload) {
-		fputs(" ", t->out);
+		fputs(m->kind == MISSING_VALUE ? "" : " ", t->out);
 		figure_plain(m->workload, 0, t->out);
 	}
 	if (*m->what) {
@@ -305,8 +313,12 @@ static void put_missing_item(const struct table *t, const struct missing *m)
 	}
 	if (m->runs && (m->runs < m->of || m->kind != MISSING_VALUE))
 		fprintf(t->out, ", %zu of %zu runs", m->runs, m->of);
-	fprintf(t->out, "%s", *m->row ? ": " : "");
+	fprintf(t->out, "%s", *m->rows ? ": " : "");
 	figure_plain(m->why, 0, t->out);
+	if (m->kind == MISSING_VALUE) {
+		fputs("; ", t->out);
+		figure_plain(m->rows, 0, t->out);
+	}
 	fputc('\n', t->out);
 }
 
@@ -321,7 +333,7 @@ static int put_missing(const struct table *t)
 		fprintf(t->out, "\n%sWithout figures%s\n", sgr(t, BOLD), sgr(t, PLAIN));
 	for (size_t i = 0; i < n; i++)
 		put_missing_item(t, &list[i]);
-	free(list);
+	missing_free(list, n);
 	return 0;
 }
 

@@ -91,9 +91,14 @@ static size_t missing_of(const struct cells *c, enum missing_kind kind)
 	size_t n = 0, found = 0;
 
 	assert_int_equal(missing_list(c, &list, &n), 0);
-	for (size_t i = 0; i < n; i++)
-		found += list[i].kind == kind;
-	free(list);
+	for (size_t i = 0; i < n; i++) {
+		if (list[i].kind != kind)
+			continue;
+		found++;
+		for (const char *row = list[i].rows; *row; row++)
+			found += *row == ','; /* several rows */
+	}
+	missing_free(list, n);
 	return found;
 }
 

@@ -43,6 +43,7 @@ static void test_numbers(void **unused)
 		{ figure_percent, 0.004, "0.4 %" },
 		{ figure_percent, 0, "0 %" },
 		{ figure_ratio, 1.3, "1.30×" },
+		{ figure_ratio, 0.0123, "0.012×" },
 		{ figure_ratio, 27.31, "27.3×" },
 		{ figure_ratio, 1234567, "1.2e+06×" },
 	};
