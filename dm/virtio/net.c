@@ -211,6 +211,7 @@ static void reset(struct virtio_dev *dev)
 	n->pairs = 1;
 	n->can = 0;
 	n->announce = false;
+	n->tx_blocked = false; /* the old guest's frames were refused; the network may have forgotten that */
 	vnet_filter_reset(&n->filter, n->c.mac);
 	memset(n->flow, 0, sizeof(n->flow));
 	pthread_mutex_unlock(&n->work);

@@ -438,7 +438,8 @@ int netback_reset(struct netback *b)
 	int err = xenback_reset(&b->x);
 
 	netdev_flush(b->vif.netdev);
-	b->stalled = false;
+	/* Whoever refused the old guest's frames has forgotten it. */
+	b->vif.blocked = b->stalled = false;
 	return err ? failed(b, err) : 0;
 }
 

@@ -627,6 +627,24 @@ static void pause_and_resume(void **state)
 	assert_int_equal(t->rx.used->idx, 1);
 }
 
+/* A back end that forgets a guest does not say that it takes frames again. */
+static void reset_while_refused(void **state)
+{
+	struct fixture *t = *state;
+
+	go(t, BASE);
+	t->net->room = 0;
+	offer(t, (struct virtio_net_hdr_v1){0}, 100, 1000);
+	virtio_ring_kick(&t->tx);
+	assert_int_equal(t->net->n_sent, 0);
+	virtio_set_status(t->r.dev, 0);
+	t->net->room = UINT32_MAX;
+	go(t, BASE);
+	offer(t, (struct virtio_net_hdr_v1){0}, 100, 1000);
+	virtio_ring_kick(&t->tx);
+	assert_int_equal(t->net->n_sent, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -637,6 +655,7 @@ int main(void)
 	        TEST(back_pressure),
 	        TEST(offload_headers),
 	        TEST(bad_headers),
+	        TEST(reset_while_refused),
 	        TEST(broken_ring),
 	        TEST(receives),
 	        TEST(merges),

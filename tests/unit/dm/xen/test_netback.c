@@ -973,6 +973,19 @@ static void pause_and_reset(void **state)
 	netback_resume(t->back);
 	host_fake_run(t->f);
 	connect_front(t);
+	/* With frames that the network refused: the next guest's are not. */
+	t->net->room = 0;
+	tx_slot(q, 0, 0, 60, 0, 1);
+	assert_int_equal(transmit(t, q), 0);
+	netback_pause(t->back);
+	assert_int_equal(xenbus_reset(t->bus), 0);
+	assert_int_equal(netback_reset(t->back), 0);
+	netback_resume(t->back);
+	host_fake_run(t->f);
+	t->net->room = UINT32_MAX;
+	connect_front(t);
+	tx_slot(q, 0, 0, 60, 0, 1);
+	assert_int_equal(transmit(t, q), 1);
 	/* Rings that are gone when it is to go on. */
 	netback_pause(t->back);
 	xen_fake_revoke(&t->x, RING_REF);
