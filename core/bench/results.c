@@ -16,15 +16,19 @@
 
 #define VERSION 1
 
-json_t *results_now(void)
+static json_t *time_json(time_t t)
 {
-	time_t now = time(NULL);
 	char text[32];
 	struct tm tm;
 
-	gmtime_r(&now, &tm);
+	gmtime_r(&t, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	return json_string(text);
+}
+
+json_t *results_now(void)
+{
+	return time_json(time(NULL));
 }
 
 /* ---- whose results ------------------------------------------------------------------------------ */
@@ -137,8 +141,11 @@ static json_t *versions_json(const struct plan *plan, const struct rows *rows)
 	json_t *o = json_object();
 	struct advise_kernel kernel = { .path = NULL };
 	char err[256];
+	struct stat st;
 
 	json_object_set_new(o, "gamut", json_string(GAMUT_VERSION));
+	if (!stat("/proc/self/exe", &st))
+		json_object_set_new(o, "gamut_build", time_json(st.st_mtime));
 	if (rows->qemu_version[0])
 		json_object_set_new(o, "qemu", json_text(rows->qemu_version));
 	for (size_t i = 0; i < plan->n_workloads && !json_object_get(o, "guest_kernel"); i++) {
@@ -267,6 +274,28 @@ static bool interrupted(const json_t *run)
 	return !strcmp(text_of(run, "status"), "interrupted");
 }
 
+/* What must not change in the middle, and is no part of the plan. */
+static const char *changed(const json_t *old, const json_t *fresh)
+{
+	static const struct {
+		const char *object, *key, *what;
+	} same[] = {
+		{ "host", "cpu", "processor" },
+		{ "host", "cores", "number of processors" },
+		{ "host", "kernel", "kernel of the host" },
+		{ "versions", "gamut_build", "build of gamut" },
+	};
+
+	for (size_t i = 0; i < sizeof(same) / sizeof(same[0]); i++) {
+		const json_t *a = json_object_get(json_object_get(old, same[i].object), same[i].key);
+		const json_t *b = json_object_get(json_object_get(fresh, same[i].object), same[i].key);
+
+		if (!json_equal(a, b))
+			return same[i].what;
+	}
+	return NULL;
+}
+
 /* Why an old file cannot be gone on with; false: it can. */
 static bool refuses(const json_t *old, const json_t *fresh, const char *path, char *err, size_t len)
 {
@@ -281,6 +310,10 @@ static bool refuses(const json_t *old, const json_t *fresh, const char *path, ch
 		snprintf(err, len,
 		         "%s: is finished; --report %s shows it, --force measures anew in its place, -o takes another file",
 		         path, path);
+	else if (changed(old, fresh))
+		snprintf(err, len,
+		         "%s: was begun with another %s; --force measures anew in its place, -o takes another file", path,
+		         changed(old, fresh));
 	else
 		return false;
 	return true;

@@ -6,6 +6,7 @@
 #define TIMER_VECTOR    (LAPIC_VECTOR + 1)
 #define MSR_DEADLINE 0x6e0u
 #define LVT_TIMER (LAPIC_BASE + 0x320)
+#define LVT_LINT0 (LAPIC_BASE + 0x350)
 #define INITIAL_COUNT (LAPIC_BASE + 0x380)
 #define CURRENT_COUNT (LAPIC_BASE + 0x390)
 #define DIVIDE (LAPIC_BASE + 0x3e0)
@@ -123,6 +124,96 @@ bool run_lapic_timer(unsigned n)
 	return true;
 }
 
+/* ---- timers that are due when they are set, until their handler has run ---------------------- */
+
+static bool came(const volatile uint32_t *seen, uint32_t before)
+{
+	for (unsigned i = 0; i < SPINS; i++) {
+		if (*seen != before)
+			return true;
+		__asm__ volatile("pause" ::: "memory");
+	}
+	return false;
+}
+
+/* send, n times, each until what it sends was counted. */
+static bool to_self(unsigned n, void (*send)(void), const volatile uint32_t *seen)
+{
+	bool ok = true;
+
+	irq_on();
+	while (ok && n--) {
+		uint32_t before = *seen;
+
+		send();
+		ok = came(seen, before);
+	}
+	irq_off();
+	return ok;
+}
+
+static void xen_now(void)
+{
+	timer_shot(1);
+}
+
+static void deadline_now(void)
+{
+	wrmsr(MSR_DEADLINE, rdtsc());
+}
+
+static void lapic_now(void)
+{
+	mmio_write(INITIAL_COUNT, 1);
+}
+
+/* Counter 0, mode 0: one tick. */
+static void pit_now(void)
+{
+	outb(0x43, 0x30);
+	outb(0x40, 1);
+	outb(0x40, 0);
+}
+
+bool run_xen_interrupt(unsigned n)
+{
+	return to_self(n, xen_now, &probe.events[timer_port_get()]);
+}
+
+bool run_deadline_interrupt(unsigned n)
+{
+	bool ok;
+
+	mmio_write(LVT_TIMER, 0x40000 | DEADLINE_VECTOR);
+	ok = to_self(n, deadline_now, &pc.interrupts[DEADLINE_VECTOR]);
+	mmio_write(LVT_TIMER, MASKED);
+	return ok;
+}
+
+bool run_lapic_interrupt(unsigned n)
+{
+	bool ok;
+
+	mmio_write(LVT_TIMER, TIMER_VECTOR);
+	ok = to_self(n, lapic_now, &pc.interrupts[TIMER_VECTOR]);
+	mmio_write(LVT_TIMER, MASKED);
+	return ok;
+}
+
+/* Through the 8259s, and their way to the processor past the local APIC. */
+bool run_pit_interrupt(unsigned n)
+{
+	bool ok;
+
+	outb(0x43, 0x30); /* its output is low until it has counted */
+	pic_init(0xfffe);
+	mmio_write(LVT_LINT0, 0x700);
+	ok = to_self(n, pit_now, &pc.interrupts[PIC_VECTOR]);
+	mmio_write(LVT_LINT0, MASKED);
+	pic_init(0xffff);
+	return ok;
+}
+
 /* ---- lateness --------------------------------------------------------------------------- */
 
 /* Halts until a vector has come, and says how long after due. */
@@ -164,16 +255,6 @@ uint64_t lapic_lateness(void)
 
 /* ---- interrupts to oneself, each until its handler has counted it --------------------------- */
 
-static bool came(const volatile uint32_t *seen, uint32_t before)
-{
-	for (unsigned i = 0; i < SPINS; i++) {
-		if (*seen != before)
-			return true;
-		__asm__ volatile("pause" ::: "memory");
-	}
-	return false;
-}
-
 static void send_ipi(void)
 {
 	mmio_write(LAPIC_BASE + 0x300, 0x40000 | LAPIC_VECTOR);
@@ -182,21 +263,6 @@ static void send_ipi(void)
 static void send_event(void)
 {
 	event_send(self_port);
-}
-
-static bool to_self(unsigned n, void (*send)(void), const volatile uint32_t *seen)
-{
-	bool ok = true;
-
-	irq_on();
-	while (ok && n--) {
-		uint32_t before = *seen;
-
-		send();
-		ok = came(seen, before);
-	}
-	irq_off();
-	return ok;
 }
 
 bool run_event_self(unsigned n)

@@ -237,6 +237,9 @@ static void files_that_are_not_touched(void **state)
 	plan.burn_ns[GAMUT_AXIS_DISK] = 1;
 	expect_refusal("another plan");
 	plan.burn_ns[GAMUT_AXIS_DISK] = 0;
+	json_object_set_new(json_object_get(results, "host"), "kernel", json_string("0.99"));
+	assert_int_equal(results_write(results, file), 0);
+	expect_refusal("another kernel of the host");
 	results_finish(results);
 	assert_int_equal(results_write(results, file), 0);
 	json_decref(results);
