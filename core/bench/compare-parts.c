@@ -21,10 +21,12 @@ static double times(double x, double y)
 	return x > 0 && y > 0 ? fmax(x, y) / fmin(x, y) : 1;
 }
 
-/* By how much a host that has other things to do made a run longer. */
+/* By how much a host that has other things to do made what runs take longer. NAN: not known. */
 static double stretched(const struct account *a)
 {
-	return a->wall_ns / fmax(a->wall_ns - a->runnable_ns, 0.01 * a->wall_ns);
+	double busy = a->wall_ns - (a->idle_ns > 0 ? a->idle_ns : 0);
+
+	return busy / fmax(busy - a->runnable_ns, 0.01 * a->wall_ns);
 }
 
 double compare_tolerance(const struct attempt *a, const struct attempt *b)
