@@ -228,7 +228,7 @@ static void add_best(struct judging *j, size_t claim)
 	const char *const mode[MOST] = { claims[claim].mode };
 
 	for (size_t column = 0; hardware(j->cells) == SIZE_MAX && column < j->cells->n_columns; column++)
-		if (name_matches(j->cells->columns[column].name, claims[claim].names))
+		if (name_matches(j->cells->columns[column].name, claims[claim].names) && !j->cells->columns[column].twin)
 			add_cells(j, claim, best_of(j->cells, column, mode),
 			          best_of(j->cells, column, claims[claim].against), column);
 }

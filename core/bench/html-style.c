@@ -39,7 +39,7 @@ const char html_style[] =
 	".sortable th[aria-sort]{color:var(--best)}"
 	"td small{color:var(--soft);font-weight:400}td.best{font-weight:700;color:var(--best)}td.none{color:var(--soft);font-style:italic}"
 	"td.ax,th.ax{text-align:center;padding:4px 3px}"
-	".list td,.list th{text-align:left;white-space:normal;vertical-align:top;overflow-wrap:anywhere}.list td:first-child{position:static;"
+	".list td,.list th{text-align:left;vertical-align:top}.list td{white-space:normal;overflow-wrap:break-word}.list td:nth-child(n+4),.list code,pre{overflow-wrap:anywhere}.list td:nth-child(4){min-width:130px}.list td:last-child{min-width:200px}.list td:first-child{position:static;"
 	"font-weight:400;border-right:0;white-space:nowrap}"
 	".chip{display:inline-block;min-width:62px;padding:1px 6px 2px;border-radius:5px;color:#fff;font-size:11.5px;line-height:1.25;"
 	"background:var(--none)}.chip b{display:block;font-size:12.5px}.chip.V{background:var(--v)}.chip.P{background:var(--p)}"
@@ -60,12 +60,17 @@ const char html_style[] =
 	".p6{fill:var(--p6);background:var(--p6)}.p7{fill:var(--p7);background:var(--p7)}.p8{fill:var(--p8);background:var(--p8);"
 	"stroke:var(--line)}.p9{fill:var(--p9);background:var(--p9)}.p10{fill:var(--p10);background:var(--p10)}.pq{background:var(--peer)}"
 	"ul.why{margin:12px 0 0;padding-left:18px;font-size:14px}ul.why li{margin:5px 0;max-width:100ch;overflow-wrap:anywhere}"
+	"details{margin-top:4px}summary{cursor:pointer;color:var(--best)}pre{margin:6px 0 2px;white-space:pre-wrap;font:12px/1.45 "
+	"ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace}"
 	"dl.def{display:grid;grid-template-columns:minmax(120px,190px) 1fr;gap:6px 18px;margin:12px 0}dl.def dt{font-weight:600}"
 	"dl.def dd{margin:0;max-width:85ch;overflow-wrap:anywhere}footer{padding:36px 20px;color:var(--soft);font-size:13px}"
 	"@media(max-width:640px){body{font-size:14px}h1{font-size:22px}h2{font-size:19px}main,header>div,footer{padding:0 12px}"
-	".r{grid-template-columns:92px minmax(50px,1fr) 96px;font-size:11.5px;gap:0 7px}.box,.chart,.claim{padding:12px}"
+	".r{grid-template-columns:92px minmax(50px,1fr) 96px;font-size:11.5px;gap:0 7px}.box .r{grid-template-columns:92px minmax(40px,1fr) 122px}.box,.chart,.claim{padding:12px}"
 	"dl.def{grid-template-columns:1fr;gap:0}dl.def dd{margin-bottom:10px}th:first-child,td:first-child{max-width:112px;"
-	"overflow:hidden;text-overflow:ellipsis}.hide{display:none}}"
+	"overflow:hidden;text-overflow:ellipsis}"
+	".list thead{display:none}.list tr,.list td{display:block;width:auto}.list td,.list td:first-child{border:0;padding:1px 10px;"
+	"max-width:none}.list tr{border-bottom:1px solid var(--line);padding:6px 0}.list td:empty{display:none}"
+	".list td:first-child{font-weight:600}}"
 	"@media print{.scroll{overflow:visible}.chart,.claim{break-inside:avoid}}";
 
 /* Sorts a table by the column whose head is clicked; all is there without it. */

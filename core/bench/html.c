@@ -222,11 +222,25 @@ static void put_noise(FILE *out, const struct cells *c)
 	fputs("</tbody></table></div>\n", out);
 }
 
+static void put_lines_as_they_are(FILE *out, const char *text)
+{
+	while (*text) {
+		size_t len = strcspn(text, "\n");
+		char *line = strndup(text, len);
+
+		figure_html(line ? line : "?", out);
+		fputc('\n', out);
+		free(line);
+		text += len + (text[len] == '\n');
+	}
+}
+
 static void put_command(FILE *out, const struct cells_row *row)
 {
 	const json_t *command = json_object_get(row->json, "command");
+	const char *domain = cells_text(row->json, "domain");
 
-	if (!json_array_size(command))
+	if (!json_array_size(command) && !*domain)
 		return;
 	fputs("<tr><td>", out);
 	figure_html(row->id, out);
@@ -235,7 +249,13 @@ static void put_command(FILE *out, const struct cells_row *row)
 		fputs(i ? " " : "", out);
 		put_json(out, json_array_get(command, i));
 	}
-	fputs("</code></td></tr>\n", out);
+	fputs("</code>", out);
+	if (*domain) {
+		fputs("<details><summary>its domain file</summary><pre>", out);
+		put_lines_as_they_are(out, domain);
+		fputs("</pre></details>", out);
+	}
+	fputs("</td></tr>\n", out);
 }
 
 static void put_workload_files(FILE *out, const struct cells *c)
