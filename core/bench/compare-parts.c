@@ -15,13 +15,26 @@
 #define TINY   1000.0                     /* ns that are added to all, so that something can be compared with nothing */
 #define WORTH  0.003                      /* of the run: less is not worth a word */
 
+/* How many times as much is the larger; 1 where it is not known. */
+static double times(double x, double y)
+{
+	return x > 0 && y > 0 ? fmax(x, y) / fmin(x, y) : 1;
+}
+
+/* By how much a host that has other things to do made what runs take longer. NAN: not known. */
+static double stretched(const struct account *a)
+{
+	double busy = a->wall_ns - (a->idle_ns > 0 ? a->idle_ns : 0);
+
+	return busy / fmax(busy - a->runnable_ns, 0.01 * a->wall_ns);
+}
+
 double compare_tolerance(const struct attempt *a, const struct attempt *b)
 {
-	double x = a->account.spin_ns, y = b->account.spin_ns;
+	double slower = times(a->account.spin_ns, b->account.spin_ns);
+	double busier = times(stretched(&a->account), stretched(&b->account));
 
-	if (!(x > 0) || !(y > 0))
-		return BENCH_FLOOR_FILES;
-	return BENCH_FLOOR_FILES + fmax(x, y) / fmin(x, y) - 1;
+	return BENCH_FLOOR_FILES + fmax(slower, busier) - 1;
 }
 
 /* The times and costs of one run: samples[kind * stride]. */

@@ -3,8 +3,9 @@
  * Cells are compared by name: the row, the workload, the sample. What is in
  * one file only is listed as that. All that can be compared is judged together
  * (estimate.c), and within the drift of the host nothing is claimed: while each
- * run went, a fixed loop was timed (noise.spin_ns), and by as much as that
- * differs between the two files' runs of a row, so may everything else.
+ * run went, a fixed loop was timed (noise.spin_ns), and guests waited for a
+ * processor of the host (runnable_ns). By as much as either stretches a row's
+ * runs in one file and not in the other, everything else may differ.
  *
  * Where a cell changed, the whole run's counters say why (explain.c), and they
  * are judged as well (compare-parts.c): one axis that got slower shows in every
@@ -93,16 +94,27 @@ static json_t *differing(const json_t *a, const json_t *b)
 	return list;
 }
 
-/* How long the host's fixed loop took: the median over rows and workloads. */
-static double spin(const struct cells *c)
+static double spin_of(const struct account *a)
+{
+	return a->spin_ns;
+}
+
+/* The part of its time that a guest waited for a processor. */
+static double waiting_of(const struct account *a)
+{
+	return a->runnable_ns / a->wall_ns;
+}
+
+/* The median over rows and workloads. */
+static double overall(const struct cells *c, double (*of)(const struct account *a))
 {
 	double *values = calloc(c->n_rows * c->n_workloads + 1, sizeof(*values));
 	struct bench_estimate e = { 0 };
 	size_t n = 0;
 
 	for (size_t i = 0; values && i < c->n_rows * c->n_workloads; i++)
-		if (c->attempts[i].account.spin_ns > 0)
-			values[n++] = c->attempts[i].account.spin_ns;
+		if (of(&c->attempts[i].account) >= 0 && isfinite(of(&c->attempts[i].account)))
+			values[n++] = of(&c->attempts[i].account);
 	if (values)
 		bench_estimate(values, n, &e);
 	free(values);
@@ -116,7 +128,8 @@ static json_t *file_of(const struct cells *c)
 	put_text(file, "started", cells_text(c->results, "started"));
 	put_text(file, "version", cells_text(c->results, "version"));
 	json_object_set_new(file, "finished", json_boolean(*cells_text(c->results, "finished")));
-	put_number(file, "spin_ns", spin(c));
+	put_number(file, "spin_ns", overall(c, spin_of));
+	put_number(file, "waiting", overall(c, waiting_of));
 	return file;
 }
 

@@ -41,6 +41,7 @@ static void test_same(void **unused)
 		{ "--seed 7 --noise 3 --disturbed 0.1", "--seed 8 --noise 3 --disturbed 0.1" },
 		{ "--seed 9", "--seed 10 --drift 1.02" },
 		{ "--seed 11", "--seed 12 --drift 1.2" },
+		{ "--seed 15", "--seed 16 --busy 2" },
 	};
 
 	(void)unused;
