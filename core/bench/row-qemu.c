@@ -52,7 +52,7 @@ json_t *row_qemu_axes(const struct row *row)
 	return json_pack("{s:{s:s,s:s}, s:{s:s,s:s}, s:{s:s,s:s}, s:{s:s,s:s}, s:{s:s,s:s}, s:{s:s,s:s}}",
 	                 "disk", "choice", "virtio", "colour", "P",
 	                 "net", "choice", "virtio", "colour", "P",
-	                 "interrupts", "choice", kvm ? "kvmclock" : "apic", "colour", kvm ? "P" : "V",
+	                 "interrupts", "choice", kvm ? "kvmclock" : "apic", "colour", "V",
 	                 "platform", "choice", microvm ? "microvm" : "pc", "colour", "V",
 	                 "mmu", "choice", kvm ? "hap" : "softmmu", "colour", "VH",
 	                 "console", "choice", "serial", "colour", "V");

@@ -32,6 +32,7 @@
 
 #define NS_PER_S   1000000000u
 #define PATIENCE   (5ull * NS_PER_S) /* with a process that was asked to end */
+#define TAIL       4096u             /* of what it printed, kept when it fails */
 #define OUTPUT_MAX (64u << 20)       /* a guest that prints more measures nothing */
 
 enum { OUT, ERR, PROC, SIG, N_FDS };
@@ -44,6 +45,8 @@ struct child {
 	const char *broken;                   /* why we ended it */
 	int signal;                           /* that we were sent */
 	struct lines out, err;
+	char tail[TAIL]; /* the end of both */
+	size_t n_tail;
 	double overhead_mib; /* -1: not known */
 	int status;
 	struct rusage usage;
@@ -184,11 +187,26 @@ static void passed_a_mark(struct child *c)
 		weigh(c);
 }
 
+static void keep_tail(struct child *c, const char *data, size_t n)
+{
+	size_t old;
+
+	if (n > TAIL) {
+		data += n - TAIL;
+		n = TAIL;
+	}
+	old = c->n_tail < TAIL - n ? c->n_tail : TAIL - n;
+	memmove(c->tail, c->tail + c->n_tail - old, old);
+	memcpy(c->tail + old, data, n);
+	c->n_tail = old + n;
+}
+
 static void take(struct child *c, int which, const char *data, size_t n)
 {
 	struct lines *lines = which == OUT ? &c->out : &c->err;
 	size_t used;
 
+	keep_tail(c, data, n);
 	for (; n; data += used, n -= used) {
 		if (lines_feed(lines, data, n, &used) && which == OUT)
 			passed_a_mark(c);
@@ -312,6 +330,22 @@ static bool failure(const struct child *c, char *why, size_t len)
 	return true;
 }
 
+/* Its last lines, as a list. */
+static json_t *tail_json(const struct child *c)
+{
+	json_t *list = json_array();
+
+	for (size_t at = 0, len; at < c->n_tail; at += len + 1) {
+		const char *end = memchr(c->tail + at, '\n', c->n_tail - at);
+		char line[256];
+
+		len = end ? (size_t)(end - c->tail) - at : c->n_tail - at;
+		lines_printable(line, sizeof(line), c->tail + at, len);
+		json_array_append_new(list, json_string(line));
+	}
+	return list;
+}
+
 static void add_clock(json_t *samples, const char *key, uint64_t ns)
 {
 	double s = (double)ns / NS_PER_S, five[5] = { s, s, s, s, s };
@@ -346,8 +380,10 @@ static void tell(struct child *c, uint64_t over, json_t *into)
 	if (!failed)
 		add_clock(c->out.samples, "process-start-to-end s", over - c->started);
 	json_object_set_new(into, "status", json_string(c->signal ? "interrupted" : failed ? "failed" : "ok"));
-	if (failed)
+	if (failed) {
 		json_object_set_new(into, "why", json_text(why));
+		json_object_set_new(into, "tail", tail_json(c));
+	}
 	json_object_set(into, "samples", c->out.samples);
 	json_object_set(into, "skipped", c->out.skipped);
 	json_object_set_new(into, "counters", counters_of(c, over));

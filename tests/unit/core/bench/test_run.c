@@ -74,6 +74,9 @@ static void runs_that_fail(void **state)
 	failed("echo hello", 60, "without `bench: begin`; its last line: hello");
 	failed("echo bench: begin x; echo no good >&2", 60, "without `bench: end`; its last line: no good");
 	failed("echo bench: begin x; echo bench: end; exit 4", 60, "status 4");
+	assert_int_equal(json_array_size(json_object_get(into, "tail")), 2);
+	failed("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i + 1)); done", 60, "line 1999");
+	assert_in_range(json_array_size(json_object_get(into, "tail")), 300, 500);
 	failed("kill -SEGV $$", 60, "died by");
 	failed("exec /no/such/file", 60, "status 127");
 	failed("exec sleep 30", 1, "longer than 1 s");
