@@ -22,11 +22,14 @@ static bool coloured(void)
 	return isatty(STDOUT_FILENO) && !(no && *no) && !(term && !strcmp(term, "dumb"));
 }
 
+/* A file is read by somebody as well. */
+#define WIDTH_ELSEWHERE 132u
+
 static unsigned width(void)
 {
 	struct winsize size = { .ws_col = 0 };
 
-	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) ? 0 : size.ws_col;
+	return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) || !size.ws_col ? WIDTH_ELSEWHERE : size.ws_col;
 }
 
 static int into_file(const json_t *results, const char *path, int (*fn)(const json_t *results, FILE *out))
