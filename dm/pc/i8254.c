@@ -193,9 +193,14 @@ static int give_tick(struct i8254 *p)
 	return set_line(p, 1);
 }
 
+static void owed_are(struct i8254 *p, uint64_t ticks)
+{
+	__atomic_store_n(&p->owed, ticks, __ATOMIC_RELAXED);
+}
+
 static void forget(struct i8254 *p)
 {
-	p->owed = 0;
+	owed_are(p, 0);
 	p->repay = UINT64_MAX;
 }
 
@@ -204,11 +209,10 @@ static void owe(struct i8254 *p, uint64_t ticks)
 	const struct i8254_counter *c = &p->counter[0];
 	const uint64_t most = tick_at(I8254_OWED_NS) / c->n + 1;
 
-	p->owed += ticks;
-	if (p->owed > most) {
-		__atomic_fetch_add(p->lost, p->owed - most, __ATOMIC_RELAXED);
-		p->owed = most;
-	}
+	ticks += p->owed;
+	if (ticks > most)
+		__atomic_fetch_add(p->lost, ticks - most, __ATOMIC_RELAXED);
+	owed_are(p, ticks > most ? most : ticks);
 }
 
 static void settle(struct i8254 *p, int fate, uint64_t missed)
@@ -242,11 +246,20 @@ static uint64_t rises_due(struct i8254 *p, uint64_t at)
 	return due + rises_until(p, at);
 }
 
+static void pay_back(struct i8254 *p)
+{
+	int fate = give_tick(p);
+
+	if (fate == APIC_TAKEN)
+		owed_are(p, p->owed - 1);
+	else if (fate == APIC_NOBODY)
+		forget(p);
+}
+
 static void drive_periodic(struct i8254 *p, uint64_t at)
 {
 	const uint32_t half = p->counter[0].n / 2;
 	uint64_t due = rises_due(p, at);
-	int fate;
 
 	if (due) {
 		__atomic_fetch_add(p->late, due - 1, __ATOMIC_RELAXED);
@@ -258,11 +271,7 @@ static void drive_periodic(struct i8254 *p, uint64_t at)
 	if (!p->owed || at < p->repay)
 		return;
 	/* One between two that are due. */
-	fate = give_tick(p);
-	if (fate == APIC_TAKEN)
-		p->owed--;
-	else if (fate == APIC_NOBODY)
-		forget(p);
+	pay_back(p);
 	p->repay = UINT64_MAX;
 }
 
@@ -324,6 +333,16 @@ static void timer_fires(void *opaque)
 
 	pthread_mutex_lock(&p->lock);
 	drive(p);
+	pthread_mutex_unlock(&p->lock);
+}
+
+void i8254_acknowledged(struct i8254 *p)
+{
+	const struct i8254_counter *c = &p->counter[0];
+
+	pthread_mutex_lock(&p->lock);
+	if (p->owed && c->running && periodic(c) && p->level)
+		pay_back(p);
 	pthread_mutex_unlock(&p->lock);
 }
 

@@ -11,9 +11,12 @@
  * Ticks that come too late. In modes 2 and 3 software counts interrupts to know
  * the time, so a tick that could not be given is owed: one whose host timer ran
  * late, and one that came while the tick before had not been acknowledged
- * (KVM's "reinject"; Xen's timer_mode 0 does it with the guest's clock). What
- * is owed is paid back between the ticks that are due, one to each, so that the
- * guest gets at most twice its rate; and no more than I8254_OWED_NS worth is
+ * (KVM's "reinject"; Xen's timer_mode 0 does it with the guest's clock). Where
+ * the guest says that it has dealt with a tick, the next that is owed follows at
+ * once: a guest whose processor was taken away waits for several ticks by its
+ * TSC, as Linux does to see that the timer works, and has to find them when it
+ * is back. Else what is owed is paid back between the ticks that are due, one to
+ * each, at twice the rate; and no more than I8254_OWED_NS worth is
  * ever owed, the rest is lost and counted. While the line is masked, and when
  * the counter is set anew, nothing is owed. A pause needs no policy: domain
  * time stands still.
@@ -66,7 +69,7 @@ struct i8254 {
 	uint32_t level;  /* of the line */
 	uint64_t rise;   /* modes 2 and 3: tick of the next rise that is due */
 	bool strobe;     /* mode 4: the pulse is still to come */
-	uint64_t owed;   /* interrupts */
+	uint64_t owed;   /* interrupts; atomic for who looks without the lock */
 	uint64_t repay;  /* tick at which to give one of them */
 	uint64_t *lost, *late; /* statistics */
 	uint64_t *programmed;  /* sign: counter 0 was loaded */
@@ -77,6 +80,8 @@ int i8254_init(struct i8254 *p, const struct gamut_host *host, struct gamut_inst
                int (*line)(void *opaque, uint32_t level), void *opaque);
 void i8254_finish(struct i8254 *p);
 void i8254_reset(struct i8254 *p);
+/* The guest has dealt with an interrupt of line 0. [any] */
+void i8254_acknowledged(struct i8254 *p);
 
 /* OUT of a counter. [any] */
 uint32_t i8254_output(struct i8254 *p, uint32_t counter);

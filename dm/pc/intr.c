@@ -66,6 +66,15 @@ static void apic_eoi(void *board, uint32_t vector)
 	ioapic_eoi(&((struct pc_intr *)board)->ioapic, vector);
 }
 
+/* Ticks are owed, and the guest may have dealt with one. */
+static void apic_ended(void *board, uint32_t vector)
+{
+	struct pc_intr *x = board;
+
+	if (ioapic_edge_vector(&x->ioapic, TICK_PIN) == (int)vector)
+		i8254_acknowledged(&x->pit);
+}
+
 static int apic_intack(void *board, bool all_the_same)
 {
 	struct pc_intr *x = board;
@@ -314,6 +323,10 @@ static void init_board(struct pc_intr *x)
 	s->restarts = has_pic(x);
 	s->eoi = apic_eoi;
 	s->board = x;
+	if (has_timer(x)) {
+		s->ended = apic_ended;
+		s->owing = &x->pit.owed;
+	}
 	ioapic_init(&x->ioapic, ioapic_sends, x);
 	x->by_ioapic = x->host->sign(x->inst, GAMUT_AXIS_INTERRUPTS, GAMUT_COLOUR_V, "I/O APIC interrupts");
 	pthread_mutex_init(&x->line_lock, NULL);

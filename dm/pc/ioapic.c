@@ -82,6 +82,16 @@ int ioapic_set(struct ioapic *p, uint32_t pin, uint32_t level)
 	return fate;
 }
 
+int ioapic_edge_vector(struct ioapic *p, uint32_t pin)
+{
+	uint64_t entry;
+
+	pthread_mutex_lock(&p->lock);
+	entry = p->entry[pin];
+	pthread_mutex_unlock(&p->lock);
+	return is_level(entry) || (entry & ENTRY_MASKED) ? -1 : (int)(entry & ENTRY_VECTOR);
+}
+
 void ioapic_eoi(struct ioapic *p, uint32_t vector)
 {
 	pthread_mutex_lock(&p->lock);

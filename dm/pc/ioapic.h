@@ -46,6 +46,8 @@ void ioapic_reset(struct ioapic *p);
  * APIC_NOBODY also for a masked pin, APIC_MERGED when nothing was sent. [any]
  */
 int ioapic_set(struct ioapic *p, uint32_t pin, uint32_t level);
+/* The vector that the pin sends, edge-triggered and not masked; -1: another kind of entry. [any] */
+int ioapic_edge_vector(struct ioapic *p, uint32_t pin);
 /* A local APIC's end of interrupt for a level-triggered vector. [any] */
 void ioapic_eoi(struct ioapic *p, uint32_t vector);
 

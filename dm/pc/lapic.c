@@ -131,6 +131,8 @@ void lapic_eoi(struct lapic *a)
 	pthread_mutex_unlock(&a->lock);
 	if (broadcast && s->eoi)
 		s->eoi(s->board, (uint32_t)vector);
+	if (vector >= 0 && s->owing && __atomic_load_n(s->owing, __ATOMIC_RELAXED))
+		s->ended(s->board, (uint32_t)vector);
 	lapic_recheck(a);
 }
 

@@ -90,6 +90,9 @@ struct lapics {
 	bool suppress_eoi;  /* software may turn EOI broadcasts off: the I/O APIC has a register instead */
 	bool restarts;      /* after INIT, vCPU 0 goes to the reset vector, and does not wait to be started */
 	void (*eoi)(void *board, uint32_t vector); /* end of a level-triggered interrupt [vcpu] */
+	/* The end of any vector, while *owing is not 0. NULL: nobody has more to give. [vcpu] */
+	void (*ended)(void *board, uint32_t vector);
+	const uint64_t *owing; /* atomic */
 	/* The 8259s' vector, acknowledged; when they ask no more, -1, or what they give to one who asks all the same. */
 	int (*intack)(void *board, bool all_the_same); /* [vcpu] */
 	void *board;

@@ -591,6 +591,27 @@ static void a_slow_guest_gets_all_its_ticks(void **state)
 	assert_int_equal(r->p.owed, 0);
 }
 
+/* The processor was away for 64 ms, and all ticks of that time are there before another thing is done. */
+static void one_that_acknowledges_gets_them_at_once(void **state)
+{
+	struct rig *r = *state;
+
+	r->acks = false;
+	control(r, 0x34);
+	load(r, 0, 4773); /* 4 ms */
+	take(r);
+	host_fake_advance(r->f, 64 * MS);
+	assert_in_range(r->p.owed, 14, 16);
+	take(r);
+	r->taken = 0;
+	for (int i = 0; i < 100; i++) {
+		i8254_acknowledged(&r->p);
+		take(r);
+	}
+	assert_in_range(r->taken, 14, 16);
+	assert_int_equal(r->p.owed, 0);
+}
+
 static void what_is_owed_is_bounded(void **state)
 {
 	struct rig *r = *state;
@@ -688,6 +709,7 @@ int main(void)
 		T(mode_4), T(mode_5), T(refresh_toggles), T(line_in_mode_0), T(line_in_mode_4), T(line_in_modes_1_and_5),
 		T(line_in_mode_2), T(line_in_mode_3), T(a_long_period_becomes_short_in_the_middle), T(no_storm),
 		T(late_timers_are_made_up_for), T(a_slow_guest_gets_all_its_ticks), T(what_is_owed_is_bounded),
+		T(one_that_acknowledges_gets_them_at_once),
 		T(a_masked_line_is_owed_nothing), T(random_accesses), T(reset),
 	};
 
