@@ -36,7 +36,7 @@ bool bt_handover_due(struct bt_vcpu *v)
 		if (!(v->key & KEY_USER))
 			return false;
 		h->sticky = false;
-		return h->go = eligible(v);
+		return h->go = v->pv.root[TLB_USER] == h->root && eligible(v);
 	}
 	if (!__atomic_exchange_n(&h->tick, 0, __ATOMIC_RELAXED))
 		return false;
@@ -82,6 +82,7 @@ void bt_handover_back(struct bt_vcpu *v, uint64_t ns, bool own_event)
 	h->quiet = 0;
 	h->events = v->n_pv;
 	h->sticky = !own_event;
+	h->root = v->pv.root[TLB_USER];
 	if (ns >= LONG_STAY_NS || !own_event)
 		h->patience = 1;
 	else if (ns < SHORT_STAY_NS && h->patience < HANDOVER_PATIENCE_MAX)

@@ -9,7 +9,9 @@
  * here costs it some tenths of its speed. So it goes when user code has run
  * for a whole tick (HANDOVER_TICK_NS) with no event at all, and stays gone: a
  * timer interrupt brings it back for the moment that the guest's kernel needs,
- * and it leaves again at the kernel's return. What comes back soon with an
+ * and it leaves again at the kernel's return to the same address space. Not to
+ * another: a program that has just begun asks CPUID what it may use, and where
+ * KVM is software the other side answers with the host's. What comes back soon with an
  * event of its own (a page fault, a system call) makes the next departure
  * harder: patience doubles, in ticks, and falls back to one after a long stay.
  *
@@ -30,7 +32,8 @@
 struct bt_handover {
 	uint32_t tick;      /* a tick has passed; set by the vCPU thread's timer signal */
 	bool go;            /* why bt's run came back: the other side is to run */
-	bool sticky;        /* leave as soon as user mode is in force again */
+	bool sticky;        /* leave as soon as user mode is in force again, if it is that of `root` */
+	uint64_t root;      /* the user space of the last stay */
 	uint32_t quiet;     /* ticks without an event */
 	uint32_t patience;  /* ticks to wait for */
 	uint64_t events;    /* v->n_pv at the last tick */
