@@ -54,10 +54,11 @@
  * all addresses (SDM vol. 3, 4.10.4.1): it compares all loose upper tables, and
  * of the lowest level just the one entry.
  *
- * A table that is linked anew is compared, too. Something else may still lead to
- * its shadow page - a root that is no longer in use, for one -, so that it
- * outlived the table's last use here; what the guest wrote since then, into a
- * page that was no table to it, needs no invalidation.
+ * A table that is linked anew is compared, too, and with an upper one all that
+ * is loose. Something else may still lead to its shadow page - a root that is no
+ * longer in use, for one -, so that it outlived the table's last use here; what
+ * the guest wrote since then, into pages that were no tables to it, needs no
+ * invalidation.
  *
  * Protecting a page means finding the write tags that lead to it. A TLB can
  * only be searched by address; so with shadow paging a vCPU notes for each
@@ -189,6 +190,47 @@ static void adopt(struct bt_vcpu *v, struct shadow_page *p, uint64_t owner)
 		compare(v, p);
 }
 
+static bool reaches(const struct bt_vcpu *v, const struct shadow_page *p)
+{
+	uint64_t key;
+
+	if (p->owner == OWNER_ANY)
+		return true;
+	if (bt_long_mode(v) || !(v->cr4 & CR4_PAE))
+		return root_key(v, 0, &key) && p->owner == owner_of_key(key);
+	for (uint64_t i = 0; i < 4; i++)
+		if (root_key(v, i << 30, &key) && p->owner == owner_of_key(key))
+			return true;
+	return false;
+}
+
+/* Downwards: comparing may take pages out of the list, whose places the last ones take. */
+#define FOR_EACH_LOOSE(s, p)                                              \
+	for (uint32_t i_ = (s)->n_loose; i_-- > 0;)                       \
+		for (struct shadow_page *p = i_ < (s)->n_loose ? (s)->loose[i_] : NULL; p; p = NULL)
+
+/*
+ * With the lock; c is linked to p where it was not before. Since its last use
+ * here invlpg did not come to it, nor to what it leads to, and what is loose
+ * may differ. False: p or c is gone by that.
+ */
+static bool linked_anew(struct bt_vcpu *v, const struct shadow_page *p, struct shadow_page *c)
+{
+	struct shadow *s = v->spt;
+
+	if (!c->filled)
+		return true;
+	if (level_of(c->role) == 0) {
+		if (c->loose)
+			compare(v, c);
+	} else {
+		FOR_EACH_LOOSE(s, q)
+			if (reaches(v, q))
+				compare(v, q);
+	}
+	return p->live && c->live;
+}
+
 /* ---- filling --------------------------------------------------------------------------------- */
 
 /*
@@ -290,8 +332,8 @@ static struct shadow_page *link_child(struct bt_vcpu *v, struct shadow_page *p, 
 		e = table_entry(s, c, value);
 		note_filled(p, at);
 		__atomic_store_n(&p->e[at], e, __ATOMIC_SEQ_CST);
-		if (c->loose)
-			compare(v, c);
+		if (!linked_anew(v, p, c))
+			return NULL;
 	}
 	adopt(v, child_of(s, e), p->owner);
 	if (!spt_agrees(s, p->role, e, spt_guest_entry(s, p, at))) {
@@ -382,25 +424,6 @@ static bool others_write(const struct bt_vcpu *v, uint64_t gpa)
 	return !smp_alone(v) &&
 	       (__atomic_load_n(&v->writers[gpa >> PAGE_SHIFT], __ATOMIC_RELAXED) & ~(1ull << v->index));
 }
-
-static bool reaches(const struct bt_vcpu *v, const struct shadow_page *p)
-{
-	uint64_t key;
-
-	if (p->owner == OWNER_ANY)
-		return true;
-	if (bt_long_mode(v) || !(v->cr4 & CR4_PAE))
-		return root_key(v, 0, &key) && p->owner == owner_of_key(key);
-	for (uint64_t i = 0; i < 4; i++)
-		if (root_key(v, i << 30, &key) && p->owner == owner_of_key(key))
-			return true;
-	return false;
-}
-
-/* Downwards: comparing may take pages out of the list, whose places the last ones take. */
-#define FOR_EACH_LOOSE(s, p)                                              \
-	for (uint32_t i_ = (s)->n_loose; i_-- > 0;)                       \
-		for (struct shadow_page *p = i_ < (s)->n_loose ? (s)->loose[i_] : NULL; p; p = NULL)
 
 /* What a device or another thread wrote, before it is known for certain to be seen at a poll. */
 static void see_inval(struct bt_vcpu *v)

@@ -554,32 +554,47 @@ static void modes_in_turn(void **state)
 }
 
 /*
- * Page tables that go from place to place between two roots, with no more
- * invalidations than the manual asks for: what was taken out or changed where it
- * is in force, by address.
+ * Page tables that go from place to place in two directories, and these between
+ * two roots, with no more invalidations than the manual asks for: what was taken
+ * out or changed where it is in force, by address.
  */
 #define SLOTS 6u
-#define PLACE_PD(root) (TABLES + 0x8000 + (root) * 0x1000)
+#define PLACE_PD(pd) (TABLES + 0x8000 + (pd) * 0x1000)
+#define PLACE_PDPT(root) ((root) ? 0x6000u : RIG_PDPT)
 #define PLACE_VA(slot, page) ((uint64_t)(slot) << 21 | (uint64_t)(page) << 12)
 
 struct places {
 	struct rig *r;
 	uint64_t s;
-	unsigned root;
+	unsigned root, pd[2];  /* the directory of each */
 	uint64_t at[2][SLOTS]; /* the table there, or 0 */
 };
 
-static void place(struct places *p, unsigned slot, uint64_t table)
+static void place(struct places *p, unsigned pd, unsigned slot, uint64_t table)
 {
-	store64(p->r, PLACE_PD(p->root) + slot * 8, table ? table | 7 : 0);
-	p->at[p->root][slot] = table;
+	store64(p->r, PLACE_PD(pd) + slot * 8, table ? table | 7 : 0);
+	p->at[pd][slot] = table;
 }
 
-static void take_out(struct places *p, unsigned slot)
+static void invalidate(struct places *p, unsigned slot)
 {
-	place(p, slot, 0);
 	for (unsigned page = 0; page < 4; page++)
 		assert_int_equal(sys_invlpg(p->r->v, PLACE_VA(slot, page)), STEP_OK);
+}
+
+static void take_out(struct places *p, unsigned pd, unsigned slot)
+{
+	place(p, pd, slot, 0);
+	if (pd == p->pd[p->root])
+		invalidate(p, slot);
+}
+
+static void change_directory(struct places *p)
+{
+	p->pd[p->root] = !p->pd[p->root];
+	store64(p->r, PLACE_PDPT(p->root), PLACE_PD(p->pd[p->root]) | 7);
+	for (unsigned slot = 1; slot < SLOTS; slot++)
+		invalidate(p, slot);
 }
 
 static void change_entry(struct places *p, uint64_t table)
@@ -588,7 +603,7 @@ static void change_entry(struct places *p, uint64_t table)
 
 	store64(p->r, table + page * 8, rng(&p->s) % 4 ? (0x10000 + rng(&p->s) % 64 * 0x1000) | 7 : 0);
 	for (unsigned slot = 1; slot < SLOTS; slot++)
-		if (p->at[p->root][slot] == table)
+		if (p->at[p->pd[p->root]][slot] == table)
 			assert_int_equal(sys_invlpg(p->r->v, PLACE_VA(slot, page)), STEP_OK);
 }
 
@@ -601,15 +616,17 @@ static void go_to_root(struct places *p, unsigned root)
 static void places_turn(struct places *p)
 {
 	unsigned slot = 1 + (unsigned)(rng(&p->s) % (SLOTS - 1)), page = (unsigned)(rng(&p->s) % 4);
+	unsigned pd = rng(&p->s) % 4 ? p->pd[p->root] : !p->pd[p->root];
 	uint64_t table = TABLES + rng(&p->s) % 4 * 0x1000;
 
-	switch (rng(&p->s) % 8) {
+	switch (rng(&p->s) % 16) {
 	case 0: go_to_root(p, !p->root); break;
-	case 1: case 2: change_entry(p, table); break;
-	case 3: take_out(p, slot); break;
-	case 4:
-		if (!p->at[p->root][slot])
-			place(p, slot, table);
+	case 1: change_directory(p); break;
+	case 2: case 3: case 4: change_entry(p, table); break;
+	case 5: case 6: take_out(p, pd, slot); break;
+	case 7: case 8:
+		if (!p->at[pd][slot])
+			place(p, pd, slot, table);
 		break;
 	default:
 		compare_one(p->r, PLACE_VA(slot, page), rng(&p->s) % 2 ? ACC_READ : ACC_WRITE);
@@ -621,12 +638,12 @@ static void moving_tables(void **state)
 	struct rig *r = *state;
 
 	for (uint64_t seed = 1; seed < 20; seed++) {
-		struct places p = { .r = r, .s = seed };
+		struct places p = { .r = r, .s = seed, .pd = { 0, 1 } };
 
 		rig_long(r, 0);
 		memset(rig_at(r, TABLES), 0, N_TABLES * 4096);
 		for (unsigned root = 0; root < 2; root++) {
-			uint64_t pml4 = root ? PML4_B : RIG_PML4, pdpt = root ? 0x6000 : RIG_PDPT;
+			uint64_t pml4 = root ? PML4_B : RIG_PML4, pdpt = PLACE_PDPT(root);
 
 			memcpy(rig_at(r, PLACE_PD(root)), rig_at(r, RIG_PD), 4096);
 			for (unsigned slot = 1; slot < SLOTS; slot++)
