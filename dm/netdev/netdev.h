@@ -113,7 +113,7 @@ struct netdev_ops {
 	void (*ready)(struct netdev *dev);
 	/* What the front end takes from now on, of info.can_give; nothing at first. NULL: can_give is 0. [io] [control] */
 	void (*set_offload)(struct netdev *dev, uint32_t can);
-	/* Forgets the frames that wait for the front end: the guest was reset. [control] */
+	/* The guest was reset: forgets the frames that wait for the front end, and what it had at the other end. [control] */
 	void (*flush)(struct netdev *dev);
 	/* Frees everything. [control] */
 	void (*close)(struct netdev *dev);

@@ -14,6 +14,7 @@
 #include "dm/netdev/user.h"
 
 #define USER_BATCH 64
+#define USER_PORTS 65536u /* of TCP */
 /* TCP's and IP's, without options. */
 #define USER_HEADERS4 40u
 #define USER_HEADERS6 60u

@@ -239,15 +239,6 @@ static void user_set_offload(struct netdev *dev, uint32_t can)
 	u->can = can;
 }
 
-static void user_flush(struct netdev *dev)
-{
-	struct user *u = user_of(dev);
-
-	netdev_queue_clear(&u->queue);
-	u->blocked = false;
-	set_gate(u);
-}
-
 /* ---- life ---- */
 
 static void user_close(struct netdev *dev)
@@ -269,13 +260,18 @@ static void user_close(struct netdev *dev)
 	free(u);
 }
 
-static const struct netdev_ops user_ops = {
-        .send = user_send,
-        .ready = user_ready,
-        .set_offload = user_set_offload,
-        .flush = user_flush,
-        .close = user_close,
-};
+static bool add_forward(struct user *u, const struct user_forward *f)
+{
+	const struct sockaddr_in *from = (const struct sockaddr_in *)&f->host, *to = (const struct sockaddr_in *)&f->guest;
+
+	errno = 0;
+	/* The first of these knows the first address that DHCP gives. */
+	if (f->guest.ss_family == AF_INET && !to->sin_addr.s_addr)
+		return !slirp_add_hostfwd(u->slirp, f->udp, from->sin_addr, ntohs(from->sin_port), to->sin_addr,
+		                          ntohs(to->sin_port));
+	return !slirp_add_hostxfwd(u->slirp, (const struct sockaddr *)&f->host, f->length,
+	                           (const struct sockaddr *)&f->guest, f->length, f->udp ? SLIRP_HOSTFWD_UDP : 0);
+}
 
 static int add_forwards(struct user *u)
 {
@@ -287,20 +283,9 @@ static int add_forwards(struct user *u)
 		if (!user_forward_parse(text, &f))
 			return u->host->fail(u->inst, EINVAL,
 			                     "forward: \"%s\" is none; write tcp:127.0.0.1:2222-:22, or udp:...", text);
-		if (f.guest.ss_family == AF_INET && !((struct sockaddr_in *)&f.guest)->sin_addr.s_addr) {
-			struct sockaddr_in *from = (struct sockaddr_in *)&f.host, *to = (struct sockaddr_in *)&f.guest;
-
-			/* This one knows the first address that DHCP gives. */
-			if (!slirp_add_hostfwd(u->slirp, f.udp, from->sin_addr, ntohs(from->sin_port), to->sin_addr,
-			                       ntohs(to->sin_port)))
-				continue;
-		} else if (!slirp_add_hostxfwd(u->slirp, (struct sockaddr *)&f.host, f.length,
-		                               (struct sockaddr *)&f.guest, f.length,
-		                               f.udp ? SLIRP_HOSTFWD_UDP : 0)) {
-			continue;
-		}
-		return u->host->fail(u->inst, errno ? errno : EADDRINUSE, "forward: \"%s\": the host's port cannot be had: %s",
-		                     text, strerror(errno ? errno : EADDRINUSE));
+		if (!add_forward(u, &f))
+			return u->host->fail(u->inst, errno ? errno : EADDRINUSE, "forward: \"%s\": the host's port cannot be had: %s",
+			                     text, strerror(errno ? errno : EADDRINUSE));
 	}
 	return 0;
 }
@@ -319,7 +304,7 @@ static int make(struct user *u)
 	if (err)
 		return u->host->fail(u->inst, -err, "epoll: %s", strerror(-err));
 	u->out = malloc(2 * NETDEV_GSO_MAX);
-	u->mss = calloc(65536, sizeof(*u->mss));
+	u->mss = calloc(USER_PORTS, sizeof(*u->mss));
 	u->piece = malloc(NETDEV_HEADER + u->slirp_mtu + 40);
 	u->service = u->host->defer_create(u->inst, service, u);
 	u->timer = u->host->timer_create(u->inst, service, u);
@@ -330,12 +315,62 @@ static int make(struct user *u)
 	u->slirp = slirp_new(&config.slirp, &callbacks, u);
 	if (!u->slirp)
 		return u->host->fail(u->inst, EINVAL, "libslirp %s takes no such network", slirp_version_string());
-	errno = 0;
 	err = add_forwards(u);
 	if (!err)
 		u->host->defer_run(u->inst, u->service);
 	return err;
 }
+
+/* ---- a guest that begins anew ---- */
+
+/*
+ * The connections of the guest before are over: nobody is left to say so, and
+ * they would stay open on the host, count against the limit and, worse, swallow
+ * the new guest's SYN where it comes from the same port (libslirp drops one whose
+ * number lies behind what the old connection had received, without an answer).
+ */
+static void renew(struct user *u)
+{
+	struct user_config config;
+	Slirp *slirp = user_config_read(u->host, u->inst, &config) ? NULL : slirp_new(&config.slirp, &callbacks, u);
+	const char *text;
+
+	if (!slirp) {
+		u->host->log(u->inst, GAMUT_LOG_ERROR, "libslirp makes no new network: the guest has its old one");
+		return;
+	}
+	slirp_cleanup(u->slirp);
+	u->slirp = slirp;
+	u->open = 0;
+	for (uint32_t i = 0; u->host->option_list(u->inst, "forward", i, &text); i++) {
+		struct user_forward f;
+
+		if (!user_forward_parse(text, &f) || !add_forward(u, &f))
+			u->host->log(u->inst, GAMUT_LOG_ERROR, "forward: \"%s\": the host's port cannot be had again: %s", text,
+			             strerror(errno ? errno : EADDRINUSE));
+	}
+}
+
+static void user_flush(struct netdev *dev)
+{
+	struct user *u = user_of(dev);
+
+	netdev_queue_clear(&u->queue);
+	u->blocked = u->holds = u->small_mss = false;
+	memset(u->mss, 0, USER_PORTS * sizeof(*u->mss));
+	renew(u);
+	netdev_queue_clear(&u->queue); /* what the old network said at its end */
+	set_gate(u);
+	u->host->defer_run(u->inst, u->service);
+}
+
+static const struct netdev_ops user_ops = {
+        .send = user_send,
+        .ready = user_ready,
+        .set_offload = user_set_offload,
+        .flush = user_flush,
+        .close = user_close,
+};
 
 struct netdev *netdev_user_open(const struct gamut_host *host, struct gamut_inst *inst,
                                 const struct netdev_front *front, int *error)

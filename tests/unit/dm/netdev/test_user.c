@@ -375,6 +375,86 @@ static void flush_forgets(void **state)
 	assert_int_equal(w->n_got, 0);
 }
 
+/* A guest that was reset is another one: what its forerunner had open is closed, and its ports are free. */
+static void a_reset_ends_connections(void **state)
+{
+	struct world *w = *state;
+	struct tcp t = {.seq = 70000, .from = 40000, .window = 65535};
+	uint8_t flags = 0, buf[4];
+	uint32_t n;
+	int fd = listener(&t.to), peers[2];
+
+	assert_int_equal(open_dev(w), 0);
+	for (int turn = 0; turn < 2; turn++) {
+		arp(w);
+		tcp_send(w, &t, SYN, NULL, 0);
+		for (int i = 0; i < 500 && !(flags & SYN); i++) {
+			run_for(w, 1);
+			flags |= tcp_take(w, &t, NULL, &n);
+		}
+		assert_int_equal(flags, SYN | ACK);
+		tcp_send(w, &t, ACK, NULL, 0);
+		run_for(w, 2);
+		peers[turn] = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		assert_true(peers[turn] >= 0);
+		if (turn)
+			break;
+		netdev_flush(w->dev);
+		assert_int_equal(read(peers[0], buf, sizeof(buf)), 0);
+		/* From the same port, and behind what the old connection had come to. */
+		t.seq = 500;
+		flags = 0;
+	}
+	assert_int_equal(read(peers[1], buf, sizeof(buf)), -1);
+	assert_int_equal(errno, EAGAIN);
+	close(peers[0]);
+	close(peers[1]);
+	close(fd);
+}
+
+/* Its forwards stay, and what it had does not count against the limit. */
+static void a_reset_keeps_forwards(void **state)
+{
+	struct world *w = *state;
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct tcp t = {.seq = 1, .window = 65535};
+	const uint8_t *f = NULL;
+	uint16_t port;
+	char text[64];
+	uint32_t n;
+	int fd = listener(&port), server = listener(&t.to);
+
+	close(fd);
+	snprintf(text, sizeof(text), "tcp:127.0.0.1:%u-:22", port);
+	host_fake_option(w->f, "forward", 0, text);
+	host_fake_option(w->f, "connections", 16, NULL);
+	assert_int_equal(open_dev(w), 0);
+	for (uint32_t turn = 0; turn < 4; turn++) {
+		arp(w);
+		for (uint16_t i = 0; i < 10; i++) {
+			t.from = (uint16_t)(2000 + turn * 100 + i);
+			t.seq = 1;
+			tcp_send(w, &t, SYN, NULL, 0);
+		}
+		run_for(w, 2);
+		netdev_flush(w->dev);
+	}
+	assert_int_equal(host_fake_counter(w->f, "connections-refused"), 0);
+	arp(w);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	a.sin_port = htons(port);
+	assert_true(!connect(fd, (struct sockaddr *)&a, sizeof(a)) || errno == EINPROGRESS);
+	for (int i = 0; i < 200 && !f; i++) {
+		run_for(w, 1);
+		f = next_ip(w, 6, &n);
+	}
+	assert_non_null(f);
+	assert_int_equal(f[47], SYN);
+	assert_int_equal(get16(f + 36), 22);
+	close(fd);
+	close(server);
+}
+
 /* ---- options ---- */
 
 static void options_that_are_refused(void **state)
@@ -447,6 +527,8 @@ int main(void)
 	        T(noise),
 	        T(connections_are_bounded),
 	        T(flush_forgets),
+	        T(a_reset_ends_connections),
+	        T(a_reset_keeps_forwards),
 	        T(options_that_are_refused),
 	        cmocka_unit_test(forwards_are_parsed),
 	};
