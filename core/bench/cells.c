@@ -16,6 +16,7 @@ static const struct {
 	int direction;
 } units[] = {
 	{ "ns", -1 }, { "us", -1 }, { "ms", -1 }, { "s", -1 }, { "cycles", -1 }, { "MiB", -1 },
+	{ "exits", -1 },
 	{ "MB/s", 1 }, { "ops/s", 1 }, { "packets/s", 1 },
 };
 

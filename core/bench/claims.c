@@ -2,7 +2,7 @@
 /*
  * Each claim says that one mode is better or worse than others at something.
  * It is compared row by row on the same engine, column by column where the
- * names match, and exits of an axis where it is about those. All comparisons
+ * names match. All comparisons
  * of all claims are judged together, as all are that this report makes.
  *
  * What is only said of hosts without hardware virtualization is not measurable
@@ -17,10 +17,9 @@
 #include <string.h>
 
 #include "figures.h"
-#include "plugin.h"
 
 #define MOST 8 /* of each list of a claim; the last is NULL */
-#define NONE (-1)
+#define MOSTLY 3 /* times as many say the one as say the other */
 #define SHOWN 12 /* comparisons that are told one by one */
 
 static const struct claim {
@@ -28,20 +27,18 @@ static const struct claim {
 	const char *mode, *against[MOST];
 	int better;               /* 1: the mode is said to be better than the others, -1: worse */
 	const char *names[MOST];  /* columns; "disk-": all that begin so */
-	int exits;                /* an axis whose exits count as well, the less the better; NONE */
 	bool without_hardware;    /* the best row of the mode against the best of the others, whatever the engine */
 } claims[] = {
 	{ "64-bit PV pays for system calls and address-space switches", "pv", { "pvh" }, -1,
-	  { "syscall", "address-space-switch", "context-switch" }, NONE, false },
+	  { "syscall", "address-space-switch", "context-switch" }, false },
 	{ "PV wins where there is no hardware virtualization", "pv", { "hvm", "hvm-pv-drivers", "pvhvm", "pvh", "kvm" }, 1,
-	  { "boot-to-init", "syscall", "fork-exec", "context-switch", "compile", "shell-loop", "zstd-compress" },
-	  NONE, true },
-	{ "Emulated interrupts and timers cost several exits a cycle, paravirtual ones one or none", "hvm", { "pvhvm", "pvh" },
-	  -1, { "interrupt-self", "timer-program", "ipi-round-trip" }, GAMUT_AXIS_INTERRUPTS, false },
-	{ "PV drivers beat IDE", "hvm-pv-drivers", { "hvm" }, 1, { "disk-" }, NONE, false },
+	  { "boot-to-init", "syscall", "fork-exec", "context-switch", "compile", "shell-loop", "zstd-compress" }, true },
+	{ "Emulated interrupts and timers cost several exits a cycle, paravirtual ones one or none", "hvm",
+	  { "pvhvm", "pvh", "pv" }, -1, { "interrupt-exits-a-turn", "exits-a-turn" }, false },
+	{ "PV drivers beat IDE", "hvm-pv-drivers", { "hvm" }, 1, { "disk-" }, false },
 	{ "PVH has the smallest memory", "pvh", { "hvm", "hvm-pv-drivers", "pvhvm", "pv", "kvm" }, 1,
-	  { "memory-overhead" }, NONE, false },
-	{ "PVH boots fastest", "pvh", { "hvm", "hvm-pv-drivers", "pvhvm", "pv", "kvm" }, 1, { "boot-to-init" }, NONE, false },
+	  { "memory-overhead" }, false },
+	{ "PVH boots fastest", "pvh", { "hvm", "hvm-pv-drivers", "pvhvm", "pv", "kvm" }, 1, { "boot-to-init" }, false },
 };
 #define N_CLAIMS (sizeof(claims) / sizeof(claims[0]))
 
@@ -49,10 +46,9 @@ static const struct claim {
 struct item {
 	size_t claim, row, other;
 	size_t workload;
-	const struct cells_column *column; /* NULL: exits */
+	const struct cells_column *column;
 	double a, b;                       /* medians: the other's, the row's */
 	int direction;
-	double *samples;                   /* of exits: both lots, to be freed */
 };
 
 struct judging {
@@ -67,7 +63,8 @@ const char *claim_verdict_name(enum claim_verdict verdict)
 {
 	static const char *const names[] = {
 		[CLAIM_HOLDS] = "reproduced",    [CLAIM_PARTLY] = "in part",
-		[CLAIM_FAILS] = "contradicted",  [CLAIM_NO_DIFFERENCE] = "no difference beyond noise",
+		[CLAIM_FAILS] = "contradicted",  [CLAIM_MOSTLY_HOLDS] = "mostly reproduced",
+		[CLAIM_MOSTLY_FAILS] = "mostly contradicted", [CLAIM_NO_DIFFERENCE] = "no difference beyond noise",
 		[CLAIM_UNJUDGED] = "too few rounds", [CLAIM_UNKNOWN] = "not measurable here",
 	};
 
@@ -109,7 +106,6 @@ static void add(struct judging *j, const struct item *item, const struct bench_p
 	j->pairs = pairs ? pairs : j->pairs;
 	if (!pairs) {
 		j->short_of_memory = true;
-		free(item->samples);
 		return;
 	}
 	items[j->n] = *item;
@@ -129,58 +125,11 @@ static void add_cells(struct judging *j, size_t claim, size_t row, size_t other,
 		                  .tolerance = BENCH_FLOOR_ROWS });
 }
 
-/*
- * Exits of an axis a second, in each run: cycles of timers come so many a
- * second whatever the mode. One exit more, so that none can be compared with some.
- */
-static size_t take_exits(const struct attempt *a, int axis, double *samples)
-{
-	const char *const path[4] = { "counters", "axes", axis_name((enum gamut_axis)axis), "exits" };
-	static const char *const wall[4] = { "counters", "wall_ns" };
-	size_t n = 0;
-
-	for (size_t i = 0; i < a->n; i++) {
-		double value = cells_number(a->runs[i], path), ns = cells_number(a->runs[i], wall);
-
-		if (value >= 0 && ns > 0)
-			samples[n++] = (value + 1) * 1e9 / ns;
-	}
-	return n;
-}
-
-static void add_exits(struct judging *j, size_t claim, size_t row, size_t other, size_t workload)
-{
-	const struct attempt *b = cells_attempt(j->cells, row, workload), *a = cells_attempt(j->cells, other, workload);
-	int axis = claims[claim].exits;
-	double *samples = calloc(a->n + b->n + 1, sizeof(*samples));
-	struct bench_estimate of_a, of_b;
-	size_t n_a, n_b;
-
-	if (!samples) {
-		j->short_of_memory = true;
-		return;
-	}
-	n_a = take_exits(a, axis, samples);
-	n_b = take_exits(b, axis, samples + n_a);
-	if (!n_a || !n_b) {
-		free(samples);
-		return;
-	}
-	bench_estimate(samples, n_a, &of_a);
-	bench_estimate(samples + n_a, n_b, &of_b);
-	add(j, &(struct item){ .claim = claim, .row = row, .other = other, .workload = workload, .direction = -1,
-		               .a = of_a.median, .b = of_b.median, .samples = samples },
-	    &(struct bench_pair){ .a = samples, .n_a = n_a, .b = samples + n_a, .n_b = n_b,
-		                  .tolerance = BENCH_FLOOR_ROWS });
-}
-
 /* Every column of the claim, for two rows. */
 static void add_rows(struct judging *j, size_t claim, size_t row, size_t other)
 {
 	const struct cells *c = j->cells;
 
-	for (size_t w = 0; claims[claim].exits != NONE && w < c->n_workloads; w++)
-		add_exits(j, claim, row, other, w);
 	for (size_t column = 0; column < c->n_columns; column++)
 		if (name_matches(c->columns[column].name, claims[claim].names) && !c->columns[column].twin)
 			add_cells(j, claim, row, other, column);
@@ -256,13 +205,8 @@ static void put_item(const struct judging *j, size_t i, const struct item *befor
 		fprintf(out, "\n%s against %s: ", c->rows[item->row].id, c->rows[item->other].id);
 	else
 		fputs("; ", out);
-	if (item->column)
-		fprintf(out, "%s %s against %s %s", item->column->name, figure_text(item->b, b), figure_text(item->a, a),
-		        item->column->unit);
-	else
-		fprintf(out, "%s against %s exits of the %s axis a second", figure_count(item->b, b), figure_count(item->a, a),
-		        axis_name((enum gamut_axis)claims[item->claim].exits));
-	fprintf(out, " in %s", c->workloads[item->workload]);
+	fprintf(out, "%s %s against %s %s in %s", item->column->name, figure_text(item->b, b), figure_text(item->a, a),
+	        item->column->unit, c->workloads[item->workload]);
 	if (j->pairs[i].comparable == BENCH_COMPARED && j->pairs[i].differs)
 		fprintf(out, " (%s)", figure_ratio(j->pairs[i].ratio, ratio));
 	else
@@ -283,6 +227,10 @@ static enum claim_verdict verdict_of(const struct tally *t)
 		return CLAIM_UNJUDGED;
 	if (!t->yes && !t->no)
 		return CLAIM_NO_DIFFERENCE;
+	if (t->yes + t->no >= same && t->yes && t->no && t->yes >= MOSTLY * t->no)
+		return CLAIM_MOSTLY_HOLDS;
+	if (t->yes + t->no >= same && t->yes && t->no && t->no >= MOSTLY * t->yes)
+		return CLAIM_MOSTLY_FAILS;
 	if ((t->yes && t->no) || t->yes + t->no < same)
 		return CLAIM_PARTLY;
 	return t->yes ? CLAIM_HOLDS : CLAIM_FAILS;
@@ -378,8 +326,6 @@ int claims_judge(const struct cells *c, void (*put)(void *ctx, const struct clai
 	rc = j.short_of_memory ? -1 : bench_differ(j.pairs, j.n);
 	for (size_t claim = 0; claim < N_CLAIMS && !rc; claim++)
 		rc = put_result(&j, claim, put, ctx);
-	for (size_t i = 0; i < j.n; i++)
-		free(j.items[i].samples);
 	free(j.items);
 	free(j.pairs);
 	return rc;

@@ -5,7 +5,17 @@
 
 #include "cells.h"
 
-enum claim_verdict { CLAIM_HOLDS, CLAIM_PARTLY, CLAIM_FAILS, CLAIM_NO_DIFFERENCE, CLAIM_UNJUDGED, CLAIM_UNKNOWN };
+/* Mostly: at least three times as many figures say so as say the opposite. */
+enum claim_verdict {
+	CLAIM_HOLDS,
+	CLAIM_MOSTLY_HOLDS,
+	CLAIM_PARTLY,
+	CLAIM_MOSTLY_FAILS,
+	CLAIM_FAILS,
+	CLAIM_NO_DIFFERENCE,
+	CLAIM_UNJUDGED,
+	CLAIM_UNKNOWN,
+};
 
 struct claim_result {
 	const char *title;

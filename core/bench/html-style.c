@@ -28,7 +28,7 @@ const char html_style[] =
 	".claim ul{margin:8px 0 0;padding:0;list-style:none;font-size:13px;color:var(--soft)}.claim li{padding:4px 0;"
 	"border-top:1px solid var(--grid);overflow-wrap:anywhere}"
 	".badge{display:inline-block;font-size:12px;font-weight:650;padding:1px 9px;border-radius:99px;color:#fff;background:var(--none)}"
-	".badge.v0{background:var(--good)}.badge.v1{background:var(--mid)}.badge.v2{background:var(--bad)}"
+	".badge.v0,.badge.v1{background:var(--good)}.badge.v2{background:var(--mid)}.badge.v3,.badge.v4{background:var(--bad)}"
 	".scroll{overflow-x:auto;background:var(--card);border:1px solid var(--line);border-radius:10px;margin:12px 0}"
 	"table{border-collapse:separate;border-spacing:0;font-size:13px;font-variant-numeric:tabular-nums;width:100%}"
 	"th,td{padding:5px 10px;text-align:right;border-bottom:1px solid var(--line);white-space:nowrap}"

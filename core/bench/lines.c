@@ -42,7 +42,7 @@ void lines_printable(char *to, size_t size, const char *from, size_t n)
 
 bool lines_unit_ok(const char *unit)
 {
-	static const char *const units[] = { "ns", "us", "ms", "s", "cycles", "MiB", "MB/s", "ops/s", "packets/s" };
+	static const char *const units[] = { "ns", "us", "ms", "s", "cycles", "MiB", "exits", "MB/s", "ops/s", "packets/s" };
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
 		if (!strcmp(units[i], unit))
@@ -125,6 +125,11 @@ static size_t split(char *text, char *words[WORDS])
 	return n;
 }
 
+static bool take_turns(struct lines *l, const char *text)
+{
+	return !l->turns && count(text, &l->turns);
+}
+
 /* Behind the prefix. False: it is no line of ours, or has come at the wrong time. */
 static bool take(struct lines *l, char *text)
 {
@@ -144,6 +149,8 @@ static bool take(struct lines *l, char *text)
 	}
 	if (!strncmp(text, "skip ", 5))
 		return take_skip(l, text + 5);
+	if (!strncmp(text, "turns ", 6))
+		return take_turns(l, text + 6);
 	return take_sample(l, words, split(text, words));
 }
 

@@ -24,6 +24,7 @@ struct lines {
 	bool begun, ended;
 	json_t *samples; /* "NAME UNIT" to { n, min, p25, median, p75, max } */
 	json_t *skipped; /* NAME to the reason */
+	int64_t turns;    /* that it says it did; 0: it did not say */
 	uint64_t bytes, bad; /* seen; lines "bench: ..." that are none */
 };
 

@@ -22,6 +22,7 @@ static const struct known {
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"",
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"", true, false, 2, 2 },
 	{ "probe", "the build makes it", "probe", NULL, "measure write", "measure write quick", false, false, 1, 1 },
+	{ "timer", "the build makes it", "probe", NULL, "timer", "timer quick", false, false, 1, 1 },
 	{ "linux", "conf/bench-guest makes it", "bench-vmlinuz", "bench.img", "panic=-1", "panic=-1 bench_quick", true, true, 25, 8 },
 };
 

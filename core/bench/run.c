@@ -29,6 +29,7 @@
 #include "bench/noise.h"
 #include "clock.h"
 #include "json.h"
+#include "plugin.h"
 
 #define NS_PER_S   1000000000u
 #define PATIENCE   (5ull * NS_PER_S) /* with a process that was asked to end */
@@ -370,8 +371,28 @@ static json_t *counters_of(const struct child *c, uint64_t over)
 	return object;
 }
 
+static void add_exits(json_t *samples, const char *key, const json_t *exits, int64_t turns)
+{
+	double n = (double)json_integer_value(exits) / (double)turns, five[5] = { n, n, n, n, n };
+
+	if (exits)
+		json_object_set_new(samples, key, lines_sample(1, five));
+}
+
+/* Of a guest that does one thing over and over: its exits, and those of the interrupts axis, each time. */
+static void tell_exits(struct child *c, const json_t *counters)
+{
+	const json_t *axis = json_object_get(json_object_get(counters, "axes"), axis_name(GAMUT_AXIS_INTERRUPTS));
+
+	if (!c->out.turns)
+		return;
+	add_exits(c->out.samples, "exits-a-turn exits", json_object_get(counters, "exits"), c->out.turns);
+	add_exits(c->out.samples, "interrupt-exits-a-turn exits", json_object_get(axis, "exits"), c->out.turns);
+}
+
 static void tell(struct child *c, uint64_t over, json_t *into)
 {
+	json_t *counters = counters_of(c, over);
 	char why[320];
 	bool failed = failure(c, why, sizeof(why));
 
@@ -379,6 +400,7 @@ static void tell(struct child *c, uint64_t over, json_t *into)
 		add_clock(c->out.samples, "boot-to-init s", c->begun - c->started);
 	if (!failed)
 		add_clock(c->out.samples, "process-start-to-end s", over - c->started);
+	tell_exits(c, counters);
 	json_object_set_new(into, "status", json_string(c->signal ? "interrupted" : failed ? "failed" : "ok"));
 	if (failed) {
 		json_object_set_new(into, "why", json_text(why));
@@ -386,7 +408,7 @@ static void tell(struct child *c, uint64_t over, json_t *into)
 	}
 	json_object_set(into, "samples", c->out.samples);
 	json_object_set(into, "skipped", c->out.skipped);
-	json_object_set_new(into, "counters", counters_of(c, over));
+	json_object_set_new(into, "counters", counters);
 	if (c->out.bad)
 		json_object_set_new(into, "bad_lines", json_integer((json_int_t)c->out.bad));
 }

@@ -71,7 +71,7 @@ static void cell_text(const struct cells *c, size_t row, size_t column, char buf
 	const struct cell *cell = cells_at(c, row, column);
 	const struct bench_estimate *e = &cell->est;
 	const char *mark = cell->best && col->told_apart ? "*" : "";
-	double spread = 1.4826 * e->mad / e->median; /* a standard deviation, were they normal */
+	double spread = (e->p75 - e->p25) / 1.349 / e->median; /* a standard deviation, were they normal */
 	char number[FIGURE];
 
 	if (!cell->n)

@@ -136,6 +136,7 @@ static _Noreturn void run(void)
 
 	probe.quick = cmdline_word("quick");
 	probe.measure = cmdline_word("measure");
+	probe.timer = cmdline_word("timer");
 	probe.write = cmdline_word("write");
 	probe.shim = cmdline_word("shim");
 	probe.lean = cmdline_word("lean");
@@ -144,9 +145,11 @@ static _Noreturn void run(void)
 		hostile_run(hostile);
 		probe_end(SHUTDOWN_poweroff);
 	}
-	if (!probe.measure)
+	if (!probe.measure && !probe.timer)
 		run_checks();
-	if (!probe.quick || probe.measure)
+	if (probe.timer)
+		measure_timer();
+	else if (!probe.quick || probe.measure)
 		measure_all();
 	probe_end(probe.failed ? SHUTDOWN_crash : SHUTDOWN_poweroff);
 }

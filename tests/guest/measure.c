@@ -89,8 +89,8 @@ static void to_rates(uint64_t bytes, uint64_t *v, unsigned n)
 		v[i] = bytes * 1000 / (v[i] ? v[i] : 1);
 }
 
-/* The first is to warm up, and not counted. */
-static void measure_operation(const struct operation *op)
+/* The first sample is to warm up, and not counted. Returns how often the operation was done; 0: it does not work. */
+static unsigned measure_operation(const struct operation *op)
 {
 	unsigned n = probe.lean ? LEAN_SAMPLES : probe.quick ? QUICK_SAMPLES : SAMPLES;
 	uint32_t count = probe.lean && op->count > LEAN ? op->count / LEAN : op->count;
@@ -99,7 +99,7 @@ static void measure_operation(const struct operation *op)
 	for (unsigned i = 0; i <= n; i++)
 		if (!sample_take(op, count, &samples[i])) {
 			measure_skip(op->name, "does not work");
-			return;
+			return 0;
 		}
 	if (op->bytes) {
 		to_rates((uint64_t)count * op->bytes, samples + 1, n);
@@ -107,6 +107,7 @@ static void measure_operation(const struct operation *op)
 	} else {
 		measure_values(op->name, samples + 1, n, count);
 	}
+	return (n + 1) * count;
 }
 
 /* The first way that this mode has of those that begin at `first`; what the last of them lacks if it has none. */
@@ -124,6 +125,29 @@ static unsigned measure_ways(unsigned first, uint32_t have)
 	if (!done)
 		measure_skip(op->name, measure_lack(measure_table[next - 1].needs & ~have));
 	return next;
+}
+
+#define TURNS 400u /* in one sample: so many that the exits of the boot are none beside theirs */
+
+void measure_timer(void)
+{
+	uint32_t have = measure_prepare();
+	unsigned i = 0, turns;
+
+	while (i < measure_table_len && (strcmp(measure_table[i].name, "timer-interrupt") != 0 || measure_table[i].needs & ~have))
+		i++;
+	print("bench: begin timer\n");
+	if (i == measure_table_len) {
+		measure_skip("timer-interrupt", "no timer");
+	} else {
+		struct operation op = measure_table[i];
+
+		op.count = TURNS;
+		turns = measure_operation(&op);
+		if (turns)
+			print("bench: turns %u\n", turns);
+	}
+	print("bench: end\n");
 }
 
 void measure_all(void)

@@ -27,6 +27,15 @@ static uint16_t latched(uint64_t *after)
 	return (uint16_t)(low | inb(0x42) << 8);
 }
 
+/* Between two readings: where each is an exit, thousands of them would be more than all that is counted later. */
+static void wait_ticks(uint64_t ticks)
+{
+	uint64_t start = rdtsc();
+
+	while (rdtsc() - start < ticks)
+		__asm__ volatile("pause");
+}
+
 static void pit_count_down(void)
 {
 	outb(0x61, (uint8_t)((inb(0x61) & ~2u) | 1));
@@ -44,9 +53,11 @@ bool pit_there(void)
 		return true;
 	pit_count_down();
 	start = rdtsc();
-	for (unsigned i = 0; i < 64 || now - start < 1u << 22; i++)
+	for (unsigned i = 0; i < 64 || now - start < 1u << 22; i++) {
 		if (latched(&now) < 0xff00)
 			return true;
+		wait_ticks(1u << 15);
+	}
 	return false;
 }
 
@@ -59,9 +70,10 @@ static uint64_t ns_per_tsc(void)
 	pit_count_down();
 	start = rdtsc();
 	first = latched(&unused);
-	do
+	do {
+		wait_ticks(1u << 17);
 		ticks = (uint16_t)(first - latched(&end));
-	while (ticks < PIT_TICKS && end - start < 1ull << 34);
+	} while (ticks < PIT_TICKS && end - start < 1ull << 34);
 	return ((ticks * 1000000000ull / PIT_HZ) << 32) / (end - start);
 }
 

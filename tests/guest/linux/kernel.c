@@ -54,16 +54,19 @@ static void do_mmap(uint32_t n)
 
 static uint8_t *protected;
 
+/* Between two pages that nobody may touch, lest the kernel join it with a neighbour that chance gave it, and part it again. */
 static const char *begin_mprotect(void)
 {
-	protected = map(PAGE);
+	protected = map(3 * PAGE) + PAGE;
+	if (mprotect(protected - PAGE, PAGE, PROT_NONE) || mprotect(protected + PAGE, PAGE, PROT_NONE))
+		return strerror(errno);
 	*(volatile uint8_t *)protected = 1;
 	return NULL;
 }
 
 static void end_mprotect(void)
 {
-	munmap(protected, PAGE);
+	munmap(protected - PAGE, 3 * PAGE);
 }
 
 /* A present page is made read-only and writable again: page-table entries that are there change. */

@@ -52,7 +52,7 @@ static double median(const char *key)
 
 static const char talk[] = "Linux version 6.1\r\nbench: begin linux\r\nbench: fork-exec ns 21 1 2.5 3 4 5\r\n"
 			   "[ 1.0] something else\nbench: fork-exec cycles 21 10 20 30 40 50\n"
-			   "bench: skip disk-write no disk is there\nbench: end\n";
+			   "bench: skip disk-write no disk is there\nbench: turns 20400\nbench: end\n";
 
 static void whole_talk(void **state)
 {
@@ -67,6 +67,7 @@ static void whole_talk(void **state)
 		assert_true(median("fork-exec ns") == 3);
 		assert_true(median("fork-exec cycles") == 30);
 		assert_string_equal(json_string_value(json_object_get(l.skipped, "disk-write")), "no disk is there");
+		assert_int_equal(l.turns, 20400);
 	}
 }
 
@@ -88,7 +89,7 @@ static const char *const bad[] = {
 	"bench: a ns 1 5 4 3 2 1", "bench: a ns 1 nan nan nan nan nan", "bench: a ns 1 inf inf inf inf inf",
 	"bench: a ns 1 1e3 1e3 1e3 1e3 1e3", "bench: a ns 1 1 1 1 1 0x10", "bench: a ns 1 -1 1 1 1 1", "bench: a ns 1 . . . . .",
 	"bench: a ns 99999999999999999999 1 1 1 1 1", "bench: a ns 1 1.1.1 2 2 2 2", "bench: skip", "bench: skip a",
-	"bench: skip NAME why", "bench: end of it",
+	"bench: skip NAME why", "bench: end of it", "bench: turns", "bench: turns 0", "bench: turns -1", "bench: turns 1 2",
 	"bench: a ns 1 1 1 1 1 9999999999999999999999999999999999999999999999999999999999999999999999",
 };
 

@@ -15,11 +15,13 @@
 #include "core/bench/run.h"
 
 static json_t *into;
+static const char *stats_path; /* the file of the next run's statistics */
 
 static int run_for(const char *script, int64_t timeout, int signals)
 {
 	json_t *command = json_pack("[s, s, s]", "/bin/sh", "-c", script);
-	const struct bench_run run = { .command = command, .timeout = timeout, .guest_mib = 64, .signals = signals };
+	const struct bench_run run = { .command = command, .timeout = timeout, .guest_mib = 64, .signals = signals,
+		                       .stats = stats_path };
 	int rc;
 
 	json_decref(into);
@@ -66,6 +68,33 @@ static void a_good_run(void **state)
 	assert_non_null(json_object_get(samples, "process-start-to-end s"));
 	assert_true(json_integer_value(json_object_get(json_object_get(into, "counters"), "wall_ns")) > 0);
 	assert_true(json_integer_value(json_object_get(json_object_get(into, "noise"), "spin_ns")) > 0);
+}
+
+/* A guest that does one thing over and over: what its exits are each time. */
+static void exits_of_a_turn(void **state)
+{
+	static const char script[] = "echo '{\"exits\": {\"total\": 300}, \"plugins\": [{\"axis\": \"interrupts\", \"exits\": 200}]}' >%s;"
+				     "echo bench: begin x; echo bench: turns 100; echo bench: end";
+	char path[] = "/tmp/gamut-test-XXXXXX", text[256];
+	const struct {
+		const char *key;
+		double value;
+	} wanted[] = { { "exits-a-turn exits", 3 }, { "interrupt-exits-a-turn exits", 2 } };
+	int fd = mkstemp(path);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(text, sizeof(text), script, path);
+	stats_path = path;
+	assert_int_equal(run_for(text, 60, -1), 0);
+	stats_path = NULL;
+	unlink(path);
+	for (size_t i = 0; i < 2; i++) {
+		const json_t *sample = json_object_get(json_object_get(into, "samples"), wanted[i].key);
+
+		assert_true(json_number_value(json_object_get(sample, "median")) == wanted[i].value);
+	}
 }
 
 static void runs_that_fail(void **state)
@@ -144,6 +173,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_teardown(a_good_run, teardown),
+		cmocka_unit_test_teardown(exits_of_a_turn, teardown),
 		cmocka_unit_test_teardown(runs_that_fail, teardown),
 		cmocka_unit_test_teardown(endless_output, teardown),
 		cmocka_unit_test_teardown(children_that_stay, teardown),
