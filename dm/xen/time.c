@@ -111,6 +111,20 @@ static void periodic_fires(void *opaque)
 		evtchn_virq(v->time->evtchn, v->id, VIRQ_TIMER);
 }
 
+/* Of the vCPU that asks. One that is due is not worth the way through the I/O thread. */
+static void arm_singleshot(struct xen_time *t, uint32_t vcpu, uint64_t when)
+{
+	struct xen_time_vcpu *v = &t->vcpu[vcpu];
+
+	xen_count(t->timers);
+	if (when > now(t)) {
+		t->env->host->timer_set(t->env->inst, v->singleshot, when);
+		return;
+	}
+	t->env->host->timer_cancel(t->env->inst, v->singleshot);
+	singleshot_fires(v);
+}
+
 int64_t xen_time_set_singleshot(struct xen_time *t, struct gamut_hypercall *call, uint64_t arg)
 {
 	static const struct xen_layout layout = { 12, 16, 2, { { 0, 8, 0, 8 }, { 8, 4, 8, 4 } } };
@@ -120,8 +134,7 @@ int64_t xen_time_set_singleshot(struct xen_time *t, struct gamut_hypercall *call
 		return -EFAULT;
 	if ((set.flags & VCPU_SSHOTTMR_future) && set.timeout_abs_ns < now(t))
 		return -ETIME;
-	xen_count(t->timers);
-	t->env->host->timer_set(t->env->inst, t->vcpu[call->vcpu].singleshot, set.timeout_abs_ns);
+	arm_singleshot(t, call->vcpu, set.timeout_abs_ns);
 	return 0;
 }
 
@@ -176,8 +189,7 @@ int64_t xen_set_timer_op(void *opaque, struct gamut_hypercall *call)
 	}
 	if ((int64_t)timeout < 0 || (timeout > at && timeout - at > TIMEOUT_FAR))
 		timeout = at + TIMEOUT_INSTEAD;
-	xen_count(t->timers);
-	t->env->host->timer_set(t->env->inst, timer, timeout);
+	arm_singleshot(t, call->vcpu, timeout);
 	return 0;
 }
 

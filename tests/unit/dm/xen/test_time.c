@@ -52,9 +52,16 @@ static void singleshot_in_the_past(void **state)
 	assert_int_equal(vcpu_op(w, VCPUOP_set_singleshot_timer, 0, &set, sizeof(set)), -ETIME);
 	host_fake_advance(w->f, MS);
 	assert_false(take(w, port));
+	/* It takes the place of what was set, and has no need of the I/O thread. */
+	set.timeout_abs_ns = 5 * MS;
 	set.flags = 0;
 	assert_int_equal(vcpu_op(w, VCPUOP_set_singleshot_timer, 0, &set, sizeof(set)), 0);
-	host_fake_advance(w->f, 0);
+	set.timeout_abs_ns = 1;
+	assert_int_equal(vcpu_op(w, VCPUOP_set_singleshot_timer, 0, &set, sizeof(set)), 0);
+	assert_true(take(w, port));
+	host_fake_advance(w->f, 10 * MS);
+	assert_false(take(w, port));
+	assert_int_equal(world_call(w, __HYPERVISOR_set_timer_op, 1, 0, 0), 0);
 	assert_true(take(w, port));
 }
 
