@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What the kernel does for one process. */
+#include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
