@@ -32,6 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "engine/bt/page-filter.h"
 #include "engine/engine.h"
 #include "mem.h"
 
@@ -150,6 +151,7 @@ struct tlb_entry {
 #define TLB_INVALID (~0ull)
 #define TLB_LISTED_GLOBAL 4u /* index is in the dirty list of global entries */
 #define TLB_EXEC 8u   /* the table's privilege may execute the page */
+#define TLB_LARGE 16u /* of a page of 2M or 4M */
 #define TLB_SMAP 32u  /* a user page in the kernel's table: there while SMAP lets it be (tlb_smap) */
 
 /*
@@ -360,14 +362,16 @@ struct bt_vcpu {
 	/* TLB dirty lists: indices filled since the last flush, non-global and global */
 	uint16_t *tlb_list[2][2];
 	uint32_t tlb_listed[2][2];
-	/* hulls of virtual ranges mapped by large pages since the last full flush: 2M and 4M, 1G, any that was executed */
-	uint64_t large_lo[3], large_hi[3];
+	/* by the 4M: where entries of large pages are, non-global and global */
+	struct page_filter large[2];
+	/* hulls of virtual ranges mapped by large pages since the last full flush: 1G, any that was executed */
+	uint64_t hull_lo[2], hull_hi[2];
 	/* jump cache (cache.c), by CPL class */
 	uint16_t *jc_list[2];  /* indices filled for non-global pages */
 	uint64_t jc_local[2][JC_SIZE / 64]; /* whether the index still holds such an entry */
 	uint32_t jc_listed[2];
 	bool jc_global[2];     /* entries for global pages, which are in no list, may be there */
-	uint64_t jc_pages[2][64]; /* filter: hashed page numbers that have entries */
+	struct page_filter jc_pages[2]; /* those that have entries */
 	uint8_t jc_key[2];     /* KEY_* that the entries were filled for */
 	struct bt_itlb { uint64_t va, gpa, gen; } itlb[2][256]; /* code pages; valid while gen is itlb_gen[class][global] */
 	uint64_t itlb_gen[2][2];

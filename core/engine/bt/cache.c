@@ -449,7 +449,7 @@ void jc_fill(struct bt_vcpu *v, uint64_t rip, const void *code, bool global)
 		v->jc[class][i ^ 1] = old;
 	}
 	jc_note(v, class, i, !global);
-	v->jc_pages[class][page >> 6 & 63] |= 1ull << (page & 63);
+	page_filter_add(&v->jc_pages[class], page);
 	v->jc[class][i] = (struct jc_entry){ .rip = rip, .code = code };
 }
 
@@ -457,8 +457,7 @@ static void jc_clear_class(struct bt_vcpu *v, unsigned class)
 {
 	for (unsigned i = 0; i < JC_SIZE; i++)
 		v->jc[class][i].rip = TLB_INVALID;
-	for (unsigned i = 0; i < 64; i++)
-		v->jc_pages[class][i] = 0;
+	page_filter_clear(&v->jc_pages[class]);
 	v->jc_listed[class] = 0;
 	v->jc_global[class] = false;
 }
@@ -481,6 +480,8 @@ void jc_flush_class(struct bt_vcpu *v, unsigned class, bool global)
 		if (jc_is_local(v, class, v->jc_list[class][i]))
 			v->jc[class][v->jc_list[class][i]].rip = TLB_INVALID;
 	v->jc_listed[class] = 0;
+	if (!v->jc_global[class] && v->jc_pages[class].n > PAGE_FILTER_STALE)
+		page_filter_clear(&v->jc_pages[class]);
 }
 
 void jc_flush(struct bt_vcpu *v, bool global)
@@ -523,11 +524,6 @@ static void jc_flush_code_page(struct bt_vcpu *v, unsigned class, uint64_t page)
 	}
 }
 
-static bool jc_has_page(const struct bt_vcpu *v, unsigned class, uint64_t page)
-{
-	return v->jc_pages[class][page >> 6 & 63] >> (page & 63) & 1;
-}
-
 void jc_flush_page(struct bt_vcpu *v, uint64_t va)
 {
 	uint64_t page = va >> PAGE_SHIFT;
@@ -537,7 +533,7 @@ void jc_flush_page(struct bt_vcpu *v, uint64_t va)
 
 		if (t->va == page << PAGE_SHIFT)
 			t->gen = 0;
-		if (jc_has_page(v, class, page) || jc_has_page(v, class, page - 1))
+		if (page_filter_has(&v->jc_pages[class], page) || page_filter_has(&v->jc_pages[class], page - 1))
 			jc_flush_code_page(v, class, page);
 	}
 }

@@ -256,17 +256,6 @@ static enum bt_step walk_unpaged(uint64_t va, struct mmu_page *page)
 	return STEP_OK;
 }
 
-/* Remembers where large pages were executed: invlpg must forget jumps into all of such a page. */
-static void note_large_code(struct bt_vcpu *v, uint64_t va, uint64_t size)
-{
-	uint64_t lo = va & ~(size - 1);
-
-	if (lo < v->large_lo[2])
-		v->large_lo[2] = lo;
-	if (lo + (size - 1) > v->large_hi[2])
-		v->large_hi[2] = lo + (size - 1);
-}
-
 static inline void walk_result(struct bt_vcpu *v, uint64_t va, unsigned access, const struct walk *w,
                                struct mmu_page *page)
 {
@@ -280,8 +269,9 @@ static inline void walk_result(struct bt_vcpu *v, uint64_t va, unsigned access, 
 	page->smap = page->user && !(access & ACC_USER) && (v->cr4 & CR4_SMAP);
 	page->global = (leaf & PTE_G) && (v->cr4 & CR4_PGE);
 	page->exec = walk_allows(v, w, (access & ACC_USER) | ACC_EXEC);
+	/* Where large pages were executed: invlpg must forget jumps into all of such a page. */
 	if ((access & ACC_EXEC) && size > PAGE_SIZE)
-		note_large_code(v, va, size);
+		hull_add(v, HULL_CODE, va, size);
 }
 
 /* The walk without the walk: true when the shadow has it and allows the access. */

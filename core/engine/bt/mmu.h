@@ -65,6 +65,9 @@ enum bt_step tlb_fill(struct bt_vcpu *v, uint64_t va, unsigned access, struct tl
 void tlb_init(struct bt_vcpu *v);                    /* all invalid, lists empty */
 void tlb_flush(struct bt_vcpu *v, bool global);      /* also jc_flush */
 void tlb_flush_table(struct bt_vcpu *v, int table, bool global);  /* of a PV guest: one space, with its class of the jump cache */
+/* Ranges of virtual addresses that are treated as a whole: pages of 1G, large pages that were executed. */
+enum tlb_hull { HULL_1G, HULL_CODE };
+void hull_add(struct bt_vcpu *v, enum tlb_hull hull, uint64_t va, uint64_t size);
 void tlb_flush_page(struct bt_vcpu *v, uint64_t va); /* invlpg: also when a large page maps it; also jc_flush_page */
 /* SMAP: a user page in the kernel's table is there while explicit accesses may reach it. From bt_update_key. */
 void tlb_smap(struct bt_vcpu *v, bool open);

@@ -11,13 +11,13 @@
  * a list by TLB_SIZE), and a valid entry is always in the list of its kind.
  *
  * A large page enters as one 4K entry for each part that was touched. invlpg
- * on one of them must drop them all; the hulls say whether an address can be
- * mapped by a large page at all. Within the table the parts of a 2M page are
- * 512 neighbours.
+ * on one of them must drop them all, and nothing else: they have a flag, and a
+ * filter says whether an address can be mapped by a large page at all. Within
+ * the table the parts of a 2M page are 512 neighbours. Pages of 1G and large
+ * pages with code are so seldom changed that a hull of them will do, within
+ * which everything is dropped.
  */
 #include "engine/bt/mmu.h"
-
-enum { HULL_2M = 0, HULL_1G = 1, HULL_CODE = 2 };
 
 /*
  * A device's page has no host address and so no entry, and each of its accesses
@@ -127,9 +127,9 @@ static void smap_note(struct bt_vcpu *v, uint32_t index)
 
 static void hulls_clear(struct bt_vcpu *v)
 {
-	for (int i = 0; i < 3; i++) {
-		v->large_lo[i] = ~0ull;
-		v->large_hi[i] = 0;
+	for (int i = 0; i < 2; i++) {
+		v->hull_lo[i] = ~0ull;
+		v->hull_hi[i] = 0;
 	}
 }
 
@@ -149,20 +149,39 @@ void tlb_init(struct bt_vcpu *v)
 	hulls_clear(v);
 }
 
-static void hull_add(struct bt_vcpu *v, uint64_t va, uint64_t size)
+void hull_add(struct bt_vcpu *v, enum tlb_hull hull, uint64_t va, uint64_t size)
 {
-	int hull = size > 0x400000 ? HULL_1G : HULL_2M;
 	uint64_t lo = va & ~(size - 1), hi = lo + (size - 1);
 
-	if (lo < v->large_lo[hull])
-		v->large_lo[hull] = lo;
-	if (hi > v->large_hi[hull])
-		v->large_hi[hull] = hi;
+	if (lo < v->hull_lo[hull])
+		v->hull_lo[hull] = lo;
+	if (hi > v->hull_hi[hull])
+		v->hull_hi[hull] = hi;
 }
 
-static inline bool in_hull(const struct bt_vcpu *v, int hull, uint64_t va)
+static inline bool in_hull(const struct bt_vcpu *v, enum tlb_hull hull, uint64_t va)
 {
-	return va >= v->large_lo[hull] && va <= v->large_hi[hull];
+	return va >= v->hull_lo[hull] && va <= v->hull_hi[hull];
+}
+
+#define LARGE_SHIFT 22 /* of 2M two at a time */
+
+/* Returns the entry's flag. */
+static uint32_t large_add(struct bt_vcpu *v, uint64_t va, const struct mmu_page *page)
+{
+	if (page->size == PAGE_SIZE || page->size == ~0ull)
+		return 0;
+	if (page->size > 1ull << LARGE_SHIFT) {
+		hull_add(v, HULL_1G, va, page->size);
+		return 0;
+	}
+	page_filter_add(&v->large[page->global], va >> LARGE_SHIFT);
+	return TLB_LARGE;
+}
+
+static inline bool may_be_large(const struct bt_vcpu *v, uint64_t va)
+{
+	return page_filter_has(&v->large[0], va >> LARGE_SHIFT) || page_filter_has(&v->large[1], va >> LARGE_SHIFT);
 }
 
 /* Puts the index in the list for its kind of mapping, once. Returns the entry's LISTED bits. */
@@ -222,15 +241,13 @@ static inline struct tlb_entry *entry_fill(struct bt_vcpu *v, uint64_t va, int t
 	uint64_t tag = va & PAGE_MASK;
 
 	e->flags = list_add(v, table, index, e->flags, page->global) | (page->global ? TLB_GLOBAL : 0) |
-	           (page->exec ? TLB_EXEC : 0) | (page->smap ? TLB_SMAP : 0);
+	           (page->exec ? TLB_EXEC : 0) | (page->smap ? TLB_SMAP : 0) | large_add(v, va, page);
 	e->host = (uint64_t)(uintptr_t)v->mem->base + (page->gpa & PAGE_MASK);
 	e->gpa_page = (uint32_t)(page->gpa >> PAGE_SHIFT);
 	e->tag_r = tag;
 	e->tag_w = writable ? tag : tlb_invalid(index);
 	if (page->smap)
 		smap_note(v, index);
-	if (page->size > PAGE_SIZE && page->size != ~0ull)
-		hull_add(v, va, page->size);
 	if (writable && v->wtag)
 		wtag_note(v, table, e->gpa_page, index);
 	return e;
@@ -306,7 +323,10 @@ void tlb_flush(struct bt_vcpu *v, bool global)
 		if (global)
 			flush_list(v, t, true, true);
 	}
+	if (global || v->large[0].n > PAGE_FILTER_STALE)
+		page_filter_clear(&v->large[0]);
 	if (global) {
+		page_filter_clear(&v->large[1]);
 		hulls_clear(v);
 		v->pkeys_seen = 0;
 	}
@@ -334,7 +354,7 @@ static void flush_large(struct bt_vcpu *v, uint64_t va)
 
 	for (int t = 0; t < 2; t++)
 		for (uint32_t i = first; i < first + n; i++)
-			if ((v->tlb[t][i].tag_r ^ base) < size)
+			if ((v->tlb[t][i].tag_r ^ base) < size && (v->tlb[t][i].flags & TLB_LARGE))
 				entry_drop(&v->tlb[t][i], i);
 }
 
@@ -366,7 +386,7 @@ void tlb_flush_page(struct bt_vcpu *v, uint64_t va)
 		return;
 	}
 	drop_page(v, page);
-	if (in_hull(v, HULL_2M, page))
+	if (may_be_large(v, page))
 		flush_large(v, page);
 	if (in_hull(v, HULL_CODE, page))
 		jc_flush(v, true);

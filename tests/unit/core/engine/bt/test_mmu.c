@@ -412,6 +412,20 @@ static void invlpg_of_large_pages(void **state)
 	assert_false(cached(r, 0x3ff000, TLB_USER, false));
 	assert_true(cached(r, 0x400000, TLB_KERNEL, false));
 	assert_true(cached(r, VA, TLB_KERNEL, false));
+	/* The other way round, small pages beside a large one are none of it. */
+	fill(r, 0x50000, 0);
+	fill(r, 0x200000, 0);
+	tlb_flush_page(r->v, 0x50000);
+	assert_false(cached(r, 0x50000, TLB_KERNEL, false));
+	assert_true(cached(r, VA, TLB_KERNEL, false));
+	assert_true(cached(r, 0x200000, TLB_KERNEL, false));
+	/* Their place is known as long as they are there. */
+	tlb_flush(r->v, false);
+	fill(r, 0x200000, 0);
+	fill(r, 0x201000, 0);
+	tlb_flush_page(r->v, 0x2ff000);
+	assert_false(cached(r, 0x200000, TLB_KERNEL, false));
+	assert_false(cached(r, 0x201000, TLB_KERNEL, false));
 	rig_put64(r, RIG_PDPT + 8, 0x87);
 	fill(r, 0x40000000, 0);
 	fill(r, 0x40800000, 0);
