@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest physical memory: one reservation, RAM from a memfd, host pages over it.
+ * Guest physical memory: one reservation, RAM in it, host pages over it.
+ *
+ * RAM is anonymous memory, and huge pages are asked for: of a memfd most hosts
+ * give none, and a guest that boots pays 2.5 us for each of its first 40,000
+ * pages. It is not for children of this process, whose fork would make every
+ * page of it a copy on the next write.
  *
  * Why a released page stays mapped. A guest can take a page away (balloon, or
  * moving a host page elsewhere) on one vCPU while the I/O thread copies from
@@ -8,10 +13,12 @@
  * PROT_NONE from then on, the guest could kill the process at will. So
  * nothing that was ever given out by mem_get becomes inaccessible:
  *
- *   RAM that is released loses its memory by a punched hole in the memfd; its
- *   mapping stays. A late access costs one zero page, which populate punches
- *   once more. No mapping is split, so a guest cannot use up the kernel's
- *   limit on mappings either (65530 by default, and a fatal thing to reach).
+ *   RAM that is released loses its memory (MADV_DONTNEED); its mapping stays.
+ *   A late access costs one zero page, which populate takes away once more. No
+ *   mapping is split, so a guest cannot use up the kernel's limit on mappings
+ *   either (65530 by default, and a fatal thing to reach). For the same reason
+ *   huge pages are given up for all of RAM once much of it was released: the
+ *   kernel would put them where holes are.
  *
  *   A host page in what was never RAM leaves a "scar" when unmapped: a page of
  *   anonymous memory. Scars are reused, and their number is bounded
@@ -24,19 +31,19 @@
 #include "mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <linux/falloc.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define GIB (1ull << 30)
 #define LOW_LIMIT (3 * GIB)
 #define HIGH_BASE (4 * GIB)
 #define MAX_SCARS 16384u
+#define HUGE_SIZE (2ull << 20)
+#define MUCH_RELEASED 16 /* a part of RAM */
 #define UNMAPPED UINT64_MAX
 
 /* A run of host-owned pages; one memfd each, so that freeing is closing. */
@@ -48,6 +55,7 @@ struct gamut_page {
 	struct page_place {
 		uint64_t gpa; /* UNMAPPED when nowhere */
 		uint8_t hidden; /* the kind that was there */
+		uint8_t *under; /* what was in the RAM that was there; NULL: zeroes */
 	} place[];
 };
 
@@ -66,17 +74,14 @@ static void lay_out(struct mem *m, uint64_t ram_size)
 	m->limit = (HIGH_BASE + high + 2 * GIB - 1) & ~(GIB - 1);
 }
 
-/* Offset in the memfd of a page of configured RAM, or UINT64_MAX. */
-static uint64_t ram_offset(const struct mem *m, uint64_t gpa)
+/* Whether the page is of configured RAM. */
+static bool in_ram(const struct mem *m, uint64_t gpa)
 {
-	uint64_t offset = 0;
-
 	for (uint32_t i = 0; i < m->n_ranges; i++) {
 		if (gpa - m->ranges[i].gpa < m->ranges[i].size)
-			return offset + (gpa - m->ranges[i].gpa);
-		offset += m->ranges[i].size;
+			return true;
 	}
-	return UINT64_MAX;
+	return false;
 }
 
 static void *map_zero(uint64_t len)
@@ -94,41 +99,62 @@ static int map_at(struct mem *m, uint64_t gpa, uint64_t len, int fd, uint64_t of
 	return p == MAP_FAILED ? -errno : 0;
 }
 
-static int map_ram(struct mem *m)
+/* Advice may be refused, and nothing is lost: a kernel without huge pages, or what is no RAM now. */
+static void advise(struct mem *m, uint64_t gpa, uint64_t len, int advice)
+{
+	madvise(m->base + gpa, len, advice);
+}
+
+static int map_zeroes_at(struct mem *m, uint64_t gpa, uint64_t len)
+{
+	void *p = mmap(m->base + gpa, len, PROT_READ | PROT_WRITE,
+	               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+
+	return p == MAP_FAILED ? -errno : 0;
+}
+
+static int map_ram_at(struct mem *m, uint64_t gpa, uint64_t len)
+{
+	int err = map_zeroes_at(m, gpa, len);
+
+	if (err)
+		return err;
+	advise(m, gpa, len, MADV_DONTFORK);
+	advise(m, gpa, len, m->small_pages ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+	return 0;
+}
+
+static int make_ram(struct mem *m)
 {
 	int err = 0;
 
 	for (uint32_t i = 0; i < m->n_ranges && !err; i++) {
 		uint64_t gpa = m->ranges[i].gpa, size = m->ranges[i].size;
 
-		err = map_at(m, gpa, size, m->fd, ram_offset(m, gpa));
+		err = map_ram_at(m, gpa, size);
 		if (!err)
 			memset(m->kind + (gpa >> PAGE_SHIFT), MEM_RAM, size >> PAGE_SHIFT);
 	}
 	return err;
 }
 
+/* Of the guest's huge pages and of the host's both begin at the same places. */
 static int reserve(struct mem *m)
 {
-	void *p = mmap(NULL, m->limit, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *p = mmap(NULL, m->limit + HUGE_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint64_t before;
 
 	if (p == MAP_FAILED)
 		return -errno;
-	m->base = p;
+	before = -(uintptr_t)p & (HUGE_SIZE - 1);
+	if (before)
+		munmap(p, before);
+	munmap(p + before + m->limit, HUGE_SIZE - before);
+	m->base = p + before;
 	m->kind = map_zero(m->limit >> PAGE_SHIFT);
 	m->code = map_zero(m->limit >> PAGE_SHIFT);
 	m->scars = map_zero(MAX_SCARS * sizeof(*m->scars));
 	return m->kind && m->code && m->scars ? 0 : -ENOMEM;
-}
-
-static int make_ram(struct mem *m)
-{
-	m->fd = memfd_create("gamut-ram", MFD_CLOEXEC);
-	if (m->fd < 0)
-		return -errno;
-	if (ftruncate(m->fd, (off_t)m->ram_size))
-		return -errno;
-	return map_ram(m);
 }
 
 int mem_init(struct mem *m, uint64_t ram_size, char *err, unsigned err_len)
@@ -136,7 +162,6 @@ int mem_init(struct mem *m, uint64_t ram_size, char *err, unsigned err_len)
 	int rc;
 
 	memset(m, 0, sizeof(*m));
-	m->fd = -1;
 	pthread_mutex_init(&m->lock, NULL);
 	if (!ram_size || ram_size & ~PAGE_MASK || ram_size > 1ull << 45) {
 		snprintf(err, err_len, "memory of %llu bytes is not a number of pages that can be had",
@@ -168,6 +193,8 @@ static void page_destroy(struct gamut_page *p)
 		munmap(p->host, p->n * PAGE_SIZE);
 	if (p->fd >= 0)
 		close(p->fd);
+	for (uint32_t i = 0; i < p->n; i++)
+		free(p->place[i].under);
 	free(p);
 }
 
@@ -187,12 +214,9 @@ void mem_finish(struct mem *m)
 		munmap((void *)m->code, m->limit >> PAGE_SHIFT);
 	if (m->scars)
 		munmap(m->scars, MAX_SCARS * sizeof(*m->scars));
-	if (m->fd >= 0)
-		close(m->fd);
 	free(m->ranges);
 	pthread_mutex_destroy(&m->lock);
 	memset(m, 0, sizeof(*m));
-	m->fd = -1;
 }
 
 /* ---- access ------------------------------------------------------------------- */
@@ -335,7 +359,7 @@ void mem_page_free(struct mem *m, struct gamut_page *pages)
 /* Room for a scar at gpa: RAM needs none, an old one serves again. */
 static int scar_reserve(struct mem *m, uint64_t gpa)
 {
-	if (ram_offset(m, gpa) != UINT64_MAX)
+	if (in_ram(m, gpa))
 		return 0;
 	for (uint32_t i = 0; i < m->n_scars; i++) {
 		if (m->scars[i] == gpa)
@@ -352,20 +376,37 @@ static bool is_host_kind(uint8_t kind)
 	return kind == MEM_HOST || kind == MEM_ROM;
 }
 
+/* What RAM holds at gpa, to be put back when it is no longer covered. */
+static int save_under(const struct mem *m, uint64_t gpa, uint8_t **under)
+{
+	*under = NULL;
+	if (m->kind[gpa >> PAGE_SHIFT] != MEM_RAM)
+		return 0;
+	*under = malloc(PAGE_SIZE);
+	if (!*under)
+		return -ENOMEM;
+	memcpy(*under, m->base + gpa, PAGE_SIZE);
+	return 0;
+}
+
 static int page_map_locked(struct mem *m, struct gamut_page *p, uint32_t index, uint64_t gpa, uint8_t as)
 {
-	uint8_t *kind = &m->kind[gpa >> PAGE_SHIFT];
+	uint8_t *kind = &m->kind[gpa >> PAGE_SHIFT], *under;
 	int err;
 
 	if (p->place[index].gpa != UNMAPPED || is_host_kind(*kind))
 		return -EBUSY;
 	err = scar_reserve(m, gpa);
+	if (!err)
+		err = save_under(m, gpa, &under);
 	if (err)
 		return err;
 	err = map_at(m, gpa, PAGE_SIZE, p->fd, index * PAGE_SIZE);
-	if (err)
+	if (err) {
+		free(under);
 		return err;
-	p->place[index] = (struct page_place){ .gpa = gpa, .hidden = *kind };
+	}
+	p->place[index] = (struct page_place){ .gpa = gpa, .hidden = *kind, .under = under };
 	*kind = as;
 	return 0;
 }
@@ -391,8 +432,8 @@ static int page_replace(struct mem *m, struct gamut_page *p, uint32_t index, uin
 	err = map_at(m, gpa, PAGE_SIZE, p->fd, index * PAGE_SIZE);
 	if (err)
 		return err;
-	p->place[index] = (struct page_place){ .gpa = gpa, .hidden = old->hidden };
-	old->gpa = UNMAPPED;
+	p->place[index] = (struct page_place){ .gpa = gpa, .hidden = old->hidden, .under = old->under };
+	*old = (struct page_place){ .gpa = UNMAPPED };
 	m->kind[gpa >> PAGE_SHIFT] = as;
 	return 0;
 }
@@ -440,16 +481,18 @@ int mem_page_map_as(struct mem *m, struct gamut_page *pages, uint32_t index, uin
 }
 
 /* What lay under a host page comes back: RAM, or memory that nobody refers to. */
-static int uncover(struct mem *m, uint64_t gpa)
+static int uncover(struct mem *m, struct page_place *place)
 {
-	uint64_t offset = ram_offset(m, gpa);
-	void *p;
+	int err = in_ram(m, place->gpa) ? map_ram_at(m, place->gpa, PAGE_SIZE) : map_zeroes_at(m, place->gpa, PAGE_SIZE);
 
-	if (offset != UINT64_MAX)
-		return map_at(m, gpa, PAGE_SIZE, m->fd, offset);
-	p = mmap(m->base + gpa, PAGE_SIZE, PROT_READ | PROT_WRITE,
-	         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-	return p == MAP_FAILED ? -errno : 0;
+	if (err)
+		return err;
+	if (place->under)
+		memcpy(m->base + place->gpa, place->under, PAGE_SIZE);
+	free(place->under);
+	m->kind[place->gpa >> PAGE_SHIFT] = place->hidden;
+	*place = (struct page_place){ .gpa = UNMAPPED };
+	return 0;
 }
 
 int mem_page_unmap(struct mem *m, struct gamut_page *pages, uint32_t index)
@@ -461,11 +504,7 @@ int mem_page_unmap(struct mem *m, struct gamut_page *pages, uint32_t index)
 		return -EINVAL;
 	pthread_mutex_lock(&m->lock);
 	gpa = pages->place[index].gpa;
-	err = gpa == UNMAPPED ? -ENOENT : uncover(m, gpa);
-	if (!err) {
-		m->kind[gpa >> PAGE_SHIFT] = pages->place[index].hidden;
-		pages->place[index].gpa = UNMAPPED;
-	}
+	err = gpa == UNMAPPED ? -ENOENT : uncover(m, &pages->place[index]);
 	pthread_mutex_unlock(&m->lock);
 	if (!err)
 		tell(m, gpa, PAGE_SIZE, true);
@@ -478,26 +517,38 @@ int mem_page_unmap(struct mem *m, struct gamut_page *pages, uint32_t index)
 static bool all_kind(const struct mem *m, uint64_t gpa, uint64_t len, uint8_t kind)
 {
 	for (uint64_t at = gpa; at < gpa + len; at += PAGE_SIZE) {
-		if (m->kind[at >> PAGE_SHIFT] != kind || ram_offset(m, at) == UINT64_MAX)
+		if (m->kind[at >> PAGE_SHIFT] != kind || !in_ram(m, at))
 			return false;
 	}
 	return true;
 }
 
-/*
- * A range of whole pages that lies in the space; ranges of configured RAM are
- * contiguous in the memfd too, so one punch does.
- */
+/* A range of whole pages that lies in the space. */
 static bool balloon_range(const struct mem *m, uint64_t gpa, uint64_t len)
 {
 	return len && !((gpa | len) & ~PAGE_MASK) && in_space(m, gpa, len);
 }
 
-static int punch(struct mem *m, uint64_t offset, uint64_t len)
+/* Its pages are zeroes, and nobody's memory. Host pages that lie over it are files, and keep what is in them. */
+static int drop(struct mem *m, uint64_t gpa, uint64_t len)
 {
-	int rc = fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len);
+	return madvise(m->base + gpa, len, MADV_DONTNEED) ? -errno : 0;
+}
 
-	return rc ? -errno : 0;
+static void set_small_pages(struct mem *m, bool small)
+{
+	if (m->small_pages == small)
+		return;
+	m->small_pages = small;
+	for (uint32_t i = 0; i < m->n_ranges; i++)
+		advise(m, m->ranges[i].gpa, m->ranges[i].size, small ? MADV_NOHUGEPAGE : MADV_HUGEPAGE);
+}
+
+static void count_released(struct mem *m, uint64_t len, bool out)
+{
+	m->released += out ? len : -len;
+	if (m->released > m->ram_size / MUCH_RELEASED)
+		set_small_pages(m, true);
 }
 
 static int balloon(struct mem *m, uint64_t gpa, uint64_t len, uint8_t from, uint8_t to)
@@ -512,9 +563,11 @@ static int balloon(struct mem *m, uint64_t gpa, uint64_t len, uint8_t from, uint
 	if (!err && to == MEM_NONE)
 		memset(m->kind + (gpa >> PAGE_SHIFT), to, len >> PAGE_SHIFT);
 	if (!err)
-		err = punch(m, ram_offset(m, gpa), len);
-	if (!err)
+		err = drop(m, gpa, len);
+	if (!err) {
 		memset(m->kind + (gpa >> PAGE_SHIFT), to, len >> PAGE_SHIFT);
+		count_released(m, len, to == MEM_NONE);
+	}
 	pthread_mutex_unlock(&m->lock);
 	if (!err)
 		tell(m, gpa, len, true);
@@ -540,8 +593,11 @@ static void reset_hidden(struct mem *m)
 		for (uint32_t i = 0; i < p->n; i++) {
 			uint64_t gpa = p->place[i].gpa;
 
-			if (gpa != UNMAPPED)
-				p->place[i].hidden = ram_offset(m, gpa) != UINT64_MAX ? MEM_RAM : MEM_NONE;
+			if (gpa == UNMAPPED)
+				continue;
+			p->place[i].hidden = in_ram(m, gpa) ? MEM_RAM : MEM_NONE;
+			free(p->place[i].under);
+			p->place[i].under = NULL;
 		}
 	}
 }
@@ -561,34 +617,39 @@ static void reset_kinds(struct mem *m)
 
 int mem_reset(struct mem *m)
 {
-	int err;
+	int err = 0;
 
 	pthread_mutex_lock(&m->lock);
-	err = punch(m, 0, m->ram_size);
-	if (!err)
+	for (uint32_t i = 0; i < m->n_ranges && !err; i++)
+		err = drop(m, m->ranges[i].gpa, m->ranges[i].size);
+	if (!err) {
 		reset_kinds(m);
+		m->released = 0;
+		set_small_pages(m, false);
+	}
 	pthread_mutex_unlock(&m->lock);
 	if (!err)
 		tell(m, 0, m->limit, true);
 	return err;
 }
 
-static uint64_t fd_bytes(int fd)
+struct mem_usage mem_usage(const struct mem *m)
 {
-	struct stat st;
+	uint64_t first = (uintptr_t)m->base, from, to, kib;
+	struct mem_usage u = { 0 };
+	FILE *f = fopen("/proc/self/smaps", "re");
+	bool ours = false;
+	char line[512];
 
-	return fstat(fd, &st) ? 0 : (uint64_t)st.st_blocks * 512;
-}
-
-uint64_t mem_resident(const struct mem *m)
-{
-	pthread_mutex_t *lock = (pthread_mutex_t *)&m->lock;
-	uint64_t bytes;
-
-	pthread_mutex_lock(lock);
-	bytes = fd_bytes(m->fd);
-	for (const struct gamut_page *p = m->pages; p; p = p->next)
-		bytes += fd_bytes(p->fd);
-	pthread_mutex_unlock(lock);
-	return bytes;
+	while (f && fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " ", &from, &to) == 2)
+			ours = from >= first && to <= first + m->limit;
+		else if (ours && sscanf(line, "Rss: %" SCNu64, &kib) == 1)
+			u.touched += kib << 10;
+		else if (ours && sscanf(line, "Anonymous: %" SCNu64, &kib) == 1)
+			u.anonymous += kib << 10;
+	}
+	if (f)
+		fclose(f);
+	return u;
 }

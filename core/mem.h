@@ -4,7 +4,7 @@
  *
  * The whole guest physical space up to mem->limit is one reserved range of
  * host addresses, host = mem->base + gpa, so that an engine adds one constant.
- * RAM is a memfd mapped into it; host-owned pages (shared_info, grant tables)
+ * RAM is anonymous memory in it; host-owned pages (shared_info, grant tables)
  * are mapped over it page by page with MAP_FIXED. What backs each page is in
  * mem->kind, one byte a page; what was never backed is PROT_NONE and never
  * touched by us. What was backed once stays readable and writable after it
@@ -53,7 +53,8 @@ struct mem {
 	uint64_t ram_size; /* bytes of RAM configured */
 	struct gamut_mem_range *ranges; /* RAM as configured, ascending */
 	uint32_t n_ranges;
-	int fd;
+	uint64_t released; /* bytes of RAM that the guest has given back, under lock */
+	bool small_pages;  /* no huge pages are asked for, under lock */
 	pthread_mutex_t lock;
 	/* Set by the domain; called after a change (see engine_ops.mem_changed). May be NULL. */
 	void (*changed)(void *opaque, uint64_t gpa, uint64_t len, bool remapped);
@@ -105,7 +106,13 @@ int mem_populate(struct mem *m, uint64_t gpa, uint64_t len);
  * owners unmap them. [control], paused.
  */
 int mem_reset(struct mem *m);
-/* Bytes of RAM and host pages resident now (the guest has touched them). */
-uint64_t mem_resident(const struct mem *m);
+/*
+ * Bytes that are resident now, by the kernel's accounts of this process: of
+ * RAM and of the host pages in it, and of RAM alone. Takes milliseconds.
+ */
+struct mem_usage {
+	uint64_t touched, anonymous;
+};
+struct mem_usage mem_usage(const struct mem *m);
 
 #endif

@@ -258,17 +258,17 @@ static uint64_t proc_kb(const char *path, const char *name)
  */
 static json_t *memory(const struct domain *d)
 {
-	uint64_t rss = proc_kb("/proc/self/status", "VmRSS"), guest = mem_resident(&d->mem);
-	uint64_t shared = proc_kb("/proc/self/status", "RssShmem");
+	uint64_t rss = proc_kb("/proc/self/status", "VmRSS"), shared = proc_kb("/proc/self/status", "RssShmem");
+	struct mem_usage guest = mem_usage(&d->mem);
 	json_t *object = json_object();
 
 	put(object, "configured", d->mem.ram_size);
-	put(object, "guest_touched", guest);
+	put(object, "guest_touched", guest.touched);
 	put(object, "rss", rss);
 	put(object, "rss_peak", proc_kb("/proc/self/status", "VmHWM"));
 	put(object, "rss_shared", shared);
 	put(object, "pss", proc_kb("/proc/self/smaps_rollup", "Pss"));
-	put(object, "beyond_guest", rss > shared ? rss - shared : 0);
+	put(object, "beyond_guest", rss > shared + guest.anonymous ? rss - shared - guest.anonymous : 0);
 	return object;
 }
 

@@ -652,7 +652,7 @@ static void test_stats(void **state)
 	assert_int_equal(exits, 1);
 	assert_int_equal(writes, 1);
 	assert_int_equal(cache, 4096);
-	assert_int_equal(touched, 4096);
+	assert_in_range(touched, 4096, 2 << 20); /* a page, of whatever size the host has */
 	assert_true(stats_write(stats, "/nonexistent/x") < 0);
 	json_decref(read);
 	json_decref(stats);

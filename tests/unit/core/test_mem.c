@@ -96,7 +96,7 @@ static void test_high_ram(void **state)
 	assert_int_equal(mem_read(&big, 3 * GIB - 4, &got, 8), -EFAULT);
 	assert_int_equal(mem_read(&big, 4 * GIB - 4, &got, 8), -EFAULT);
 	assert_int_equal(mem_read(&big, 6 * GIB - 4, &got, 8), -EFAULT);
-	assert_true(mem_resident(&big) < MIB);
+	assert_true(mem_usage(&big).touched <= 4 * MIB);
 	mem_finish(&big);
 }
 
@@ -233,6 +233,53 @@ static void test_scars_are_bounded(void **state)
 	mem_page_free(&m, p);
 }
 
+static unsigned mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "re");
+	unsigned n = 0;
+
+	assert_non_null(f);
+	for (int c; (c = getc(f)) != EOF;)
+		n += c == '\n';
+	fclose(f);
+	return n;
+}
+
+/* Nor one that does so in RAM, whose mapping is whole again each time. */
+static void test_ram_is_not_split(void **state)
+{
+	struct gamut_page *p = mem_page_alloc(&m, 1, NULL);
+	unsigned before = mappings();
+
+	(void)state;
+	for (uint64_t gpa = 0; gpa < 16 * MIB; gpa += 2 * PAGE_SIZE) {
+		poke(gpa, 1);
+		assert_int_equal(mem_page_map(&m, p, 0, gpa), 0);
+		assert_int_equal(mem_page_unmap(&m, p, 0), 0);
+		assert_int_equal(peek(gpa), 1);
+	}
+	assert_in_range(mappings(), 0, before + 4);
+	mem_page_free(&m, p);
+}
+
+/* A guest that gives much back shall not find it in huge pages again; a reset begins anew. */
+static void test_much_is_released(void **state)
+{
+	(void)state;
+	assert_false(m.small_pages);
+	assert_int_equal(mem_release(&m, 0, MIB), 0);
+	assert_false(m.small_pages);
+	assert_int_equal(mem_release(&m, 4 * MIB, PAGE_SIZE), 0);
+	assert_true(m.small_pages);
+	assert_int_equal(mem_populate(&m, 0, MIB), 0);
+	poke(8 * MIB, 1);
+	poke(8 * MIB + PAGE_SIZE, 1);
+	assert_in_range(mem_usage(&m).anonymous, 2 * PAGE_SIZE, 64 * PAGE_SIZE);
+	assert_int_equal(mem_reset(&m), 0);
+	assert_false(m.small_pages);
+	assert_int_equal(m.released, 0);
+}
+
 static void test_balloon(void **state)
 {
 	uint8_t byte;
@@ -241,9 +288,9 @@ static void test_balloon(void **state)
 
 	(void)state;
 	poke(0x8000, 5);
-	before = mem_resident(&m);
+	before = mem_usage(&m).touched;
 	assert_int_equal(mem_release(&m, 0x8000, PAGE_SIZE), 0);
-	assert_int_equal(mem_resident(&m), before - PAGE_SIZE);
+	assert_int_equal(mem_usage(&m).touched, before - PAGE_SIZE);
 	assert_int_equal(mem_read(&m, 0x8000, &byte, 1), -EFAULT);
 	assert_false(mem_valid(&m, 0x7000, 3 * PAGE_SIZE));
 	/* A late write through an old pointer hurts nobody, and is gone after populate. */
@@ -426,7 +473,7 @@ int main(void)
 		TEST(test_page_over_ram),
 		TEST(test_page_over_hole),
 		TEST(test_page_misuse),
-		TEST(test_scars_are_bounded),
+		TEST(test_scars_are_bounded), TEST(test_ram_is_not_split), TEST(test_much_is_released),
 		TEST(test_balloon),
 		TEST(test_balloon_misuse),
 		TEST(test_page_over_released),
