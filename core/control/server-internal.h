@@ -16,6 +16,7 @@
 #define CONTROL_LINE_MAX     65536u /* bytes of a request, its newline included */
 #define CONTROL_WAITING_MAX  16u    /* requests of a client without an answer */
 #define CONTROL_CLIENTS_MAX  256u
+#define LAST_READS           16u    /* of a client whose domain has ended */
 #define CONTROL_INTERVAL_MIN 20     /* ms */
 #define CONTROL_INTERVAL_MAX 3600000
 

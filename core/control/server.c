@@ -165,6 +165,15 @@ void client_stop_timer(struct client *c)
 
 static void watch_listener(struct control *control);
 
+/* What nobody will read: a close over it would be an error to the client, in the place of the end. */
+static void discard(struct client *c)
+{
+	char rest[4096];
+
+	for (unsigned i = 0; i < LAST_READS && recv(c->fd, rest, sizeof(rest), MSG_DONTWAIT) > 0; i++)
+		;
+}
+
 static void client_destroy(struct client *c)
 {
 	struct control *control = c->control;
@@ -177,6 +186,7 @@ static void client_destroy(struct client *c)
 	console_leave(&c->reader);
 	client_stop_timer(c);
 	loop_unwatch(control->config.loop, c->watch);
+	discard(c);
 	close(c->fd);
 	free(c->in);
 	free(c->out);
@@ -476,10 +486,25 @@ void control_event(struct control *control, const char *event)
 	loop_defer_run(control->config.loop, control->work);
 }
 
+/* Answers what it had asked before the end came: there is no domain any more. */
+static void last_requests(struct client *c)
+{
+	for (unsigned i = 0; i < LAST_READS && !c->console && !c->dead && !c->ended; i++) {
+		size_t before = c->in_used;
+
+		receive(c);
+		if (c->in_used == before)
+			break;
+		take_lines(c);
+	}
+}
+
 void control_finish(struct control *control, const char *how, const char *why)
 {
 	struct client *c, *next;
 
+	for (c = control->clients; c; c = c->next)
+		last_requests(c);
 	work(control);
 	loop_unwatch(control->config.loop, control->watch);
 	control->watch = NULL;
