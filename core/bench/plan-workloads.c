@@ -16,14 +16,16 @@
 static const struct known {
 	const char *name, *maker, *kernel, *ramdisk, *cmdline, *quick;
 	bool linux_guest, peer;
-	int64_t seconds, quick_seconds;
+	int64_t seconds, quick_seconds, vcpus;
 } known[] = {
 	{ "boot", "conf/quickstart makes it", "vmlinuz", "initramfs.img",
 	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"",
-	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"", true, false, 2, 2 },
-	{ "probe", "the build makes it", "probe", NULL, "measure write", "measure write quick", false, false, 1, 1 },
-	{ "timer", "the build makes it", "probe", NULL, "timer", "timer quick", false, false, 1, 1 },
-	{ "linux", "conf/bench-guest makes it", "bench-vmlinuz", "bench.img", "panic=-1", "panic=-1 bench_quick", true, true, 25, 8 },
+	  "panic=-1 gamut_exec=\"echo bench: begin boot; echo bench: end\"", true, false, 2, 2, 1 },
+	{ "probe", "the build makes it", "probe", NULL, "measure write", "measure write quick", false, false, 1, 1, 1 },
+	{ "timer", "the build makes it", "probe", NULL, "timer", "timer quick", false, false, 1, 1, 1 },
+	{ "ipi", "the build makes it", "probe", NULL, "ipi", "ipi quick", false, false, 1, 1, 2 },
+	{ "linux", "conf/bench-guest makes it", "bench-vmlinuz", "bench.img", "panic=-1", "panic=-1 bench_quick", true, true, 25, 8,
+	  1 },
 };
 
 #define N_KNOWN (sizeof(known) / sizeof(known[0]))
@@ -40,6 +42,7 @@ static const struct plan_key workload_keys[] = {
 	{ "peer", PLAN_BOOL, FIELD(peer) },
 	{ "repetitions", PLAN_INT, FIELD(repetitions), .min = 1, .max = PLAN_ROUNDS_MAX },
 	{ "warmup", PLAN_INT, FIELD(warmup), .min = 0, .max = PLAN_ROUNDS_MAX },
+	{ "vcpus", PLAN_INT, FIELD(vcpus), .min = 1, .max = 64 },
 	{ "timeout", PLAN_INT, FIELD(timeout), .min = 1, .max = 86400 },
 	{ "seconds", PLAN_INT, FIELD(seconds), .min = 1, .max = 86400 },
 };
@@ -59,13 +62,14 @@ static void take_known(const struct plan_reader *r, const char *name, struct pla
 {
 	const struct known *k = find_known(name);
 
-	*w = (struct plan_workload){ .name = name, .repetitions = -1, .warmup = -1, .cmdline = "", .seconds = 10,
-		                     .linux_guest = true };
+	*w = (struct plan_workload){ .name = name, .repetitions = -1, .warmup = -1, .cmdline = "", .vcpus = 1,
+		                     .seconds = 10, .linux_guest = true };
 	if (!k)
 		return;
 	w->cmdline = r->plan->quick ? k->quick : k->cmdline;
 	w->linux_guest = k->linux_guest;
 	w->peer = k->peer;
+	w->vcpus = k->vcpus;
 	w->seconds = r->plan->quick ? k->quick_seconds : k->seconds;
 }
 

@@ -43,6 +43,7 @@ struct plan_workload {
 	bool linux_guest;       /* it takes console=... and the like */
 	bool peer;              /* it talks to somebody on the host */
 	int64_t repetitions, warmup; /* -1: the plan's */
+	int64_t vcpus;               /* that it takes at least */
 	int64_t timeout, seconds;    /* s; the second is a guess at how long it takes, for the time left */
 	unsigned line;
 };

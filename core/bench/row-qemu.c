@@ -86,7 +86,7 @@ json_t *row_qemu_command(const struct rows *rows, const struct row *row, const s
 	add(argv, "-m");
 	add(argv, "%lld", (long long)row_memory(row, plan));
 	add(argv, "-smp");
-	add(argv, "%lld", (long long)plan->vcpus);
+	add(argv, "%lld", (long long)row_vcpus(row, plan, w));
 	for (const char *const *word = (const char *const[]){ "-nodefaults", "-no-user-config", "-display", "none",
 	                                                      "-serial", "stdio", "-no-reboot", NULL };
 	     *word; word++)

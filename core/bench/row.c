@@ -132,6 +132,13 @@ char *row_cmdline(const struct rows *rows, const struct row *row, const struct p
 	return out;
 }
 
+int64_t row_vcpus(const struct row *row, const struct plan *plan, const struct plan_workload *w)
+{
+	int64_t vcpus = row->mode && row->mode->vcpus ? row->mode->vcpus : plan->vcpus;
+
+	return vcpus > w->vcpus ? vcpus : w->vcpus;
+}
+
 int row_write_domain(const struct rows *rows, const struct row *row, const struct plan *plan,
                      const struct plan_workload *w, FILE *out)
 {
@@ -145,7 +152,7 @@ int row_write_domain(const struct rows *rows, const struct row *row, const struc
 	set_string(root, "mode", m->preset->name);
 	set_string(root, "engine", row->engine);
 	set_int(root, "memory", row_memory(row, plan));
-	set_int(root, "vcpus", m->vcpus ? m->vcpus : plan->vcpus);
+	set_int(root, "vcpus", row_vcpus(row, plan, w));
 	add_boot(root, rows, row, w);
 	axes = config_setting_add(root, "axes", CONFIG_TYPE_GROUP);
 	for (int axis = 0; axis < GAMUT_AXIS_COUNT; axis++) {

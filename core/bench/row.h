@@ -70,6 +70,7 @@ void rows_check(struct rows *rows, const struct plan *plan, struct diag *diag);
 
 /* The guest's memory in MiB. */
 int64_t row_memory(const struct row *row, const struct plan *plan);
+int64_t row_vcpus(const struct row *row, const struct plan *plan, const struct plan_workload *w);
 
 /* row-qemu.c */
 json_t *row_qemu_command(const struct rows *rows, const struct row *row, const struct plan *plan,

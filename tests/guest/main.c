@@ -137,6 +137,7 @@ static _Noreturn void run(void)
 	probe.quick = cmdline_word("quick");
 	probe.measure = cmdline_word("measure");
 	probe.timer = cmdline_word("timer");
+	probe.ipi = cmdline_word("ipi");
 	probe.write = cmdline_word("write");
 	probe.shim = cmdline_word("shim");
 	probe.lean = cmdline_word("lean");
@@ -145,10 +146,12 @@ static _Noreturn void run(void)
 		hostile_run(hostile);
 		probe_end(SHUTDOWN_poweroff);
 	}
-	if (!probe.measure && !probe.timer)
+	if (!probe.measure && !probe.timer && !probe.ipi)
 		run_checks();
 	if (probe.timer)
 		measure_timer();
+	else if (probe.ipi)
+		measure_ipi();
 	else if (!probe.quick || probe.measure)
 		measure_all();
 	probe_end(probe.failed ? SHUTDOWN_crash : SHUTDOWN_poweroff);

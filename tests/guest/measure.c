@@ -150,6 +150,20 @@ void measure_timer(void)
 	print("bench: end\n");
 }
 
+void measure_ipi(void)
+{
+	uint32_t have = measure_prepare();
+
+	print("bench: begin ipi\n");
+	for (unsigned i = 0; i < measure_table_len;) {
+		if (memcmp(measure_table[i].name, "ipi-", 4) == 0)
+			i = measure_ways(i, have);
+		else
+			i++;
+	}
+	print("bench: end\n");
+}
+
 void measure_all(void)
 {
 	uint32_t have = measure_prepare();

@@ -7,8 +7,9 @@
  *
  * Words of its command line:
  *   measure        measurements only, no checks: under a second on engine bt
+ *   ipi            interrupts between two processors alone, no checks
  *   timer          the timer's interrupts alone, thousands of them, no checks
- *   quick          checks only, no measurements; with `measure` and `timer`, fewer samples of everything
+ *   quick          checks only, no measurements; with those that measure, fewer samples of everything
  *   write          write to the disk as well
  *   peer=ADDRESS   who answers echoes: 10.0.2.2 otherwise
  *   address=ADDRESS  the guest's own: 10.0.2.15 otherwise
@@ -73,7 +74,7 @@ struct frame {
 struct probe {
 	const struct hvm_start_info *start;
 	const char *cmdline;
-	bool quick, measure, timer, write, shim, lean, no_console;
+	bool quick, measure, timer, ipi, write, shim, lean, no_console;
 	bool pv; /* started at the PV entry */
 	bool pc; /* started by Multiboot */
 
@@ -328,6 +329,7 @@ void check_smp(void);
 /* ---- measure.c ---- */
 void measure_all(void);
 void measure_timer(void);
+void measure_ipi(void);
 /*
  * Lines of core/bench/README.md. NAME has no unit in it, and is the same in every mode; what a mode lacks is skipped by name.
  * Samples are differences of clock_ns, each of `divisor` operations: printed in ns (if the clock is) and in TSC cycles.

@@ -152,7 +152,7 @@ static void built_in_plan(void **state)
 		missing += strstr(diag.entries[i].text, "`guests` names another folder") != NULL;
 	assert_int_equal(missing, diag.n);
 	assert_int_equal(plan.n_modes, n_presets);
-	assert_int_equal(plan.n_workloads, 4);
+	assert_int_equal(plan.n_workloads, 5);
 }
 
 #define REST GUESTS "workloads = ( \"probe\" );\n"

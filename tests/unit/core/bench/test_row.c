@@ -118,6 +118,10 @@ static void a_mode_can_change_its_preset(void **state)
 	assert_true(config_lookup_bool(&cfg, "options.platform.l.[1].a", &value) && value);
 	assert_true(config_lookup_int(&cfg, "memory", &value) && value == 64);
 	assert_true(config_lookup_int(&cfg, "vcpus", &value) && value == 1);
+	/* A workload has as many as it takes. */
+	workload.vcpus = 2;
+	write_it("pvh");
+	assert_true(config_lookup_int(&cfg, "vcpus", &value) && value == 2);
 	config_destroy(&source);
 }
 
