@@ -3,7 +3,7 @@
  * Guest physical memory: one reservation, RAM in it, host pages over it.
  *
  * RAM is anonymous memory, and huge pages are asked for: of a memfd most hosts
- * give none, and a guest that boots pays 2.5 us for each of its first 40,000
+ * give none, and a guest that boots pays 2.5 us for each of its first 20,000
  * pages. It is not for children of this process, whose fork would make every
  * page of it a copy on the next write.
  *
