@@ -102,6 +102,9 @@ static void check_singleshot(void)
 
 	check(late != ~0ull, "timer: one shot comes");
 	check((int64_t)late >= 0, "timer: not before its time");
+	/* More than once, as the processor may be taken away for longer. */
+	for (unsigned i = 0; i < 10 && late >= 100 * NS_PER_MS; i++)
+		late = singleshot(5 * NS_PER_MS);
 	check(late < 100 * NS_PER_MS, "timer: and within 100 ms of it");
 	probe.events[timer_port] = 0;
 	check(vcpu_op(VCPUOP_set_singleshot_timer, &past) == 0 &&
