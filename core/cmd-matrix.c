@@ -249,7 +249,7 @@ static int any_failed(const json_t *results)
 	for (size_t i = 0; i < json_array_size(runs); i++) {
 		const char *status = json_string_value(json_object_get(json_array_get(runs, i), "status"));
 
-		if (!status || strcmp(status, "ok") != 0)
+		if (!status || (strcmp(status, "ok") != 0 && strcmp(status, "refused") != 0))
 			return CMD_PROBLEM;
 	}
 	return CMD_OK;

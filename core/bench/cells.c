@@ -269,7 +269,7 @@ static int add_run(struct attempt *a, const json_t *run)
 	const json_t **at;
 
 	if (strcmp(status, "ok")) {
-		*(strcmp(status, "interrupted") ? &a->failed : &a->interrupted) += 1;
+		*(!strcmp(status, "refused") ? &a->refused : strcmp(status, "interrupted") ? &a->failed : &a->interrupted) += 1;
 		a->why = *why ? why : *status ? status : "a run without a status";
 		return 0;
 	}

@@ -68,7 +68,7 @@ struct account {
 /* A row's runs of one workload. */
 struct attempt {
 	const json_t **runs;      /* ok and no warm-up */
-	size_t n, warmups, failed, interrupted;
+	size_t n, warmups, failed, interrupted, refused; /* refused: 1 in the place of runs, as this row cannot have them */
 	const char *why;          /* of the last run that was not ok; NULL: none */
 	struct account account;
 };

@@ -62,7 +62,7 @@ static void put_no_figure(FILE *out, const struct cell *cell, const struct attem
 		figure_html(cell->skipped, out);
 		fputs("\">skipped</td>", out);
 	} else {
-		fprintf(out, "<td class=\"none\">%s</td>", !a->n && a->failed ? "failed" : "–");
+		fprintf(out, "<td class=\"none\">%s</td>", a->n ? "–" : a->failed ? "failed" : a->refused ? "left out" : "–");
 	}
 }
 

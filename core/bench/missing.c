@@ -37,9 +37,12 @@ static int add_attempt(struct list *l, const struct cells *c, size_t row, size_t
 {
 	const struct attempt *a = cells_attempt(c, row, workload);
 	const char *id = c->rows[row].id;
-	size_t all = a->n + a->warmups + a->failed + a->interrupted;
+	size_t all = a->n + a->warmups + a->failed + a->interrupted + a->refused;
 	struct missing m = { .workload = c->workloads[workload], .what = "", .of = all, .why = a->why ? a->why : "" };
 
+	m.kind = MISSING_REFUSED;
+	if (a->refused && add(l, id, &m))
+		return -1;
 	m.kind = MISSING_FAILED;
 	m.runs = a->failed;
 	if (m.runs && add(l, id, &m))
@@ -148,7 +151,8 @@ void missing_free(struct missing *list, size_t n)
 
 const char *missing_kind_name(enum missing_kind kind)
 {
-	static const char *const names[] = { [MISSING_ROW] = "left out",       [MISSING_FAILED] = "failed",
+	static const char *const names[] = { [MISSING_ROW] = "left out",       [MISSING_REFUSED] = "left out",
+		                             [MISSING_FAILED] = "failed",
 		                             [MISSING_STOPPED] = "interrupted", [MISSING_NOT_RUN] = "not run",
 		                             [MISSING_VALUE] = "skipped",       [MISSING_DAMAGED] = "of no use" };
 

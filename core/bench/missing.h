@@ -9,6 +9,7 @@
 
 enum missing_kind {
 	MISSING_ROW,      /* left out of the plan */
+	MISSING_REFUSED,  /* a workload was, of a row that runs others */
 	MISSING_FAILED,   /* runs of a workload failed */
 	MISSING_STOPPED,  /* they were interrupted */
 	MISSING_NOT_RUN,  /* there are no runs of a workload */

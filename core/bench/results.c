@@ -205,7 +205,7 @@ static json_t *workloads_json(const struct plan *plan)
 	return list;
 }
 
-/* Workloads that a row refuses although it runs others: a run that failed, with the reason. */
+/* Workloads that a row refuses although it runs others: in the place of a run, with the reason. */
 static void add_refused(json_t *runs, const struct rows *rows, const struct plan *plan)
 {
 	for (size_t i = 0; i < rows->n; i++) {
@@ -214,7 +214,7 @@ static void add_refused(json_t *runs, const struct rows *rows, const struct plan
 				json_array_append_new(runs, json_pack("{s:s, s:s, s:i, s:b, s:s, s:o, s:{}, s:{}}", "row",
 				                                      rows->row[i].id, "workload",
 				                                      plan->workloads[j].name, "round", 0, "warmup", 0,
-				                                      "status", "failed", "why",
+				                                      "status", "refused", "why",
 				                                      json_text(rows->row[i].refused[j]), "samples",
 				                                      "skipped"));
 		}

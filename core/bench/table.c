@@ -63,7 +63,7 @@ static void put_right(const struct table *t, const char *text, size_t width)
 
 #define CELL (2 * FIGURE)
 
-/* "*123.4 ±3%", "skipped", "failed", "-". */
+/* "*123.4 ±3%", "skipped", "failed", "left out", "-". */
 static void cell_text(const struct cells *c, size_t row, size_t column, char buf[CELL])
 {
 	const struct cells_column *col = &c->columns[column];
@@ -75,7 +75,7 @@ static void cell_text(const struct cells *c, size_t row, size_t column, char buf
 	char number[FIGURE];
 
 	if (!cell->n)
-		snprintf(buf, CELL, "%s", cell->skipped ? "skipped" : !a->n && a->failed ? "failed" : "-");
+		snprintf(buf, CELL, "%s", cell->skipped ? "skipped" : a->n ? "-" : a->failed ? "failed" : a->refused ? "left out" : "-");
 	else if (cell->n < 2 || !isfinite(spread) || spread < 0)
 		snprintf(buf, CELL, "%s%s     ", mark, figure_text(e->median, number));
 	else

@@ -41,6 +41,26 @@ static void test_table(void **unused)
 	json_decref(results);
 }
 
+/* A workload that a row cannot have is left out, and no failure. */
+static void test_refused(void **unused)
+{
+	json_t *results = synthetic("");
+	static const char why[] = "it takes two processors";
+	char *text = NULL;
+
+	(void)unused;
+	json_array_append_new(json_object_get(results, "runs"),
+	                      json_pack("{s:s, s:s, s:i, s:b, s:s, s:s, s:{}, s:{}}", "row", "xen-4.17 pvh", "workload", "probe",
+	                                "round", 0, "warmup", 0, "status", "refused", "why", why, "samples", "skipped"));
+	WRITTEN(text, out, assert_int_equal(bench_table(results, out, false, 0), 0));
+	assert_non_null(strstr(text, "left out    xen-4.17 pvh probe: it takes two processors"));
+	free(text);
+	WRITTEN(text, out, assert_int_equal(bench_html(results, out), 0));
+	assert_non_null(strstr(text, why));
+	free(text);
+	json_decref(results);
+}
+
 /* Every line of figures keeps to the terminal's width. */
 static void test_width(void **unused)
 {
@@ -243,7 +263,7 @@ static void test_damage(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_table), cmocka_unit_test(test_width),  cmocka_unit_test(test_html),
+		cmocka_unit_test(test_table), cmocka_unit_test(test_refused), cmocka_unit_test(test_width),  cmocka_unit_test(test_html),
 		cmocka_unit_test(test_csv),   cmocka_unit_test(test_damage),
 	};
 
