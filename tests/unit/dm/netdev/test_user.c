@@ -201,15 +201,33 @@ static void a_full_ring_loses_nothing(void **state)
 	close(fd);
 }
 
+/* Connects to the host's port that leads to the guest's 22; the SYN that comes there. */
+static const uint8_t *knock(struct world *w, uint16_t port, int *fd)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const uint8_t *f = NULL;
+	uint32_t n;
+
+	*fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	assert_true(!connect(*fd, (struct sockaddr *)&a, sizeof(a)) || errno == EINPROGRESS);
+	for (int i = 0; i < 200 && !f; i++) {
+		run_for(w, 1);
+		f = next_ip(w, 6, &n);
+	}
+	assert_non_null(f);
+	assert_int_equal(f[47], SYN);
+	assert_int_equal(get16(f + 36), 22);
+	return f;
+}
+
 static void forwards_lead_to_the_guest(void **state)
 {
 	struct world *w = *state;
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	uint8_t flags = 0;
 	char text[64];
 	struct tcp t = {.seq = 77, .window = 65535};
 	uint16_t port;
-	const uint8_t *f = NULL;
+	const uint8_t *f;
 	uint32_t n;
 	int fd = listener(&port);
 
@@ -218,16 +236,7 @@ static void forwards_lead_to_the_guest(void **state)
 	host_fake_option(w->f, "forward", 0, text);
 	assert_int_equal(open_dev(w), 0);
 	arp(w);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	a.sin_port = htons(port);
-	assert_true(!connect(fd, (struct sockaddr *)&a, sizeof(a)) || errno == EINPROGRESS);
-	for (int i = 0; i < 200 && !f; i++) {
-		run_for(w, 1);
-		f = next_ip(w, 6, &n);
-	}
-	assert_non_null(f);
-	assert_int_equal(f[47], SYN);
-	assert_int_equal(get16(f + 36), 22);
+	f = knock(w, port, &fd);
 	assert_int_equal(get32(f + 30), GUEST);
 	t.from = 22;
 	t.to = (uint16_t)get16(f + 34);
@@ -416,12 +425,9 @@ static void a_reset_ends_connections(void **state)
 static void a_reset_keeps_forwards(void **state)
 {
 	struct world *w = *state;
-	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct tcp t = {.seq = 1, .window = 65535};
-	const uint8_t *f = NULL;
 	uint16_t port;
 	char text[64];
-	uint32_t n;
 	int fd = listener(&port), server = listener(&t.to);
 
 	close(fd);
@@ -441,16 +447,7 @@ static void a_reset_keeps_forwards(void **state)
 	}
 	assert_int_equal(host_fake_counter(w->f, "connections-refused"), 0);
 	arp(w);
-	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	a.sin_port = htons(port);
-	assert_true(!connect(fd, (struct sockaddr *)&a, sizeof(a)) || errno == EINPROGRESS);
-	for (int i = 0; i < 200 && !f; i++) {
-		run_for(w, 1);
-		f = next_ip(w, 6, &n);
-	}
-	assert_non_null(f);
-	assert_int_equal(f[47], SYN);
-	assert_int_equal(get16(f + 36), 22);
+	knock(w, port, &fd);
 	close(fd);
 	close(server);
 }
